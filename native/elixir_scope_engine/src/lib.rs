@@ -1,0 +1,6 @@
+//! The engine of ElixirScope: rings that capture writes, ingest that merges them, a columnar store with its queries.
+//! It is pure Rust and knows nothing of Erlang: processes, names and sites are numbers that the host gives.
+
+pub mod event;
+pub mod record;
+pub mod value;

@@ -1,0 +1,32 @@
+//! Where encoded bytes go: a record in a ring, or a vector.
+
+/// The sink cannot take more: the ring is full, or the record too big for it. The record will be counted as lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// Takes encoded bytes, in order.
+pub trait Sink {
+    /// Appends `bytes`, all of them or, with [`Full`], none that will ever be seen.
+    ///
+    /// # Errors
+    /// [`Full`] as above; every later call answers the same.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full>;
+
+    /// Appends the first `length` bytes of `bytes` (at most 16): small items of fixed room, which a ring copies as two
+    /// words without a loop.
+    ///
+    /// # Errors
+    /// As [`Sink::put`].
+    #[inline]
+    fn put_small(&mut self, bytes: &[u8; 16], length: usize) -> Result<(), Full> {
+        self.put(bytes.get(..length).unwrap_or(bytes))
+    }
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+}

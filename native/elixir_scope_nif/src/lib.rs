@@ -1,0 +1,8 @@
+//! The BEAM's door to the engine: decode, call, encode.
+
+#[rustler::nif]
+fn loaded() -> bool {
+    true
+}
+
+rustler::init!("Elixir.ElixirScope.Native");
