@@ -1,0 +1,2 @@
+//! Ingest.
+pub(crate) mod encode;
