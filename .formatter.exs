@@ -1,10 +1,16 @@
+# `span "name", metadata do ... end` reads as a block of the language; projects take this over with
+# `import_deps: [:elixir_scope]`
+locals_without_parens = [span: 2, span: 3]
+
 [
   inputs: [
     "{mix,.formatter}.exs",
     "native/*.exs",
-    "{lib,test,bench}/**/*.{ex,exs}",
-    "examples/*/{mix,.formatter}.exs",
-    "examples/*/{config,lib,test}/**/*.{ex,exs}"
+    "{lib,bench}/**/*.{ex,exs}",
+    "test/*.exs",
+    "test/{elixir_scope,mix,support}/**/*.{ex,exs}"
   ],
-  line_length: 110
+  line_length: 110,
+  locals_without_parens: locals_without_parens,
+  export: [locals_without_parens: locals_without_parens]
 ]

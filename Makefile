@@ -11,7 +11,7 @@ ifeq ($(shell uname -s),Linux)
 export LC_ALL := C.UTF-8
 endif
 export ELIXIR_ERL_OPTIONS := +fnu
-export PATH := $(PATH):$(HOME)/.cargo/bin
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 SUITE ?= trixie
