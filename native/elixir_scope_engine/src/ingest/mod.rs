@@ -1,0 +1,5 @@
+//! From the rings to the store.
+
+mod barrier;
+
+pub use barrier::Barrier;
