@@ -5,10 +5,13 @@ mod clock;
 pub mod event;
 mod host;
 mod ingest;
+pub mod memory;
 mod process;
+pub mod query;
 pub mod record;
 mod ring;
 mod site;
+pub mod store;
 mod sync;
 pub mod value;
 
