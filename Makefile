@@ -52,7 +52,7 @@ clean:
 ## Rust
 
 check-lockfile:
-	@$(STEP) "Cargo.lock is current" cargo metadata --locked --format-version 1 --quiet --no-deps
+	@$(STEP) "Cargo.lock is current, crates fetched" cargo fetch --locked --quiet
 
 check-rustfmt:
 	@$(STEP) "rustfmt" cargo fmt --all --check
