@@ -9,6 +9,7 @@ use rustler::Term;
 use rustler::sys::ErlNifTerm;
 
 pub mod nif;
+pub mod raw;
 
 /// A term's word: an immediate, or a tagged pointer. Good for the NIF call that it came in, and no longer.
 pub type Word = usize;
@@ -126,7 +127,7 @@ pub struct RefNumbers {
 }
 
 /// The parts of a local fun, as the external term format (`NEW_FUN_EXT`) has them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fun<'t> {
     /// The module that made it.
     pub module: AtomId,
