@@ -174,3 +174,6 @@ impl Store {
         run::estimate(self, query, context)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

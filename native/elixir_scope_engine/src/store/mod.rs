@@ -178,3 +178,6 @@ impl Appender<'_> {
 
 /// All uses, in the order of [`StoreStats::bytes`].
 pub(crate) const USES: [Use; 4] = [Use::Columns, Use::Index, Use::Payload, Use::Open];
+
+#[cfg(test)]
+mod tests;
