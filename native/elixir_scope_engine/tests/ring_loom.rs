@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod loom_models {
-    use elixir_scope_engine::event::{
-        AtomId, CorrelationId, EventKind, ProcessId, SiteId, Ticks,
-    };
+    use elixir_scope_engine::event::{AtomId, CorrelationId, EventKind, ProcessId, SiteId, Ticks};
     use elixir_scope_engine::record::RecordHead;
     use elixir_scope_engine::value::Sink;
     use elixir_scope_engine::{
@@ -77,8 +75,17 @@ mod loom_models {
         }
 
         fn assert_whole(&self, offered: u64) {
-            assert!(self.numbers.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", self.numbers);
-            assert_eq!(self.numbers.len() as u64 + self.lost, offered, "{:?}", self.numbers);
+            assert!(
+                self.numbers.windows(2).all(|pair| pair[0] < pair[1]),
+                "{:?}",
+                self.numbers
+            );
+            assert_eq!(
+                self.numbers.len() as u64 + self.lost,
+                offered,
+                "{:?}",
+                self.numbers
+            );
         }
     }
 
@@ -255,7 +262,10 @@ mod loom_models {
             seen.drain(&rings, 8);
             assert_eq!(seen.numbers, [0]);
             let stats = rings.stats();
-            assert_eq!((stats.writers, stats.bytes_in_use, stats.recorded), (0, 0, 1));
+            assert_eq!(
+                (stats.writers, stats.bytes_in_use, stats.recorded),
+                (0, 0, 1)
+            );
         });
     }
 
@@ -322,7 +332,10 @@ mod loom_models {
             }
             sweeping.join().unwrap();
             let mine = slots.find(ProcessId(5));
-            assert!(mine.is_none_or(|slot| slot.is_muted()), "cleared by somebody else");
+            assert!(
+                mine.is_none_or(|slot| slot.is_muted()),
+                "cleared by somebody else"
+            );
             assert_eq!(slots.claimed(), usize::from(mine.is_some()));
         });
     }

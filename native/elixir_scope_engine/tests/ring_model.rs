@@ -18,10 +18,16 @@ const CHUNK: usize = 128;
 #[derive(Clone, Debug)]
 enum Step {
     /// A record by one of the writers, its payload written in items of these sizes; kept, or aborted.
-    Write { writer: usize, items: Vec<usize>, keep: bool },
+    Write {
+        writer: usize,
+        items: Vec<usize>,
+        keep: bool,
+    },
     Drain,
     /// The writer ends, and another one takes its place.
-    End { writer: usize },
+    End {
+        writer: usize,
+    },
 }
 
 const WRITERS: usize = 3;
@@ -65,7 +71,14 @@ impl Model {
         let rings = Rings::new(config, Arc::new(Clock::manual(1)), Barrier::Fence);
         let writers = (0..WRITERS).map(|_| rings.writer()).collect();
         let state = DrainState::new();
-        Model { rings, writers, queues: BTreeMap::new(), policy, written: 0, state }
+        Model {
+            rings,
+            writers,
+            queues: BTreeMap::new(),
+            policy,
+            written: 0,
+            state,
+        }
     }
 
     fn write(&mut self, writer: usize, items: &[usize], keep: bool) {
@@ -84,7 +97,11 @@ impl Model {
         let mut record = match writer.begin(head) {
             Ok(record) => record,
             Err(lost) => {
-                queue.refused.entry(lost.cause.name()).or_default().push(before + 1);
+                queue
+                    .refused
+                    .entry(lost.cause.name())
+                    .or_default()
+                    .push(before + 1);
                 return;
             }
         };
@@ -99,7 +116,10 @@ impl Model {
             } else {
                 record.put(&bytes)
             };
-            assert!(!is_full || size == 0 || result.is_err(), "full, and then not");
+            assert!(
+                !is_full || size == 0 || result.is_err(),
+                "full, and then not"
+            );
             is_full |= result.is_err();
             payload.extend_from_slice(&bytes);
             if !is_full {
@@ -122,17 +142,26 @@ impl Model {
     fn drain(&mut self) {
         let now = self.rings.clock().ticks_ordered();
         let (mut seen, mut losses) = (Vec::new(), Vec::new());
-        let drained = self.rings.drain(&mut self.state, now, &mut |item| match item {
-            DrainItem::Record { head, payload, writer } => {
-                assert_eq!(head.correlation.0, head.process.0 << 40);
-                assert_eq!(head.site.0, head.process.0 as u32 * 3);
-                seen.push((head.ticks.0, payload.to_vec(), writer));
-            }
-            DrainItem::Loss(loss) => losses.push(loss),
-        });
+        let drained = self
+            .rings
+            .drain(&mut self.state, now, &mut |item| match item {
+                DrainItem::Record {
+                    head,
+                    payload,
+                    writer,
+                } => {
+                    assert_eq!(head.correlation.0, head.process.0 << 40);
+                    assert_eq!(head.site.0, head.process.0 as u32 * 3);
+                    seen.push((head.ticks.0, payload.to_vec(), writer));
+                }
+                DrainItem::Loss(loss) => losses.push(loss),
+            });
         assert!(!drained.in_flight && drained.watermark == now);
         assert_eq!(drained.records, seen.len() as u64);
-        assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0), "not in order");
+        assert!(
+            seen.windows(2).all(|pair| pair[0].0 < pair[1].0),
+            "not in order"
+        );
 
         // What was overrun is the oldest part of each queue: exactly as many as reported, within the range reported.
         for loss in losses {
@@ -143,8 +172,14 @@ impl Model {
             assert_eq!(queue.records.pop_front(), Some((ticks, payload)));
         }
         for queue in self.queues.values() {
-            assert!(queue.records.is_empty(), "neither drained nor reported: {queue:?}");
-            assert!(queue.refused.values().all(Vec::is_empty), "not reported: {queue:?}");
+            assert!(
+                queue.records.is_empty(),
+                "neither drained nor reported: {queue:?}"
+            );
+            assert!(
+                queue.refused.values().all(Vec::is_empty),
+                "not reported: {queue:?}"
+            );
         }
     }
 
@@ -153,8 +188,16 @@ impl Model {
         let count = loss.count as usize;
         if loss.cause == Symbol::DroppedOldest {
             assert_eq!(self.policy, Policy::DropOldest);
-            let lost: Vec<u64> = queue.records.drain(..count).map(|(ticks, _)| ticks).collect();
-            assert_eq!((lost[0], lost[count - 1]), (loss.from.0, loss.until.0), "range");
+            let lost: Vec<u64> = queue
+                .records
+                .drain(..count)
+                .map(|(ticks, _)| ticks)
+                .collect();
+            assert_eq!(
+                (lost[0], lost[count - 1]),
+                (loss.from.0, loss.until.0),
+                "range"
+            );
             return;
         }
         let by_cause = queue.refused.remove(loss.cause.name()).unwrap_or_default();
@@ -168,7 +211,10 @@ impl Model {
         assert!(within.len() >= count, "{count} reported, {within:?} known");
         let mut left = within;
         let of_other = left.split_off(count);
-        assert!(by_cause.iter().all(|ticks| !beyond.contains(ticks)), "outside of the range");
+        assert!(
+            by_cause.iter().all(|ticks| !beyond.contains(ticks)),
+            "outside of the range"
+        );
         let rest: Vec<u64> = beyond.into_iter().chain(of_other).collect();
         queue.refused.insert("full", rest);
     }
@@ -178,7 +224,11 @@ fn run(chunks: usize, pool: usize, policy: Policy, steps: &[Step]) {
     let mut model = Model::new(chunks, pool, policy);
     for step in steps {
         match step {
-            Step::Write { writer, items, keep } => model.write(*writer, items, *keep),
+            Step::Write {
+                writer,
+                items,
+                keep,
+            } => model.write(*writer, items, *keep),
             Step::Drain => model.drain(),
             Step::End { writer } => model.writers[*writer] = model.rings.writer(),
         }
@@ -187,7 +237,11 @@ fn run(chunks: usize, pool: usize, policy: Policy, steps: &[Step]) {
     // All that was drained is free, but for each writer's current chunk, and the one before it where nothing was published
     // in the current one yet.
     let stats = model.rings.stats();
-    assert!(stats.bytes_in_use <= 2 * WRITERS * CHUNK, "{} bytes in use", stats.bytes_in_use);
+    assert!(
+        stats.bytes_in_use <= 2 * WRITERS * CHUNK,
+        "{} bytes in use",
+        stats.bytes_in_use
+    );
     model.writers.clear();
     model.drain();
     model.drain();

@@ -38,11 +38,19 @@ impl Seen {
         let now = rings.clock().ticks_ordered();
         let mut ticks = self.watermark;
         let drained = rings.drain(state, now, &mut |item| match item {
-            DrainItem::Record { head, payload, writer } => {
+            DrainItem::Record {
+                head,
+                payload,
+                writer,
+            } => {
                 assert!(head.ticks.0 >= ticks, "{} behind {ticks}", head.ticks.0);
                 ticks = head.ticks.0;
                 let number = head.process.0;
-                assert!(self.last.insert(writer, number).is_none_or(|last| last < number));
+                assert!(
+                    self.last
+                        .insert(writer, number)
+                        .is_none_or(|last| last < number)
+                );
                 assert_eq!(payload.len() as u64, length(number));
                 assert!(payload.iter().all(|&byte| byte == number as u8), "torn");
                 self.records += 1;
@@ -60,7 +68,11 @@ impl Seen {
 
 /// Mostly small, now and then over several chunks.
 fn length(number: u64) -> u64 {
-    if number.is_multiple_of(64) { number % 3_000 } else { number % 60 }
+    if number.is_multiple_of(64) {
+        number % 3_000
+    } else {
+        number % 60
+    }
 }
 
 fn write(writer: &mut RingWriter, number: u64) {
@@ -79,9 +91,19 @@ fn write(writer: &mut RingWriter, number: u64) {
     }
 }
 
-fn stress(buffer_bytes: usize, chunk_bytes: usize, policy: Policy, barrier: Barrier, drainers: u64) {
-    let config =
-        RingConfig { buffer_bytes, total_bytes: buffer_bytes * 4, policy, chunk_bytes };
+fn stress(
+    buffer_bytes: usize,
+    chunk_bytes: usize,
+    policy: Policy,
+    barrier: Barrier,
+    drainers: u64,
+) {
+    let config = RingConfig {
+        buffer_bytes,
+        total_bytes: buffer_bytes * 4,
+        policy,
+        chunk_bytes,
+    };
     let rings = Rings::new(config, clock(), barrier);
     let is_over = AtomicBool::new(false);
     let mut all = std::thread::scope(|scope| {
@@ -111,21 +133,30 @@ fn stress(buffer_bytes: usize, chunk_bytes: usize, policy: Policy, barrier: Barr
             .collect();
         writing.into_iter().for_each(|one| one.join().unwrap());
         is_over.store(true, Ordering::Relaxed);
-        draining.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        draining
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect::<Vec<_>>()
     });
     let mut rest = Seen::default();
     rest.drain(&rings, &mut DrainState::new());
     rest.drain(&rings, &mut DrainState::new());
     all.push(rest);
 
-    let (records, lost) = all.iter().fold((0, 0), |(r, l), seen| (r + seen.records, l + seen.lost));
+    let (records, lost) = all
+        .iter()
+        .fold((0, 0), |(r, l), seen| (r + seen.records, l + seen.lost));
     let stats = rings.stats();
     println!(
         "{policy:?} {barrier:?}: {records} drained, {lost} lost, {} drains, watermark {}",
         all.iter().map(|seen| seen.drains).sum::<u64>(),
         all[0].watermark
     );
-    assert_eq!(records + lost, WRITERS * RECORDS, "recorded and lost are not what was offered");
+    assert_eq!(
+        records + lost,
+        WRITERS * RECORDS,
+        "recorded and lost are not what was offered"
+    );
     assert_eq!(stats.lost_total(), lost);
     assert_eq!((stats.writers, stats.bytes_in_use), (0, 0));
 }

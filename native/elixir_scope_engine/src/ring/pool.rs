@@ -121,7 +121,10 @@ fn tagged(old: u64, low: u32) -> u64 {
 }
 
 #[cfg(all(test, loom))]
-#[allow(unsafe_code, reason = "touches chunks, so that loom sees who owns them")]
+#[allow(
+    unsafe_code,
+    reason = "touches chunks, so that loom sees who owns them"
+)]
 mod loom_models {
     use super::*;
     use std::sync::Arc;
