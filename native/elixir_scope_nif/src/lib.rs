@@ -1,5 +1,7 @@
 //! The BEAM's door to the engine: decode, call, encode.
 
+mod term;
+
 #[rustler::nif]
 fn loaded() -> bool {
     true
