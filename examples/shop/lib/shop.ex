@@ -35,7 +35,8 @@ defmodule Shop do
   defdelegate view(cart_id), to: Cart
 
   @doc "Buys what is in a cart."
-  @spec check_out(cart_id(), Checkout.payment(), String.t()) :: {:ok, Order.t()} | {:error, Checkout.refusal()}
+  @spec check_out(cart_id(), Checkout.payment(), String.t()) ::
+          {:ok, Order.t()} | {:error, Checkout.refusal()}
   defdelegate check_out(cart_id, payment, postcode), to: Checkout, as: :run
 
   @doc "An order and how far it is."

@@ -12,7 +12,7 @@ defmodule Shop.Catalogue do
     "kettle" => %{price: 4_900, stock: 200, delivery: 200},
     "honey" => %{price: 780, stock: 400, delivery: 400},
     "biscuits" => %{price: 320, stock: 600, delivery: 600},
-    "lamp" => %{price: 8_900, stock: 40, delivery: 0}
+    "lamp" => %{price: 8_900, stock: 150, delivery: 0}
   }
 
   @type product :: %{price: pos_integer(), stock: non_neg_integer(), delivery: non_neg_integer()}

@@ -34,7 +34,8 @@ defmodule Shop.Load.Ledger do
 
   @doc "The checkouts that became orders."
   @spec orders(t()) :: [Entry.t()]
-  def orders(ledger), do: for(%Entry{answer: %{"order" => _}, status: 201} = entry <- ledger.entries, do: entry)
+  def orders(ledger),
+    do: for(%Entry{answer: %{"order" => _}, status: 201} = entry <- ledger.entries, do: entry)
 
   @doc "The orders that must have crashed the dispatcher, by their ids."
   @spec crashers(t()) :: [Shop.Order.id()]
