@@ -9,26 +9,46 @@ defmodule Shop.Demo do
   @spec run(keyword()) :: boolean()
   def run(opts \\ []) do
     requests = Keyword.get(opts, :requests, 10_000)
-    title("#{Unit.count(requests)} requests to #{Shop.Web.url()}")
+    IO.puts("\n#{Unit.count(requests)} requests to #{Shop.Web.url()}\n")
     ledger = play(requests, opts)
-    since_answers = System.monotonic_time()
 
-    title("How much was recorded?")
-    Print.throughput(Questions.throughput(ledger.since, ledger.until))
-    title("Which checkouts were the slowest, and why?")
-    Print.checkouts(Questions.slowest_checkouts(5, Audit.window(ledger)))
-    title("What did the process of the first cart with an order do?")
-    ledger |> first_buyer() |> Questions.cart() |> Print.events()
-    title("What happened in the second before the dispatcher's last crash?")
-    ledger |> last_crash() |> story()
-    title("What does the recorder hold?")
-    Print.memory(Questions.memory())
-    title("Does the tape agree with the shoppers?")
-    checks = Audit.run(ledger)
-    Print.checks(checks)
+    ask(
+      "How much was recorded?",
+      fn -> Questions.throughput(ledger.since, ledger.until) end,
+      &Print.throughput/1
+    )
 
-    IO.puts("\n  answers and checks took #{Unit.time(nanoseconds_since(since_answers))}")
+    ask(
+      "Which checkouts were the slowest, and why?",
+      fn -> Questions.slowest_checkouts(5, Audit.window(ledger)) end,
+      &Print.checkouts/1
+    )
+
+    ask(
+      "What did the process of the first cart with an order do?",
+      fn -> ledger |> first_buyer() |> Questions.cart() end,
+      &Print.events/1
+    )
+
+    ask(
+      "What happened in the second before the dispatcher's last crash?",
+      fn -> ledger |> Audit.window() |> Questions.crashes() |> List.last() |> story() end,
+      &Print.crash/1
+    )
+
+    ask("What does the recorder hold?", &Questions.memory/0, &Print.memory/1)
+    checks = ask("Does the tape agree with the shoppers?", fn -> Audit.run(ledger) end, &Print.checks/1)
     Audit.passed?(checks)
+  end
+
+  # Each answer stands under its question and the time that the tape took for it.
+  defp ask(text, question, print) do
+    began = System.monotonic_time()
+    answer = question.()
+    took = System.convert_time_unit(System.monotonic_time() - began, :native, :nanosecond)
+    IO.puts("\n#{text} (#{Unit.time(took)})\n")
+    print.(answer)
+    answer
   end
 
   defp play(requests, opts) do
@@ -48,14 +68,6 @@ defmodule Shop.Demo do
     end
   end
 
-  defp last_crash(ledger), do: ledger |> Audit.window() |> Questions.crashes() |> List.last()
-
-  defp story(nil), do: IO.puts("  (it did not crash)")
-  defp story(crash), do: crash |> Questions.before_crash() |> Print.crash()
-
-  defp title(text), do: IO.puts("\n#{text}\n")
-
-  defp nanoseconds_since(then) do
-    System.convert_time_unit(System.monotonic_time() - then, :native, :nanosecond)
-  end
+  defp story(nil), do: nil
+  defp story(crash), do: Questions.before_crash(crash)
 end

@@ -35,7 +35,9 @@ defmodule Shop.Print do
   end
 
   @doc "The time before a crash."
-  @spec crash(map()) :: :ok
+  @spec crash(map() | nil) :: :ok
+  def crash(nil), do: IO.puts("  (it did not crash)")
+
   def crash(%{crash: crash} = story) do
     IO.puts(
       "  #{Unit.clock(crash.wall_time)}  #{inspect(crash.pid)}, with order #{crash.order} of #{crash.cart} in hand"
