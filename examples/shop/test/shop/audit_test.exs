@@ -17,7 +17,7 @@ defmodule Shop.AuditTest do
 
   test "notices a request that is not on the tape", %{ledger: ledger} do
     [first | _more] = ledger.entries
-    doubled = %Ledger{ledger | entries: [first | ledger.entries]}
+    doubled = %{ledger | entries: [first | ledger.entries]}
     assert "requests products" in failed(doubled)
     assert "request spans ended" in failed(doubled)
   end
@@ -61,6 +61,6 @@ defmodule Shop.AuditTest do
   # Changes the first entry for which `which?` holds.
   defp change(ledger, which?, how) do
     {before, [entry | rest]} = Enum.split_while(ledger.entries, &(not which?.(&1)))
-    %Ledger{ledger | entries: before ++ [how.(entry) | rest]}
+    %{ledger | entries: before ++ [how.(entry) | rest]}
   end
 end

@@ -9,7 +9,7 @@ defmodule Shop.Load.Ledger do
   @type t :: %__MODULE__{entries: [Entry.t()], since: integer(), until: integer()}
 
   @doc "Runs `play`, which returns entries, and keeps the time."
-  @spec keep((() -> [Entry.t()])) :: t()
+  @spec keep(fun()) :: t()
   def keep(play) do
     since = ElixirScope.now()
     entries = play.()

@@ -4,7 +4,7 @@ defmodule Shop.Load.Shopper do
   alias Shop.Load.{Client, Entry, Plan}
 
   @doc "Plays journeys; the entries are in the order of the requests."
-  @spec play([Plan.journey()], :inet.port_number(), (() -> any())) :: [Entry.t()]
+  @spec play([Plan.journey()], :inet.port_number(), fun()) :: [Entry.t()]
   def play(journeys, port, on_answer) do
     socket = Client.connect(port)
     entries = Enum.flat_map(journeys, &journey(&1, socket, on_answer))

@@ -7,7 +7,7 @@ defmodule Shop.Print.Progress do
   @redraw_ms 100
 
   @doc "Runs `work` with a function that counts one step at each call."
-  @spec watch(String.t(), pos_integer(), ((() -> :ok) -> result)) :: result when result: var
+  @spec watch(String.t(), pos_integer(), (fun() -> result)) :: result when result: var
   def watch(what, total, work) do
     done = :counters.new(1, [:write_concurrency])
     bar = %{what: what, total: total, done: done, tenth: 0, terminal?: terminal?()}
