@@ -25,17 +25,18 @@ defmodule Mix.Tasks.Shop.Demo do
 
   defp parse(arguments) do
     case OptionParser.parse(arguments, strict: @switches) do
-      {opts, [], []} -> Enum.each(opts, &positive/1) && opts
-      {_opts, rest, invalid} -> Mix.raise("mix shop.demo: not understood: #{unknown(rest, invalid)}")
+      {opts, [], []} -> Enum.map(opts, &positive!/1)
+      {_opts, rest, invalid} -> not_understood!(Enum.flat_map(invalid, &Tuple.to_list/1) ++ rest)
     end
   end
 
-  defp positive({:seed, _any}), do: :ok
-  defp positive({_option, number}) when number > 0, do: :ok
+  defp positive!({option, number}) when number > 0 or option == :seed, do: {option, number}
+  defp positive!({option, number}), do: not_understood!(["--#{option}", Integer.to_string(number)])
 
-  defp positive({option, number}),
-    do: Mix.raise("mix shop.demo: --#{option} must be a positive integer, and is #{number}")
-
-  defp unknown(rest, invalid),
-    do: Enum.map_join(invalid, " ", fn {name, _value} -> name end) <> Enum.join(rest, " ")
+  defp not_understood!(words) do
+    Mix.raise(
+      "mix shop.demo expects --requests and --shoppers with a positive integer, --seed with an integer; " <>
+        "got: " <> Enum.join(Enum.reject(words, &is_nil/1), " ")
+    )
+  end
 end

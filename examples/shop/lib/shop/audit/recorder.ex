@@ -22,6 +22,7 @@ defmodule Shop.Audit.Recorder do
         losses |> Enum.map(& &1.count) |> Enum.sum()
       ),
       Check.new("events kept, by counter and by query", status.store.events, ElixirScope.count_events()),
+      Check.new("events evicted to make room", 0, status.store.evicted),
       Check.new("store within its limit", true, total(status.store.bytes) <= status.store.memory_limit)
     ]
   end
