@@ -66,6 +66,7 @@ defmodule Bench.Sustained do
       "each of #{load.offered} events is stored, evicted or counted as lost, got #{inspect(account)}"
     )
 
+    if options.smoke, do: IO.puts("Each event is stored, evicted or counted as lost: answers checked")
     report(options, load, baseline, account, limit, rate)
   end
 

@@ -90,7 +90,8 @@ defmodule Bench do
   def figure(%{smoke: false}, text), do: IO.puts(text)
 
   @doc "`12.3`, `1_234`: three digits that count."
-  @spec number(number) :: String.t()
+  @spec number(number | :none) :: String.t()
+  def number(:none), do: "none"
   def number(n) when is_integer(n), do: grouped(n)
   def number(n) when abs(n) >= 100, do: grouped(round(n))
   def number(n) when abs(n) >= 10, do: :erlang.float_to_binary(n * 1.0, decimals: 1)

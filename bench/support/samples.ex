@@ -78,9 +78,12 @@ defmodule Bench.Samples do
   @spec median([number]) :: number
   def median(samples), do: summary(samples).median
 
-  @doc "The ratio of two medians."
-  @spec ratio([number], [number]) :: float
-  def ratio(samples, baseline), do: median(samples) / median(baseline)
+  @doc "The ratio of two medians; none if the baseline took no time, as it may in a smoke run."
+  @spec ratio([number], [number]) :: float | :none
+  def ratio(samples, baseline) do
+    baseline = median(baseline)
+    if baseline > 0, do: median(samples) / baseline, else: :none
+  end
 
   # the nearest rank
   defp at(sorted, count, share), do: Enum.at(sorted, max(ceil(share * count) - 1, 0))
