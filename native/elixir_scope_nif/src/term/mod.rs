@@ -16,6 +16,7 @@ pub mod encode;
 mod external;
 mod frames;
 pub mod nif;
+pub mod raw;
 pub mod redact;
 
 /// A term's word: an immediate, or a tagged pointer. Good for the NIF call that it came in, and no longer.
@@ -229,7 +230,7 @@ impl RefNumbers {
 }
 
 /// The parts of a local fun, as the external term format (`NEW_FUN_EXT`) has them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fun<'t> {
     /// The module that made it.
     pub module: AtomId,
