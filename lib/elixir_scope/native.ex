@@ -1,0 +1,385 @@
+defmodule ElixirScope.Native do
+  @moduledoc false
+
+  # The only module with NIF stubs; called by the wrappers only (and by the code that `ElixirScope.Trace` and the
+  # instrumentation inject).
+  #
+  # `@on_load` always answers `:ok` and keeps the reason of a failure, since a module whose `@on_load` fails is unloaded,
+  # and all that a user then sees is an `UndefinedFunctionError`. A capture stub answers as if the recorder were off when the
+  # library is missing; any other stub raises `ElixirScope.Error` with the load failure.
+  #
+  # The module can be loaded again while processes record: `load_nif` of the same file then goes through the library's
+  # `upgrade` callback, and the recorder lives in the library's statics, not in the module instance. For this reason
+  # nothing here keeps state, and no function here calls a stub locally.
+  #
+  # ## Shapes of what crosses the boundary
+  #
+  # "absent" means that the key is not in the map. All times are integer nanoseconds on the tape's clock.
+  #
+  # ### `start(config)`: every key is always there
+  #
+  #     %{
+  #       buffer_bytes: pos_integer,                    # one writer's ring, at most total_bytes
+  #       total_bytes: pos_integer,                     # >= 65_536
+  #       overflow_strategy: :drop_oldest | :drop_newest,
+  #       max_payload_bytes: pos_integer,               # >= 16
+  #       max_state_bytes: pos_integer,
+  #       max_depth: pos_integer,
+  #       max_length: pos_integer | :infinity,
+  #       raw_terms: :auto | false,
+  #       redact: false | {:mask, [{atom, binary}]} | {:only, [{atom, binary}]},   # each key as atom and as string
+  #       memory_limit: pos_integer,                    # the store, bytes; >= 1_048_576
+  #       max_events: pos_integer | :infinity,
+  #       max_age_ns: pos_integer | :infinity,
+  #       sampling_rate: float,                         # 0.0 ..= 1.0
+  #       time_offset: integer                          # added to a timestamp to get wall_time
+  #     }
+  #
+  # -> `:ok | {:error, :already_running} | {:error, term}`. Calls of start and stop are serialised by the caller
+  # (`ElixirScope.Recorder`), but the library must stand two at once.
+  #
+  # ### `update_config(changes)`: any of
+  #
+  #     max_payload_bytes, max_state_bytes, max_depth, max_length, redact, sampling_rate   (shapes as above)
+  #
+  # -> `:ok | {:error, :not_running}`
+  #
+  # ### The query map: only the keys that were given (`limit`, `order` and `payload` are always there)
+  #
+  #     %{
+  #       pid: [pid],                                   # absent for :all; [] matches nothing
+  #       exclude: pid,                                 # leaves out the events of this process
+  #       event_type: [atom],                           # absent for :all; known kinds only; [] matches nothing
+  #       module: atom, function: atom, arity: 0..255,
+  #       since: integer, until: integer,               # inclusive; may lie beyond 64 bits: clamp
+  #       limit: pos_integer | :infinity,
+  #       order: :asc | :desc,
+  #       before: pos_integer, after: non_neg_integer,  # event ids, exclusive; may lie beyond 64 bits: clamp
+  #       correlation_id: pos_integer, call_id: pos_integer,
+  #       where: [{[field :: atom | step :: term, ...], op, value}],   # the path is a proper list that begins with a field
+  #       payload: boolean
+  #     }
+  #
+  # A field is one of `ElixirScope.Query.Options.fields/0`. A step is a map key, a keyword's key, or the index of a list or tuple.
+  # `:exists` comes with a boolean, `:in` with a proper list, any other op with any term.
+  #
+  # `get_events` -> `[struct] | {:error, term}`; `count_events` -> `non_neg_integer | {:error, term}` (limit, order ignored);
+  # `explain` -> the map of `t:ElixirScope.Query.Engine.explanation/0`; `estimate` -> `%{segments: n, rows: n}`, what would
+  # be looked at, from zone maps and indexes alone. All of them answer `{:error, :not_running}` when the recorder is not running,
+  # and `{:error, {:timeout, ms}}` when writers in flight did not come to an end.
+  #
+  # ### Events
+  #
+  # A struct of `ElixirScope.Events.<Name>` with all of its fields; see `ElixirScope.Events.kinds/0` for the names. What a row does
+  # not know is `nil`. `wall_time` = timestamp + time_offset, `node` = the name of this node. The header's `correlation_id`
+  # and `parent_id` and `call_id` are `nil` for 0. `file` is a binary. With `payload: false` the captured terms are `nil`.
+  # Marks: `%ElixirScope.Truncated{kind:, kept:, total:, prefix:}`, `%ElixirScope.Redacted{}`.
+  #
+  # ### `status()`: %{...} | {:error, :not_running}
+  #
+  #     %{
+  #       paused: boolean,
+  #       started_at: integer,                          # tape's clock
+  #       capture: %{events: n, per_second: number, lost: %{cause :: atom => n}, bytes: n, capacity_bytes: n, writers: n},
+  #       store: %{events: n, segments: n, bytes: %{atom => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
+  #       clock: %{source: binary, skew_ns: integer},
+  #       terms: map,                                   # which shapes are read raw, which fell back
+  #       faults: %{panics: n, last: binary | nil},
+  #       overhead: %{capture_ns: number | nil, cpu_ns: n},
+  #       processes: %{slots: n, in_use: n, without_slot: n},
+  #       subscriptions: n
+  #     }
+  #
+  # More keys may stand in each of these maps: they are passed on as they are.
+  #
+  # ### Subscriptions
+  #
+  # `subscribe(query, relay, subscriber, capacity)`: `limit`, `order`, `before` in the query are ignored; the events of
+  # `subscriber` are excluded. Events recorded before the call are not delivered. `capacity` counts events: past it new
+  # events are dropped and counted. The relay is sent `{:elixir_scope_subscription, id}` whenever the queue stops being
+  # empty, where "empty" is what a take left: after a take that answered fewer than `max` events, the next event sends
+  # again. `subscription_take(id, max)` -> `{[event] (oldest first), dropped since the last take}`, `{:error, :closed}` for an
+  # unknown id or a stopped recorder. A subscription whose relay is dead is closed by the library.
+  #
+  # ### RingBuffer
+  #
+  # `ring_new(size, policy)`, policy `:drop_oldest | :drop_newest | :block` -> `{:ok, ref} | {:error, term}`;
+  # `ring_write` -> `:ok | {:error, :buffer_full} | {:error, :destroyed}`; a refused write of `:drop_newest` counts as dropped,
+  # one of `:block` does not: the wrapper tries again, and tells `ring_refused(ring)` when it gives up;
+  # `ring_read(ring, position)` -> `{:ok, term, next} | {:lapped, missed, next} | :empty | {:error, :destroyed}`;
+  # `ring_read_batch(ring, position, max)` -> `{terms, next, missed} | {:error, :destroyed}`;
+  # `ring_stats(ring)` -> `%{size:, available:, total_writes:, dropped:, bytes:} | {:error, :destroyed}`;
+  # `ring_clear` -> `:ok | {:error, :destroyed}`; `ring_destroy` -> `:ok` (twice as well).
+  #
+  # ### EventStore
+  #
+  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, time_offset: integer})` -> `{:ok, ref}`;
+  # `store_put(ref, [struct])` -> `:ok | {:error, term}`, all or nothing; each struct is one of `ElixirScope.Events`, its
+  # `timestamp` an integer of 64 bits, `pid` a local pid or nil; ids are given by the store, in the order of the list;
+  # `store_query(ref, query)` -> `[struct] | {:error, term}`; `store_stats(ref)` -> a map as `store:` of `status()`.
+
+  alias ElixirScope.Error
+
+  @on_load :load
+
+  @failure {__MODULE__, :failure}
+
+  @type token :: integer
+  @type site :: ElixirScope.Site.t()
+  @type query :: map
+  @type store :: reference
+  @type ring :: reference
+
+  @doc false
+  def load do
+    path = library_path()
+
+    case :erlang.load_nif(path, 0) do
+      :ok -> :persistent_term.erase(@failure)
+      {:error, {reason, text}} -> :persistent_term.put(@failure, {reason, path, text})
+    end
+
+    :ok
+  end
+
+  @doc "Why the library could not be loaded, or `nil`."
+  @spec load_failure() :: nil | %Error{}
+  def load_failure do
+    case :persistent_term.get(@failure, nil) do
+      nil ->
+        nil
+
+      {reason, path, text} ->
+        %Error{
+          reason: :library_not_loaded,
+          details: %{reason: reason, path: to_string(path), text: to_string(text)}
+        }
+    end
+  end
+
+  # ELIXIR_SCOPE_LIBRARY names a prebuilt library. The emulator loads none but `.so` files; the Mix compiler has copied
+  # any other to the usual place under that name.
+  defp library_path do
+    prebuilt = System.get_env("ELIXIR_SCOPE_LIBRARY", "")
+
+    path =
+      if Path.extname(prebuilt) == ".so",
+        do: Path.rootname(prebuilt),
+        else: Path.join(priv_dir(), "native/elixir_scope_nif")
+
+    String.to_charlist(path)
+  end
+
+  defp priv_dir do
+    case :code.priv_dir(:elixir_scope) do
+      {:error, :bad_name} ->
+        # The application's folder is not on the code path: the beam stands in its ebin all the same.
+        __MODULE__ |> :code.which() |> Path.dirname() |> Path.dirname() |> Path.join("priv")
+
+      dir ->
+        dir
+    end
+  end
+
+  # -- Library ----------------------------------------------------------------------------------------------------------
+
+  @spec load_info() :: %{profile: String.t(), version: String.t()}
+  def load_info, do: missing()
+
+  # Shows the raw reader terms of each shape, so that it learns and tests how this VM lays them out; called once, before
+  # anything is recorded. Until then terms are read through the NIF interface. See `ElixirScope.RawTerms`.
+  @spec raw_learn(samples :: term) :: term
+  def raw_learn(_samples), do: missing()
+
+  # -- Life cycle (dirty CPU) -------------------------------------------------------------------------------------------
+
+  @spec start(map) :: :ok | {:error, term}
+  def start(_config), do: missing()
+
+  @spec stop() :: :ok
+  def stop, do: missing()
+
+  @spec pause() :: :ok | {:error, :not_running}
+  def pause, do: missing()
+
+  @spec resume() :: :ok | {:error, :not_running}
+  def resume, do: missing()
+
+  # Answers false, not an error, when the library is missing: what is not there does not run.
+  @spec running() :: boolean
+  def running, do: absent(false)
+
+  @spec status() :: map | {:error, :not_running}
+  def status, do: missing()
+
+  @spec update_config(map) :: :ok | {:error, :not_running}
+  def update_config(_changes), do: missing()
+
+  @spec now() :: integer | {:error, :not_running}
+  def now, do: missing()
+
+  @spec time_offset() :: integer | {:error, :not_running}
+  def time_offset, do: missing()
+
+  # -- Capture (normal schedulers; never raises) ------------------------------------------------------------------------
+
+  @spec recording() :: boolean
+  def recording, do: absent(false)
+
+  @spec event(term, term) :: :ok
+  def event(_name, _data), do: absent(:ok)
+
+  @spec metric(term, term, term, term) :: :ok
+  def metric(_name, _value, _unit, _metadata), do: absent(:ok)
+
+  @spec span_start(term, term) :: token
+  def span_start(_name, _metadata), do: absent(-1)
+
+  @spec span_stop(token, term, term) :: :ok
+  def span_stop(_token, _name, _exit_reason), do: absent(:ok)
+
+  @spec snapshot(site, map) :: :ok
+  def snapshot(_site, _bindings), do: absent(:ok)
+
+  @spec enter_0(site) :: token
+  def enter_0(_site), do: absent(-1)
+
+  @spec enter_1(site, term) :: token
+  def enter_1(_site, _1), do: absent(-1)
+
+  @spec enter_2(site, term, term) :: token
+  def enter_2(_site, _1, _2), do: absent(-1)
+
+  @spec enter_3(site, term, term, term) :: token
+  def enter_3(_site, _1, _2, _3), do: absent(-1)
+
+  @spec enter_4(site, term, term, term, term) :: token
+  def enter_4(_site, _1, _2, _3, _4), do: absent(-1)
+
+  @spec enter_5(site, term, term, term, term, term) :: token
+  def enter_5(_site, _1, _2, _3, _4, _5), do: absent(-1)
+
+  @spec enter_6(site, term, term, term, term, term, term) :: token
+  def enter_6(_site, _1, _2, _3, _4, _5, _6), do: absent(-1)
+
+  @spec enter_7(site, term, term, term, term, term, term, term) :: token
+  def enter_7(_site, _1, _2, _3, _4, _5, _6, _7), do: absent(-1)
+
+  @spec enter_8(site, term, term, term, term, term, term, term, term) :: token
+  def enter_8(_site, _1, _2, _3, _4, _5, _6, _7, _8), do: absent(-1)
+
+  @spec enter_n(site, list) :: token
+  def enter_n(_site, _args), do: absent(-1)
+
+  @spec exit(site, token, term) :: :ok
+  def exit(_site, _token, _result), do: absent(:ok)
+
+  @spec exit_tail(site, token) :: :ok
+  def exit_tail(_site, _token), do: absent(:ok)
+
+  @spec exit_error(site, token, :error | :exit | :throw, term, list) :: :ok
+  def exit_error(_site, _token, _class, _reason, _stacktrace), do: absent(:ok)
+
+  @spec mute() :: :ok
+  def mute, do: absent(:ok)
+
+  @spec unmute() :: :ok
+  def unmute, do: absent(:ok)
+
+  # -- Queries (dirty CPU) ----------------------------------------------------------------------------------------------
+
+  @spec get_events(query) :: [struct] | {:error, term}
+  def get_events(_query), do: missing()
+
+  @spec count_events(query) :: non_neg_integer | {:error, term}
+  def count_events(_query), do: missing()
+
+  @spec explain(query) :: map | {:error, term}
+  def explain(_query), do: missing()
+
+  @spec estimate(query) :: map | {:error, term}
+  def estimate(_query), do: missing()
+
+  # -- Subscriptions ----------------------------------------------------------------------------------------------------
+
+  @spec subscribe(query, relay :: pid, subscriber :: pid, capacity :: pos_integer) ::
+          {:ok, integer} | {:error, term}
+  def subscribe(_query, _relay, _subscriber, _capacity), do: missing()
+
+  @spec subscription_take(integer, max :: pos_integer) ::
+          {[struct], dropped :: non_neg_integer} | {:error, :closed}
+  def subscription_take(_id, _max), do: missing()
+
+  @spec subscription_close(integer) :: :ok
+  def subscription_close(_id), do: missing()
+
+  # -- RingBuffer -------------------------------------------------------------------------------------------------------
+
+  @spec ring_new(pos_integer, :drop_oldest | :drop_newest | :block) :: {:ok, ring} | {:error, term}
+  def ring_new(_size, _policy), do: missing()
+
+  @spec ring_write(ring, term) :: :ok | {:error, :buffer_full | :destroyed}
+  def ring_write(_ring, _term), do: missing()
+
+  @spec ring_refused(ring) :: :ok
+  def ring_refused(_ring), do: missing()
+
+  @spec ring_read(ring, non_neg_integer) ::
+          {:ok, term, non_neg_integer}
+          | {:lapped, pos_integer, non_neg_integer}
+          | :empty
+          | {:error, :destroyed}
+  def ring_read(_ring, _position), do: missing()
+
+  @spec ring_read_batch(ring, non_neg_integer, pos_integer) ::
+          {[term], non_neg_integer, non_neg_integer} | {:error, :destroyed}
+  def ring_read_batch(_ring, _position, _max), do: missing()
+
+  @spec ring_stats(ring) :: map | {:error, :destroyed}
+  def ring_stats(_ring), do: missing()
+
+  @spec ring_clear(ring) :: :ok | {:error, :destroyed}
+  def ring_clear(_ring), do: missing()
+
+  @spec ring_destroy(ring) :: :ok
+  def ring_destroy(_ring), do: missing()
+
+  # -- EventStore (dirty CPU) -------------------------------------------------------------------------------------------
+
+  @spec store_new(map) :: {:ok, store} | {:error, term}
+  def store_new(_config), do: missing()
+
+  @spec store_put(store, [struct]) :: :ok | {:error, term}
+  def store_put(_store, _events), do: missing()
+
+  @spec store_query(store, query) :: [struct] | {:error, term}
+  def store_query(_store, _query), do: missing()
+
+  @spec store_stats(store) :: map
+  def store_stats(_store), do: missing()
+
+  # -- For tests --------------------------------------------------------------------------------------------------------
+
+  @spec term_encode(term, map) :: binary
+  def term_encode(_term, _options), do: missing()
+
+  @spec term_decode(binary) :: term | {:error, term}
+  def term_decode(_bytes), do: missing()
+
+  @spec term_shapes() :: map
+  def term_shapes, do: missing()
+
+  @spec raw_terms(:auto | false) :: :ok
+  def raw_terms(_path), do: missing()
+
+  # ---------------------------------------------------------------------------------------------------------------------
+
+  # `:erlang.nif_error/1` raises like `:erlang.error/1`, but tells dialyzer that a library stands in here.
+  defp missing, do: :erlang.nif_error(load_failure() || not_loaded_yet())
+
+  defp not_loaded_yet, do: %Error{reason: :library_not_loaded, details: %{reason: :not_loaded}}
+
+  # What a capture stub answers in place of the library. The detour keeps compilers and dialyzer from taking the constant
+  # for all that the function can answer.
+  defp absent(answer), do: :persistent_term.get({__MODULE__, :absent}, answer)
+end
