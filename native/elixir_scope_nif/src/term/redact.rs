@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use elixir_scope_engine::event::AtomId;
+use rustler::{Atom, ListIterator, Term};
 use smallvec::SmallVec;
 
-use super::note_atom;
+use super::{immediate_atom, note_atom, word_of};
 
 /// The longest key that is looked at, in bytes. No name that is configured may be longer.
 pub const LONGEST_KEY: usize = 64;
