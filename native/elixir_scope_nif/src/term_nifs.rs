@@ -7,7 +7,7 @@ use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, OwnedBinary, Term};
 
 use crate::term::decode::Decoder;
 use crate::term::encode::{
-    EncodeError, Rules, WHOLE_BYTES, encode, encode_whole, encode_word, encode_word_whole,
+    Rules, WHOLE_BYTES, encode, encode_whole, encode_word, encode_word_whole,
 };
 use crate::term::nif::NifTerms;
 use crate::term::redact::Redaction;
@@ -59,7 +59,7 @@ fn term_encode<'a>(env: Env<'a>, term: Term<'a>, options: Term<'a>) -> NifResult
         (false, true) => encode(term, &rules, &mut out),
         (false, false) => encode_word(NifTerms::new(env), word(term), &rules, &mut out),
     };
-    let Ok(steps) = steps.map_err(|EncodeError::Full| EncodeError::TooBig | ()) else {
+    let Ok(steps) = steps else {
         return Ok((atoms::error(), atoms::too_big()).encode(env));
     };
     let mut binary = OwnedBinary::new(out.len());
