@@ -62,7 +62,7 @@ impl Redaction {
     /// of both. `None` for anything else.
     #[must_use]
     pub fn from_term(term: Term<'_>) -> Option<Self> {
-        if term.decode::<bool>() == Ok(false) {
+        if matches!(term.decode::<bool>(), Ok(false)) {
             return Some(Self::off());
         }
         let (mode, keys) = match term.decode::<(Term<'_>, Term<'_>)>() {
