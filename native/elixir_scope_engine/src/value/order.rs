@@ -18,7 +18,7 @@ const KEY_DEPTH: u32 = 16;
 /// Compares the first value in `a` with the first in `b`, as `<` and `==` do: 1 and 1.0 are equal.
 ///
 /// # Errors
-/// [`Malformed`] for what is no value, and where the work would exceed a few hundred steps a byte.
+/// [`Malformed`] for what is no value, and where the work would exceed a hundred steps a byte.
 pub fn compare(a: &[u8], b: &[u8], names: &dyn Names) -> Result<Ordering, Malformed> {
     Comparison::new(a, b, Some(names)).run(a, b, false, 0)
 }
@@ -64,7 +64,7 @@ type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
 
 impl<'n> Comparison<'n> {
     fn new(a: &[u8], b: &[u8], names: Option<&'n dyn Names>) -> Self {
-        let steps_left = (a.len() + b.len()).saturating_mul(256).saturating_add(4096);
+        let steps_left = (a.len() + b.len()).saturating_mul(64).saturating_add(4096);
         Comparison { names, steps_left }
     }
 

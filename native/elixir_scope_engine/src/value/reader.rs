@@ -32,6 +32,8 @@ pub enum Flaw {
     Place,
     /// Maps as keys of maps, too deep to be ordered.
     TooDeep,
+    /// A number by which the host knows nothing, or a part that it refuses.
+    Unknown,
     /// A comparison that takes far more steps than the values have bytes.
     TooLong,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Malformed {
             Flaw::Number => write!(f, "expected a number in range")?,
             Flaw::Place => write!(f, "an item stands where it may not")?,
             Flaw::TooDeep => write!(f, "maps as keys nest too deep")?,
+            Flaw::Unknown => write!(f, "the host knows no such thing")?,
             Flaw::TooLong => write!(f, "too long to compare")?,
         }
         write!(f, " at byte {}", self.at)

@@ -3,8 +3,8 @@
 /// Bytes that `value` takes.
 #[inline]
 pub(crate) const fn varint_size(value: u64) -> usize {
-    // 1 to 64 bits, seven a byte
-    (((63 - (value | 1).leading_zeros()) * 37 + 9 * 37) >> 8) as usize
+    // seven bits a byte: 9/64 is just above 1/7
+    ((63 - (value | 1).leading_zeros()) * 9 + 73) as usize / 64
 }
 
 /// Puts `value` at the start of `out`; how many bytes it took.

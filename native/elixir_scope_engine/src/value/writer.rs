@@ -206,20 +206,25 @@ impl<'s, S: Sink> Writer<'s, S> {
     }
 
     /// A bit string of `bits` bits, its last byte padded with zeros at the low end; written as a binary if it is one. Cut
-    /// where the budget ends.
+    /// where the budget ends. Of one that cannot fit, `bytes` may hold just more than [`Self::left`].
     #[allow(clippy::missing_errors_doc)]
     pub fn bits(&mut self, bytes: &[u8], bits: u64) -> Result<Fit, Full> {
-        if bits.is_multiple_of(8) {
+        let all = bytes.len() as u64 == bits.div_ceil(8);
+        let odd = !bits.is_multiple_of(8);
+        if all && !odd {
             return self.binary(bytes);
         }
-        if 1 + varint_size(bits) + bytes.len() <= self.left {
+        if all && 1 + varint_size(bits) + bytes.len() <= self.left {
             self.sized(format::BITS, bits, bytes)?;
             return Ok(Fit::Written);
         }
         let Some(kept) = self.prefix_room(bytes) else {
             return Ok(Fit::NoRoom);
         };
-        self.truncated(Cut::Bits, kept.len() as u64 * 8, Some(bits), kept)
+        match odd {
+            true => self.truncated(Cut::Bits, kept.len() as u64 * 8, Some(bits), kept),
+            false => self.truncated(Cut::Binary, kept.len() as u64, Some(bits / 8), kept),
+        }
     }
 
     /// The first bytes of a binary that fit with their mark; text is cut between characters.

@@ -4,12 +4,20 @@
 //! `nif`, through the NIF interface, works on any VM and is the fallback; `raw` reads the words themselves, where the VM
 //! at hand passed its test.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use elixir_scope_engine::event::AtomId;
 use rustler::Term;
 use rustler::sys::ErlNifTerm;
+use smallvec::SmallVec;
 
+pub mod decode;
+pub mod encode;
+mod external;
+mod frames;
 pub mod nif;
 pub mod raw;
+pub mod redact;
 
 /// A term's word: an immediate, or a tagged pointer. Good for the NIF call that it came in, and no longer.
 pub type Word = usize;
@@ -37,6 +45,68 @@ pub fn word_of(term: ErlNifTerm) -> Word {
 pub fn nif_term(word: Word) -> ErlNifTerm {
     // SAFETY: `ErlNifTerm` is a transparent newtype of `usize`.
     unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) }
+}
+
+/// The atom of an immediate word; `None` if it is none.
+#[inline(always)]
+#[must_use]
+pub fn immediate_atom(word: Word) -> Option<AtomId> {
+    // `_TAG_IMMED2_ATOM` in `erl_term.h`; checked when the library loads
+    if word & 0x3f != 0x0b {
+        return None;
+    }
+    u32::try_from(word >> 6).ok().map(AtomId)
+}
+
+/// The word of an atom.
+#[inline(always)]
+#[must_use]
+pub fn atom_word(atom: AtomId) -> Word {
+    (atom.0 as usize) << 6 | 0x0b
+}
+
+/// Whether a word has the tag of a local pid.
+#[inline(always)]
+#[must_use]
+pub fn is_local_pid(word: u64) -> bool {
+    word & 0xf == 0x3
+}
+
+/// Whether a word has the tag of a local port.
+#[inline(always)]
+#[must_use]
+pub fn is_local_port(word: u64) -> bool {
+    word & 0xf == 0x7
+}
+
+/// The highest atom that was ever written. Atoms are numbered in the order of their birth and never die, so that every
+/// number up to it is an atom, and a number above it never came from the encoder.
+static HIGHEST_ATOM: AtomicU32 = AtomicU32::new(0);
+
+/// Takes note that `atom` exists, so that it can be decoded.
+#[inline]
+pub fn note_atom(atom: AtomId) {
+    // Relaxed: whoever decodes a value got it through the ring or the store, which publish it together with this
+    if atom.0 > HIGHEST_ATOM.load(Ordering::Relaxed) {
+        HIGHEST_ATOM.fetch_max(atom.0, Ordering::Relaxed);
+    }
+}
+
+/// Whether `atom` is known to exist.
+#[inline]
+#[must_use]
+pub fn atom_exists(atom: AtomId) -> bool {
+    // Relaxed: see `note_atom`
+    atom.0 <= HIGHEST_ATOM.load(Ordering::Relaxed)
+}
+
+/// The atom of a term, noted; `None` if it is none.
+#[inline]
+#[must_use]
+pub fn atom_id(term: Term<'_>) -> Option<AtomId> {
+    let atom = immediate_atom(word(term))?;
+    note_atom(atom);
+    Some(atom)
 }
 
 /// What a term is, one level deep.
@@ -117,6 +187,28 @@ pub struct Bits<'t> {
     pub bits: u64,
 }
 
+impl Bits<'_> {
+    /// Its first `most` bytes, shifted to start at a byte; the bits after its end are zero.
+    #[must_use]
+    pub fn shifted(self, most: u64) -> SmallVec<[u8; 128]> {
+        let bytes = self.bits.div_ceil(8);
+        let offset = u32::from(self.offset);
+        let mut out = SmallVec::new();
+        for at in 0..usize::try_from(bytes.min(most)).unwrap_or(0) {
+            let high = u16::from(self.bytes.get(at).copied().unwrap_or_default());
+            let low = u16::from(self.bytes.get(at + 1).copied().unwrap_or_default());
+            out.push(((high << 8 | low) << offset >> 8) as u8);
+        }
+        if let Some(last) = out.last_mut()
+            && most >= bytes
+            && self.bits % 8 != 0
+        {
+            *last &= 0xff << (8 - self.bits % 8);
+        }
+        out
+    }
+}
+
 /// The number words of a local reference, in the order of the external term format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RefNumbers {
@@ -124,6 +216,17 @@ pub struct RefNumbers {
     pub words: [u32; 5],
     /// How many there are.
     pub count: u8,
+}
+
+impl RefNumbers {
+    /// The words that count.
+    #[inline]
+    #[must_use]
+    pub fn words(&self) -> &[u32] {
+        self.words
+            .get(..usize::from(self.count))
+            .unwrap_or(&self.words)
+    }
 }
 
 /// The parts of a local fun, as the external term format (`NEW_FUN_EXT`) has them.

@@ -46,7 +46,18 @@ impl Hamt {
         unsafe {
             let (start, end) = children(root, kind)?;
             let len = start.sub(1).read();
-            Some(Hamt { root, kind, collisions, len, left: len, start, next: start, end, path: 0, depth: 0 })
+            Some(Hamt {
+                root,
+                kind,
+                collisions,
+                len,
+                left: len,
+                start,
+                next: start,
+                end,
+                path: 0,
+                depth: 0,
+            })
         }
     }
 
@@ -71,7 +82,11 @@ impl Hamt {
         loop {
             if self.next == self.end {
                 if self.depth == 0 {
-                    return if self.left == 0 { Ok(None) } else { Err(Unknown) };
+                    return if self.left == 0 {
+                        Ok(None)
+                    } else {
+                        Err(Unknown)
+                    };
                 }
                 self.up()?;
                 continue;

@@ -1,22 +1,24 @@
 //! [`Terms`] by reading the words themselves: the one place of the library that knows how the VM lays out its terms.
 //!
-//! Nothing is read that was not learnt first. When the library loads, [`learn`] builds terms of every shape through the NIF
-//! interface and the external term format, looks where their parts stand (`learner`, through reads that cannot fault), and
-//! then tests what it found against the NIF interface. A shape that is not as expected stays unlearnt, and its terms are
-//! told by [`NifTerms`] for good; [`shapes`] says so. At run time a header or a node that was not learnt goes the same
-//! way, term by term.
+//! Nothing is read that was not learnt first. Once, before anything is recorded, [`learn`] builds terms of every shape
+//! through the NIF interface and the external term format, looks where their parts stand (through reads that cannot
+//! fault), and then tests what it found against the NIF interface. A shape that is not as expected stays unlearnt, and its
+//! terms are told by [`NifTerms`] for good; [`shapes`] says so. At run time a header or a node that was not learnt goes the
+//! same way, term by term.
 //!
-//! * `layout`: what was learnt, and the reading of one term by it
+//! * `layout`: what was learnt; `read`: the reading of one term by it
 //! * `hamt`: the walk through maps above 32 keys
-//! * `learner`, `samples`, `peek`: learning, the terms to learn from, memory reads that cannot fault
+//! * `learn`: learning and testing, shape by shape; the terms to learn from; memory reads that cannot fault
 
-#![allow(unsafe_code, reason = "reads words of the VM; each block says why it may")]
+#![allow(
+    unsafe_code,
+    reason = "reads words of the VM; each block says why it may"
+)]
 
 mod hamt;
 mod layout;
-mod learner;
-mod peek;
-mod samples;
+mod learn;
+mod read;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustler::{Env, Term};
 
 use self::hamt::Hamt;
-use self::layout::Layout;
-use self::learner::Learnt;
+use self::layout::{Kind, Layout, TUPLE};
+use self::learn::Learnt;
 use super::nif::NifTerms;
 use super::{Fun, MapPairs, Rare, Shape, Terms, Word};
 
@@ -33,18 +35,22 @@ static LEARNT: OnceLock<Learnt> = OnceLock::new();
 /// Set to leave all terms to the NIF interface, so that tests run on both.
 static SWITCHED_OFF: AtomicBool = AtomicBool::new(false);
 
-/// Learns the layout of terms on this VM; once, when the library loads (`on_load`), in the process that loads it.
+/// Learns the layout of terms on this VM; the first call does it, later ones do nothing.
 ///
-/// `samples` is a list of any terms: those that only compiled code can make (a binary that was appended to, a part of one
-/// that starts inside of a byte, the reference of a live alias) are needed for their shapes; the others are used as further
-/// tests. Anything but a list stands for none.
+/// `samples` is a list of any terms. Those that only the VM or compiled code can make are needed for their shapes: a binary
+/// that was appended to, a part of one that starts inside of a byte, the reference of a live alias and of atomics. The
+/// others are further tests. Anything but a list stands for none.
 pub fn learn(env: Env<'_>, samples: Term<'_>) {
-    LEARNT.get_or_init(|| learner::learn(env, samples));
+    LEARNT.get_or_init(|| learn::learn(env, samples));
 }
 
 /// Each shape by name, and why it is left to the NIF interface, if it is. Empty before [`learn`].
 pub fn shapes() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
-    LEARNT.get().into_iter().flat_map(|learnt| learnt.shapes.iter()).map(|(name, failure)| (*name, failure.as_deref()))
+    LEARNT
+        .get()
+        .into_iter()
+        .flat_map(|learnt| learnt.shapes.iter())
+        .map(|(name, failure)| (*name, failure.as_deref()))
 }
 
 /// Switches the reading of words off for tests, or on again.
@@ -53,15 +59,24 @@ pub fn switch(on: bool) {
     SWITCHED_OFF.store(!on, Ordering::Relaxed);
 }
 
+/// What was learnt, if words may be read.
+#[inline(always)]
+fn learnt() -> Option<&'static Learnt> {
+    // ordering: see `switch`
+    LEARNT
+        .get()
+        .filter(|learnt| learnt.base && !SWITCHED_OFF.load(Ordering::Relaxed))
+}
+
 /// The id of a site, given as the literal `{id, descriptor}` that instrumentation passes: two loads, where words are read.
 #[inline(always)]
 #[must_use]
 pub fn site_id(site: Term<'_>) -> Option<u64> {
-    if !LEARNT.get().is_some_and(|learnt| learnt.base) {
+    if !learnt().is_some_and(|learnt| learnt.layout.kind(TUPLE) == Kind::Tuple) {
         return site.decode::<(u64, Term<'_>)>().ok().map(|(id, _)| id);
     }
     // SAFETY: a `Term` is a term of the calling NIF's environment.
-    unsafe { layout::first_of_pair(super::word(site)) }
+    unsafe { read::first_of_pair(super::word(site)) }
 }
 
 /// Terms by their words.
@@ -76,9 +91,10 @@ impl<'t> RawTerms<'t> {
     #[inline(always)]
     #[must_use]
     pub fn new(env: Env<'t>) -> Option<RawTerms<'t>> {
-        // ordering: see `switch`
-        let learnt = LEARNT.get().filter(|learnt| learnt.base && !SWITCHED_OFF.load(Ordering::Relaxed))?;
-        Some(RawTerms { layout: &learnt.layout, env })
+        learnt().map(|learnt| RawTerms {
+            layout: &learnt.layout,
+            env,
+        })
     }
 
     /// What the NIF interface says of `term`.
@@ -86,7 +102,10 @@ impl<'t> RawTerms<'t> {
     #[inline(never)]
     fn fall_back(self, term: Word) -> Shape<'t, RawMap<'t>> {
         let nif = NifTerms::new(self.env);
-        nif.shape(term).with_map(|map| RawMap { nif, walk: Walk::Nif(map) })
+        nif.shape(term).with_map(|map| RawMap {
+            nif,
+            walk: Walk::Nif(map),
+        })
     }
 
     /// How many pairs `term` has; `None` of what is no map.
@@ -108,7 +127,10 @@ impl<'t> Terms<'t> for RawTerms<'t> {
     fn shape(self, term: Word) -> Shape<'t, RawMap<'t>> {
         // SAFETY: `Terms` asks for terms of this call's environment, and `'t` ends with the call.
         match unsafe { self.layout.shape(term) } {
-            Some(shape) => shape.with_map(|hamt| RawMap { nif: NifTerms::new(self.env), walk: Walk::Raw(hamt) }),
+            Some(shape) => shape.with_map(|hamt| RawMap {
+                nif: NifTerms::new(self.env),
+                walk: Walk::Raw(hamt),
+            }),
             None => self.fall_back(term),
         }
     }
@@ -139,7 +161,9 @@ impl RawMap<'_> {
     #[cold]
     #[inline(never)]
     fn fall_back(&mut self, hamt: Hamt) -> Option<(Word, Word)> {
-        let Shape::Map(mut map) = self.nif.shape(hamt.term()) else { return None };
+        let Shape::Map(mut map) = self.nif.shape(hamt.term()) else {
+            return None;
+        };
         for _ in 0..hamt.given() {
             map.next_pair()?;
         }

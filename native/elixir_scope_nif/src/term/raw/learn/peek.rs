@@ -3,7 +3,7 @@
 use std::io::{PipeReader, PipeWriter, Read, pipe};
 use std::os::fd::AsRawFd;
 
-use super::layout::pointer;
+use super::super::layout::pointer;
 use crate::term::Word;
 
 /// The most that is read at once; a pipe takes it without a reader.
@@ -28,7 +28,11 @@ impl Peek {
         }
         // SAFETY: the kernel reads, and answers EFAULT or a short count where it cannot.
         let written = unsafe {
-            libc::write(self.writer.as_raw_fd(), std::ptr::with_exposed_provenance(address), length)
+            libc::write(
+                self.writer.as_raw_fd(),
+                std::ptr::with_exposed_provenance(address),
+                length,
+            )
         };
         let mut bytes = vec![0; usize::try_from(written).ok()?];
         self.reader.read_exact(&mut bytes).ok()?;
@@ -41,7 +45,14 @@ impl Peek {
             return None;
         }
         let bytes = self.bytes(address, count * size_of::<Word>())?;
-        Some(bytes.as_chunks().0.iter().map(|chunk| Word::from_ne_bytes(*chunk)).collect())
+        Some(
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|chunk| Word::from_ne_bytes(*chunk))
+                .collect(),
+        )
     }
 
     /// `count` words of the term that `term` points to.

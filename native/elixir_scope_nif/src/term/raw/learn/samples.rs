@@ -42,9 +42,14 @@ pub(super) struct FunSample {
 
 impl Samples {
     pub(super) fn new(env: Env<'_>) -> Result<Samples, String> {
-        let mut samples = Samples { env: env.as_c_arg(), own_pid: Vec::new() };
+        let mut samples = Samples {
+            env: env.as_c_arg(),
+            own_pid: Vec::new(),
+        };
         let own = samples.own_pid().ok_or("no process to load in")?;
-        samples.own_pid = samples.external(own).ok_or("a pid has no external format")?;
+        samples.own_pid = samples
+            .external(own)
+            .ok_or("a pid has no external format")?;
         if samples.own_pid.get(1) != Some(&NEW_PID) || samples.own_pid.len() < 16 {
             return Err("a pid has another external format".into());
         }
@@ -76,31 +81,6 @@ impl Samples {
         word_of(unsafe { sys::enif_make_ref(self.env) })
     }
 
-    /// The reference of a resource, which the VM calls a magic one.
-    pub(super) fn resource(&self) -> Option<Word> {
-        let open = |flags| {
-            // SAFETY: as above; types may be opened while the library loads.
-            unsafe {
-                let name = c"elixir_scope_probe".as_ptr();
-                sys::enif_open_resource_type(self.env, std::ptr::null(), name, None, flags, std::ptr::null_mut())
-            }
-        };
-        let mut kind = open(sys::ErlNifResourceFlags::ERL_NIF_RT_CREATE);
-        if kind.is_null() {
-            kind = open(sys::ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER); // this module was loaded before
-        }
-        // SAFETY: as above; the term keeps the resource alive.
-        unsafe {
-            if kind.is_null() {
-                return None;
-            }
-            let resource = sys::enif_alloc_resource(kind, 8);
-            let term = sys::enif_make_resource(self.env, resource);
-            sys::enif_release_resource(resource);
-            Some(word_of(term))
-        }
-    }
-
     pub(super) fn own_pid(&self) -> Option<Word> {
         let mut pid = MaybeUninit::<sys::ErlNifPid>::uninit();
         // SAFETY: as above; a pid is written unless the answer is null.
@@ -122,7 +102,13 @@ impl Samples {
 
     pub(super) fn tuple(&self, elements: &[Word]) -> Word {
         // SAFETY: as above; `ErlNifTerm` is a transparent newtype of the word.
-        word_of(unsafe { sys::enif_make_tuple_from_array(self.env, elements.as_ptr().cast(), elements.len() as u32) })
+        word_of(unsafe {
+            sys::enif_make_tuple_from_array(
+                self.env,
+                elements.as_ptr().cast(),
+                elements.len() as u32,
+            )
+        })
     }
 
     /// A map, or `None` if two keys are the same.
@@ -133,7 +119,13 @@ impl Samples {
         let mut map = nif_term(0);
         // SAFETY: as above; both arrays have the same length, and the map is written if the answer is true.
         let made = unsafe {
-            sys::enif_make_map_from_arrays(self.env, keys.as_ptr().cast(), values.as_ptr().cast(), keys.len(), &mut map)
+            sys::enif_make_map_from_arrays(
+                self.env,
+                keys.as_ptr().cast(),
+                values.as_ptr().cast(),
+                keys.len(),
+                &mut map,
+            )
         };
         (made != 0).then(|| word_of(map))
     }
@@ -159,7 +151,9 @@ impl Samples {
         let bytes = [&[VERSION], bytes].concat();
         let mut term = nif_term(0);
         // SAFETY: as above; the term is written if the answer is not 0.
-        let read = unsafe { sys::enif_binary_to_term(self.env, bytes.as_ptr(), bytes.len(), &mut term, 0) };
+        let read = unsafe {
+            sys::enif_binary_to_term(self.env, bytes.as_ptr(), bytes.len(), &mut term, 0)
+        };
         (read == bytes.len()).then(|| word_of(term))
     }
 
@@ -213,7 +207,8 @@ impl Samples {
         }
         let count = u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?);
         let numbers = bytes.get(4 + node.len() + 4..)?.as_chunks::<4>().0;
-        (numbers.len() == count.into()).then(|| numbers.iter().map(|n| u32::from_be_bytes(*n)).collect())
+        (numbers.len() == count.into())
+            .then(|| numbers.iter().map(|n| u32::from_be_bytes(*n)).collect())
     }
 
     pub(super) fn fun(&self, fun: &FunSample) -> Option<Word> {
@@ -240,8 +235,15 @@ impl Samples {
         let head = bytes.get(1 + 1 + 4 + 1 + 16 + 4 + 4..)?;
         // the module is an atom of one encoding or another: tag, one or two bytes of length, name
         let tag = *head.first()?;
-        let atom = sample.module.len() + if tag == SMALL_ATOM || tag == 115 { 2 } else { 3 };
-        let pid = head.get(atom + numbers(sample.old_index) + numbers(sample.old_uniq)..head.len() - after_env)?;
+        let atom = sample.module.len()
+            + if tag == SMALL_ATOM || tag == 115 {
+                2
+            } else {
+                3
+            };
+        let pid = head.get(
+            atom + numbers(sample.old_index) + numbers(sample.old_uniq)..head.len() - after_env,
+        )?;
         self.from_external(pid)
     }
 
@@ -271,7 +273,9 @@ impl Samples {
         // SAFETY: as above; the iterator is written if the answer is true, and destroyed in the end.
         unsafe {
             let first = sys::ErlNifMapIteratorEntry::ERL_NIF_MAP_ITERATOR_HEAD;
-            if sys::enif_map_iterator_create(self.env, nif_term(map), iterator.as_mut_ptr(), first) == 0 {
+            if sys::enif_map_iterator_create(self.env, nif_term(map), iterator.as_mut_ptr(), first)
+                == 0
+            {
                 return None;
             }
             let iterator = iterator.as_mut_ptr();
@@ -292,13 +296,21 @@ pub(super) fn otp_release() -> Option<u32> {
     // SAFETY: the VM writes as much as is asked for; the release is a C string for good.
     unsafe {
         sys::enif_system_info(info.as_mut_ptr(), size_of::<sys::ErlNifSysInfo>());
-        CStr::from_ptr(info.assume_init().otp_release).to_str().ok()?.parse().ok()
+        CStr::from_ptr(info.assume_init().otp_release)
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
     }
 }
 
 /// The terms of a proper list.
 pub(super) fn list(term: Term<'_>) -> Vec<Word> {
-    term.decode::<Vec<Term<'_>>>().unwrap_or_default().into_iter().map(word).collect()
+    term.decode::<Vec<Term<'_>>>()
+        .unwrap_or_default()
+        .into_iter()
+        .map(word)
+        .collect()
 }
 
 fn external_atom(name: &str) -> Vec<u8> {
