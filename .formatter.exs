@@ -6,9 +6,7 @@ locals_without_parens = [span: 2, span: 3]
   inputs: [
     "{mix,.formatter}.exs",
     "native/*.exs",
-    "{lib,bench}/**/*.{ex,exs}",
-    "test/*.exs",
-    "test/{elixir_scope,mix,support}/**/*.{ex,exs}"
+    "{lib,bench,test}/**/*.{ex,exs}"
   ],
   line_length: 110,
   locals_without_parens: locals_without_parens,

@@ -52,7 +52,7 @@ clean:
 ## Rust
 
 check-lockfile:
-	@$(STEP) "Cargo.lock is current" cargo metadata --locked --format-version 1 --quiet --no-deps
+	@$(STEP) "Cargo.lock is current, crates fetched" cargo fetch --locked --quiet
 
 check-rustfmt:
 	@$(STEP) "rustfmt" cargo fmt --all --check
@@ -88,7 +88,7 @@ check-consumer:
 	@$(STEP) "a project that depends on the library" scripts/consumer
 
 check-shop:
-	@$(STEP) "tests of the example shop" scripts/in examples/shop mix test --warnings-as-errors
+	@$(STEP) "the example shop" scripts/in examples/shop bash -ec "mix format --check-formatted; mix test --warnings-as-errors"
 
 check-dialyzer:
 	@$(STEP) "dialyzer" scripts/dialyzer

@@ -14,6 +14,11 @@ defmodule ElixirScope.MixProject do
       compilers: [:elixir_scope_native] ++ Mix.compilers(),
       elixirc_paths: elixirc_paths(Mix.env()),
       start_permanent: Mix.env() == :prod,
+      # Elixir 1.19 and later warn of files in test/ that are no tests
+      test_ignore_filters: [
+        &String.starts_with?(&1, "test/fixtures/"),
+        &String.starts_with?(&1, "test/support/")
+      ],
       deps: [],
       name: "ElixirScope",
       description: "Flight recorder and time machine for running Elixir systems",

@@ -176,6 +176,12 @@ impl KindSet {
         KindSet(self.0 | 1 << kind as u32)
     }
 
+    /// Bit n of the set stands for the kind with the number n.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
     /// Whether `kind` is in the set.
     #[must_use]
     pub const fn contains(self, kind: EventKind) -> bool {

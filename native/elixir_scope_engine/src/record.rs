@@ -33,7 +33,12 @@ impl RecordHead {
         let (word, rest) = out.split_at_mut(8);
         let first = u64::from(length) | (self.kind as u64) << 32 | u64::from(self.depth) << 48;
         word.copy_from_slice(&first.to_le_bytes());
-        let words = [self.ticks.0, self.process.0, u64::from(self.site.0), self.correlation.0];
+        let words = [
+            self.ticks.0,
+            self.process.0,
+            u64::from(self.site.0),
+            self.correlation.0,
+        ];
         for (to, from) in rest.chunks_exact_mut(8).zip(words) {
             to.copy_from_slice(&from.to_le_bytes());
         }

@@ -1,5 +1,8 @@
 //! The BEAM's door to the engine: decode, call, encode.
 
+mod term;
+mod term_nifs;
+
 #[rustler::nif]
 fn loaded() -> bool {
     true

@@ -20,15 +20,16 @@
 //! | `PID` varint | a local process |
 //! | `PORT` varint | a local port |
 //! | `REF` n(1) n × 4 bytes, little endian | a local reference, by its number words |
-//! | `FUN` module varint, arity(1), index varint, uniq(16), old_index varint, old_uniq varint, creator value, n varint, n values | a local fun and its environment |
+//! | `FUN` module varint, arity(1), index varint, uniq(16), old_index varint, old_uniq varint, varint(n), creator value, n values | a local fun and its environment; the creator is a process, or `NIL` where it is not known |
 //! | `EXPORT` module varint, function varint, arity varint | an external fun |
 //! | `FOREIGN` varint(n) n bytes | a term of a rare kind (a remote pid, port or reference) in the host's own external format |
 //! | `REDACTED` | a value that was masked |
 //! | `TRUNCATED` cut(1) kept(varint) total(varint) prefix… | a value that a budget left out; see [`Cut`](super::Cut) |
 //! | `CUT` cut(1) kept(varint) total(varint) | stands where the next element of a list, tuple, map (in the place of a key) or fun environment would begin: the rest of this container is missing, and the container ends here |
 //!
-//! `total` is the true size plus one, 0 where it is not known. `TRUNCATED` of a binary or bit string is followed by
-//! varint(n) and n bytes, its kept prefix; of any other kind by nothing.
+//! `total` is the true size plus one, 0 where it is not known. `TRUNCATED` of a binary, a bit string or a fun is followed by
+//! varint(n) and n bytes, its kept prefix (of a fun: the text of its identity); of any other kind by nothing. Counts (of a
+//! tuple, a map, a fun's values) fit 32 bits. The tail of an improper list is no list. Floats are finite.
 
 /// Small integers stand in the tag itself, from here to `0xff`.
 pub const SMALL_INT: u8 = 0x80;

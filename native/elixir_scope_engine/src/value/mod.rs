@@ -1,6 +1,26 @@
-//! Encoded values: written once at capture, read in place ever after. See [`format`] for the bytes.
+//! Encoded values: written once at capture, read in place ever after. See [`format`](mod@format) for the bytes.
 
+mod cut;
 pub mod format;
+mod inspect;
+mod names;
+mod number;
+mod order;
+mod path;
+mod reader;
 mod sink;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tree;
+mod varint;
+mod writer;
 
+pub use cut::{Cut, Mark};
+pub use inspect::{Limits, inspect};
+pub use names::Names;
+pub use order::{compare, compare_exact, equal, equal_numeric};
+pub use path::{contains, find_step};
+pub use reader::{Flaw, Malformed, Nesting, Reader, Token, is_whole, skip, split_first, validate};
 pub use sink::{Full, Sink};
+pub use writer::{Budget, Container, Fit, FunHead, Writer};

@@ -1,0 +1,119 @@
+//! The raw counter that records are stamped with.
+
+#![allow(unsafe_code, reason = "reading a hardware counter, and clock_gettime")]
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Where ticks come from.
+#[derive(Debug)]
+pub(super) enum Counter {
+    /// The time-stamp counter of x86-64, when the processor says that it runs at one rate in all states.
+    #[cfg(target_arch = "x86_64")]
+    Tsc,
+    /// The virtual counter of arm64, which the architecture keeps at one rate.
+    #[cfg(target_arch = "aarch64")]
+    Cntvct,
+    /// Nanoseconds of the operating system's monotonic clock.
+    Monotonic,
+    /// Counts its own readings, or what a test sets: one order of all readings, as good hardware gives.
+    Manual(AtomicU64),
+}
+
+impl Counter {
+    pub(super) fn best() -> Counter {
+        #[cfg(target_arch = "x86_64")]
+        if has_invariant_tsc() {
+            return Counter::Tsc;
+        }
+        #[cfg(target_arch = "aarch64")]
+        return Counter::Cntvct;
+        #[allow(unreachable_code, reason = "reached where no hardware counter will do")]
+        Counter::Monotonic
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Counter::Tsc => "tsc",
+            #[cfg(target_arch = "aarch64")]
+            Counter::Cntvct => "cntvct",
+            Counter::Monotonic => "monotonic",
+            Counter::Manual(_) => "manual",
+        }
+    }
+
+    /// May be read a little ahead of the instructions before it, unless a barrier stands between.
+    #[inline(always)]
+    pub(super) fn read(&self) -> u64 {
+        match self {
+            // SAFETY: rdtsc is part of every x86-64; it touches no memory.
+            #[cfg(target_arch = "x86_64")]
+            Counter::Tsc => unsafe { core::arch::x86_64::_rdtsc() },
+            #[cfg(target_arch = "aarch64")]
+            Counter::Cntvct => read_cntvct(),
+            Counter::Monotonic => monotonic_ns(),
+            // Relaxed: a read-modify-write always takes the newest value, and all of them stand in one order.
+            Counter::Manual(ticks) => ticks.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Read neither before what stands before it nor after what stands behind it.
+    #[inline]
+    pub(super) fn read_ordered(&self) -> u64 {
+        // SAFETY: lfence is part of SSE2, which every x86-64 has; it touches no memory.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            core::arch::x86_64::_mm_lfence();
+        }
+        let ticks = self.read();
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            core::arch::x86_64::_mm_lfence();
+        }
+        ticks
+    }
+}
+
+/// AMD APM volume 3 and Intel SDM volume 2, CPUID 8000_0007h, EDX bit 8: invariant TSC.
+#[cfg(target_arch = "x86_64")]
+fn has_invariant_tsc() -> bool {
+    use core::arch::x86_64::__cpuid;
+    #[allow(unused_unsafe, reason = "safe from Rust 1.94 on")]
+    // SAFETY: every x86-64 has cpuid; a leaf beyond the highest one is not asked for.
+    unsafe {
+        __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & 1 << 8 != 0
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn read_cntvct() -> u64 {
+    let ticks: u64;
+    // SAFETY: Linux and macOS let user code read this register. The isb keeps the reading behind the fence of the
+    // announce protocol (Arm ARM, D11: the counter may be read out of order).
+    unsafe {
+        core::arch::asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nostack));
+    }
+    ticks
+}
+
+#[cfg(unix)]
+fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the answer.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(not(unix))]
+fn monotonic_ns() -> u64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START
+        .get_or_init(std::time::Instant::now)
+        .elapsed()
+        .as_nanos() as u64
+}

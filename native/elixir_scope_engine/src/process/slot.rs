@@ -1,0 +1,264 @@
+//! What capture knows of one process.
+
+use crate::event::{CorrelationId, ProcessId};
+use crate::record::RecordHead;
+use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// One process. Written by that process only, but for what says otherwise, so all orderings are relaxed: what a process
+/// wrote on one scheduler it sees on the next through the host's own hand-over.
+///
+/// Depth, sampling and correlation belong to one run of the recorder, told by its generation; what an older one left is not
+/// seen. Mutes, and the sequence of states, outlast recorders.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Slot {
+    /// The process, or 0.
+    pub(super) key: AtomicU64,
+    correlation: AtomicU64,
+    generation: AtomicU32,
+    state_sequence: AtomicU32,
+    muted: AtomicU32,
+    depth: AtomicU16,
+    is_sampled: AtomicU8,
+    wants_keyframe: AtomicU8,
+}
+
+/// Where a process stands in its calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entered {
+    /// How many calls it is in; at [`Slot::enter`], not counting the one entered.
+    pub depth: u16,
+    /// The causal root; [`CorrelationId::NONE`] outside of any call.
+    pub correlation: CorrelationId,
+    /// Whether the outermost call was sampled; true outside of any call.
+    pub is_sampled: bool,
+}
+
+impl Slot {
+    #[cfg(any(test, loom))]
+    pub(super) fn new() -> Slot {
+        Slot {
+            key: AtomicU64::new(0),
+            correlation: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            state_sequence: AtomicU32::new(0),
+            muted: AtomicU32::new(0),
+            depth: AtomicU16::new(0),
+            is_sampled: AtomicU8::new(0),
+            wants_keyframe: AtomicU8::new(0),
+        }
+    }
+
+    /// The process that it belongs to.
+    #[must_use]
+    pub fn process(&self) -> ProcessId {
+        ProcessId(self.key.load(Ordering::Relaxed))
+    }
+
+    /// The process enters a call. At the outermost one `sample` decides whether it is recorded, and `correlation` names its
+    /// causal root. Calls nested deeper than can be counted all bear the greatest depth.
+    #[inline]
+    pub fn enter(
+        &self,
+        generation: u32,
+        sample: impl FnOnce() -> bool,
+        correlation: impl FnOnce() -> CorrelationId,
+    ) -> Entered {
+        let now = self.current(generation);
+        if now.depth == 0 {
+            let (is_sampled, correlation) = (sample(), correlation());
+            self.generation.store(generation, Ordering::Relaxed);
+            self.depth.store(1, Ordering::Relaxed);
+            self.is_sampled
+                .store(u8::from(is_sampled), Ordering::Relaxed);
+            self.correlation.store(correlation.0, Ordering::Relaxed);
+            return Entered {
+                depth: 0,
+                correlation,
+                is_sampled,
+            };
+        }
+        self.depth
+            .store((now.depth + 1).min(Self::DEEPEST), Ordering::Relaxed);
+        now
+    }
+
+    /// The process leaves the call that it entered at `depth`, and with it all those inside whose end was not seen. Gives
+    /// what held inside of the call, with the depth of its entry.
+    #[inline]
+    pub fn exit(&self, generation: u32, depth: u16) -> Entered {
+        let now = self.current(generation);
+        if now.depth > depth {
+            self.depth.store(depth, Ordering::Relaxed);
+        }
+        Entered { depth, ..now }
+    }
+
+    /// Where the process stands.
+    #[inline]
+    #[must_use]
+    pub fn current(&self, generation: u32) -> Entered {
+        let depth = self.depth.load(Ordering::Relaxed);
+        if depth == 0 || self.generation.load(Ordering::Relaxed) != generation {
+            return Entered {
+                depth: 0,
+                correlation: CorrelationId::NONE,
+                is_sampled: true,
+            };
+        }
+        Entered {
+            depth,
+            correlation: CorrelationId(self.correlation.load(Ordering::Relaxed)),
+            is_sampled: self.is_sampled.load(Ordering::Relaxed) != 0,
+        }
+    }
+
+    /// The greatest depth that is told apart from no depth at all, with one more call inside.
+    const DEEPEST: u16 = RecordHead::NO_DEPTH - 1;
+
+    /// Nothing of this process is recorded until [`unmute`](Slot::unmute) was called as often as this.
+    pub fn mute(&self) {
+        self.muted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one [`mute`](Slot::mute) back. One too many does nothing.
+    pub fn unmute(&self) {
+        let _ = self
+            .muted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+    }
+
+    /// Whether nothing of this process is to be recorded.
+    #[inline]
+    #[must_use]
+    pub fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed) != 0
+    }
+
+    /// How many state changes were counted.
+    #[must_use]
+    pub fn state_sequence(&self) -> u32 {
+        self.state_sequence.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more state change, and gives its number, from 1.
+    pub fn next_state_sequence(&self) -> u32 {
+        let next = self.state_sequence.load(Ordering::Relaxed).wrapping_add(1);
+        self.state_sequence.store(next, Ordering::Relaxed);
+        next
+    }
+
+    /// Asks, from any thread, that the process record its whole state next time.
+    pub fn want_keyframe(&self) {
+        self.wants_keyframe.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether a whole state was asked for; not any more, then.
+    pub fn take_keyframe_wanted(&self) -> bool {
+        self.wants_keyframe.load(Ordering::Relaxed) != 0
+            && self.wants_keyframe.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Forgets all about its process, before another one gets it.
+    pub(super) fn clear(&self) {
+        self.correlation.store(0, Ordering::Relaxed);
+        self.generation.store(0, Ordering::Relaxed);
+        self.state_sequence.store(0, Ordering::Relaxed);
+        self.muted.store(0, Ordering::Relaxed);
+        self.depth.store(0, Ordering::Relaxed);
+        self.is_sampled.store(0, Ordering::Relaxed);
+        self.wants_keyframe.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn root(number: u64) -> impl FnOnce() -> CorrelationId {
+        move || CorrelationId(number)
+    }
+
+    #[test]
+    fn a_call_inside_of_another_keeps_its_root_and_its_sampling() {
+        let slot = Slot::new();
+        let outer = slot.enter(1, || false, root(7));
+        let inner = slot.enter(1, || true, root(8));
+        assert_eq!(
+            outer,
+            Entered {
+                depth: 0,
+                correlation: CorrelationId(7),
+                is_sampled: false
+            }
+        );
+        assert_eq!(inner, Entered { depth: 1, ..outer });
+        assert_eq!(slot.current(1).depth, 2);
+        assert_eq!(slot.exit(1, 1), inner);
+        assert_eq!(slot.exit(1, 0), outer);
+        assert_eq!(slot.current(1).correlation, CorrelationId::NONE);
+        assert_eq!(
+            slot.enter(1, || true, root(9)).correlation,
+            CorrelationId(9)
+        );
+    }
+
+    #[test]
+    fn an_exit_that_was_not_seen_heals() {
+        let slot = Slot::new();
+        for _ in 0..5 {
+            slot.enter(1, || true, root(1));
+        }
+        assert_eq!(slot.exit(1, 2).depth, 2);
+        assert_eq!(slot.current(1).depth, 2);
+        assert_eq!(slot.exit(1, 4).depth, 4, "an exit of a call that is gone");
+        assert_eq!(slot.current(1).depth, 2);
+    }
+
+    #[test]
+    fn what_an_older_recorder_left_is_not_seen_but_mutes_are() {
+        let slot = Slot::new();
+        slot.enter(1, || true, root(1));
+        slot.mute();
+        assert_eq!(slot.current(2).depth, 0);
+        assert_eq!(slot.exit(2, 0).correlation, CorrelationId::NONE);
+        assert_eq!(
+            slot.enter(2, || true, root(2)).correlation,
+            CorrelationId(2)
+        );
+        assert!(slot.is_muted());
+        slot.unmute();
+        slot.unmute();
+        assert!(!slot.is_muted());
+    }
+
+    #[test]
+    fn depth_ends_at_the_greatest_that_is_not_none() {
+        let slot = Slot::new();
+        let mut deepest = 0;
+        for _ in 0..70_000 {
+            deepest = slot.enter(1, || true, root(1)).depth;
+        }
+        assert_eq!(deepest, RecordHead::NO_DEPTH - 1);
+        slot.exit(1, 3);
+        assert_eq!(slot.current(1).depth, 3);
+    }
+
+    #[test]
+    fn a_keyframe_is_asked_for_once() {
+        let slot = Slot::new();
+        assert!(!slot.take_keyframe_wanted());
+        slot.want_keyframe();
+        assert!(slot.take_keyframe_wanted());
+        assert!(!slot.take_keyframe_wanted());
+        assert_eq!(
+            (slot.next_state_sequence(), slot.next_state_sequence()),
+            (1, 2)
+        );
+    }
+
+    #[test]
+    fn a_slot_is_half_a_cache_line() {
+        assert_eq!(size_of::<Slot>(), 32);
+    }
+}

@@ -1,0 +1,188 @@
+//! The slots of all processes: claimed without a lock, given back when their process is dead.
+
+#![allow(unsafe_code, reason = "memory that is zero without being touched")]
+
+use super::slot::Slot;
+use crate::event::ProcessId;
+use crate::host::Host;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// The slots, found by hashing within a bounded window.
+#[derive(Debug)]
+pub struct ProcessSlots {
+    slots: Box<[Slot]>,
+    shift: u32,
+    claimed: AtomicU32,
+    misses: AtomicU64,
+}
+
+/// How far from its place a process may stand.
+const WINDOW: usize = 32;
+/// A full window is looked through for dead processes at one miss in so many.
+const RECLAIM_EVERY: u64 = 64;
+/// The key of a slot that is being cleared. No process: all ids of the host are words with some zero bit.
+const CLEARING: u64 = u64::MAX;
+
+impl ProcessSlots {
+    /// Slots of the table that all recorders share.
+    pub const SHARED_SLOTS: usize = 65_536;
+
+    /// `capacity` slots: a power of two, from 2 on.
+    #[must_use]
+    pub fn new(capacity: usize) -> ProcessSlots {
+        let capacity = capacity.max(2).next_power_of_two();
+        ProcessSlots {
+            slots: zeroed(capacity),
+            shift: 64 - capacity.ilog2(),
+            claimed: AtomicU32::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// The one table of this library, shared by all recorders.
+    #[cfg(not(loom))]
+    pub fn shared() -> &'static ProcessSlots {
+        static TABLE: std::sync::OnceLock<ProcessSlots> = std::sync::OnceLock::new();
+        TABLE.get_or_init(|| ProcessSlots::new(ProcessSlots::SHARED_SLOTS))
+    }
+
+    /// The slot of `process`, claimed if it had none; called by that process only. `None` when there is no room, which is
+    /// counted.
+    #[inline]
+    pub fn get(&self, process: ProcessId, host: &dyn Host) -> Option<&Slot> {
+        match self.find(process) {
+            Some(slot) => Some(slot),
+            None => self.claim(process, host),
+        }
+    }
+
+    /// The slot of `process`, if it has one; called from anywhere. It may be given to another process as soon as this one
+    /// is dead.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, process: ProcessId) -> Option<&Slot> {
+        // Acquire: pairs with the Release in `clear`, by way of the claim: the slot is seen as empty as it was given.
+        self.window(process)
+            .find(|slot| slot.key.load(Ordering::Acquire) == process.0)
+    }
+
+    #[cold]
+    fn claim(&self, process: ProcessId, host: &dyn Host) -> Option<&Slot> {
+        if process.0 == 0 || process.0 == CLEARING {
+            return None;
+        }
+        if let Some(slot) = self.claim_empty(process) {
+            return Some(slot);
+        }
+        let misses = self.misses.fetch_add(1, Ordering::Relaxed);
+        if misses.is_multiple_of(RECLAIM_EVERY) {
+            for slot in self.window(process) {
+                self.reclaim(slot, host);
+            }
+            return self.claim_empty(process);
+        }
+        None
+    }
+
+    fn claim_empty(&self, process: ProcessId) -> Option<&Slot> {
+        for slot in self.window(process) {
+            // Acquire: pairs with the Release in `reclaim`; the slot was cleared before it became empty. Release: who
+            // finds the process sees it cleared too.
+            let claimed = slot.key.load(Ordering::Relaxed) == 0
+                && slot
+                    .key
+                    .compare_exchange(0, process.0, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok();
+            if claimed {
+                self.claimed.fetch_add(1, Ordering::Relaxed);
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Empties the slot if its process is dead.
+    fn reclaim(&self, slot: &Slot, host: &dyn Host) -> bool {
+        let key = slot.key.load(Ordering::Relaxed);
+        if key == 0 || key == CLEARING || host.is_alive(ProcessId(key)) {
+            return false;
+        }
+        // One of those that find it dead clears it. Relaxed: nobody else uses the slot of a dead process.
+        if slot
+            .key
+            .compare_exchange(key, CLEARING, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            return false;
+        }
+        slot.clear();
+        // Release: pairs with the Acquire of the next claim.
+        slot.key.store(0, Ordering::Release);
+        self.claimed.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives back the slots of dead processes, and tells how many. For our own thread, now and then: it asks the host about
+    /// each process that has a slot.
+    pub fn sweep(&self, host: &dyn Host) -> usize {
+        self.slots
+            .iter()
+            .filter(|slot| self.reclaim(slot, host))
+            .count()
+    }
+
+    /// Whether half of the slots are claimed, so that it is time for a [`sweep`](ProcessSlots::sweep).
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.claimed() * 2 >= self.slots.len()
+    }
+
+    /// Slots in use.
+    #[must_use]
+    pub fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::Relaxed) as usize
+    }
+
+    /// How often a process found no room.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.misses.load(Ordering::Relaxed)
+    }
+
+    /// Bytes reserved; touched only where a process has a slot.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.slots.len() * size_of::<Slot>()
+    }
+
+    #[inline]
+    fn window(&self, process: ProcessId) -> impl Iterator<Item = &Slot> {
+        // Fibonacci hashing: the ids of the host count up in their middle bits.
+        let home = (process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize;
+        let mask = self.slots.len() - 1;
+        (0..WINDOW.min(self.slots.len()))
+            .filter_map(move |step| self.slots.get((home + step) & mask))
+    }
+}
+
+#[cfg(not(loom))]
+fn zeroed(capacity: usize) -> Box<[Slot]> {
+    use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+    let Ok(layout) = Layout::array::<Slot>(capacity) else {
+        handle_alloc_error(Layout::new::<Slot>());
+    };
+    // SAFETY: the layout is not empty: capacity is 2 at least. All fields of a slot are atomic integers, for which zero
+    // bytes are a value, the same as that of `Slot::new`.
+    unsafe {
+        let memory = alloc_zeroed(layout).cast::<Slot>();
+        if memory.is_null() {
+            handle_alloc_error(layout);
+        }
+        Box::from_raw(std::ptr::slice_from_raw_parts_mut(memory, capacity))
+    }
+}
+
+#[cfg(loom)]
+fn zeroed(capacity: usize) -> Box<[Slot]> {
+    std::iter::repeat_with(Slot::new).take(capacity).collect()
+}

@@ -1,0 +1,104 @@
+//! A query made ready: what does not depend on a segment, and the plain test of one event that everything else must
+//! agree with.
+
+use super::{Context, Query};
+use crate::event::SiteId;
+use crate::store::EventHead;
+
+/// A [`Query`] made ready to be run.
+pub(crate) struct Filter<'a> {
+    pub query: &'a Query,
+    pub context: &'a Context<'a>,
+    /// The processes asked for, sorted; empty for all, unless `nobody`.
+    pub processes: Vec<u64>,
+    /// An empty list of processes was asked for.
+    pub nobody: bool,
+    /// The processes left out, sorted.
+    pub exclude: Vec<u64>,
+}
+
+impl<'a> Filter<'a> {
+    pub(crate) fn new(query: &'a Query, context: &'a Context<'a>) -> Filter<'a> {
+        let mut exclude: Vec<u64> = query.exclude.iter().map(|process| process.0).collect();
+        exclude.sort_unstable();
+        let wanted = query.processes.as_deref().unwrap_or(&[]);
+        let mut processes: Vec<u64> = wanted.iter().map(|process| process.0).collect();
+        processes.retain(|process| exclude.binary_search(process).is_err());
+        processes.sort_unstable();
+        processes.dedup();
+        let nobody = query.processes.is_some() && processes.is_empty();
+        Filter {
+            query,
+            context,
+            processes,
+            nobody,
+            exclude,
+        }
+    }
+
+    /// Whether the query names sites.
+    pub(crate) fn asks_sites(&self) -> bool {
+        let query = self.query;
+        query.module.is_some() || query.function.is_some() || query.arity.is_some()
+    }
+
+    /// Whether the query leaves processes out, or names them.
+    pub(crate) fn asks_processes(&self) -> bool {
+        self.query.processes.is_some() || !self.exclude.is_empty()
+    }
+
+    /// Whether events of `process` may match.
+    pub(crate) fn takes_process(&self, process: u64) -> bool {
+        let wanted =
+            self.query.processes.is_none() || self.processes.binary_search(&process).is_ok();
+        wanted && (self.exclude.is_empty() || self.exclude.binary_search(&process).is_err())
+    }
+
+    /// Whether events at `site` may match.
+    pub(crate) fn takes_site(&self, site: SiteId) -> bool {
+        if !self.asks_sites() {
+            return true;
+        }
+        let Some(facts) = self.context.sites.site(site) else {
+            return false;
+        };
+        let query = self.query;
+        query.module.is_none_or(|module| module == facts.module)
+            && query
+                .function
+                .is_none_or(|function| facts.function == Some(function))
+            && query
+                .arity
+                .is_none_or(|arity| facts.function.is_some() && facts.arity == arity)
+    }
+
+    /// Whether the conditions hold.
+    pub(crate) fn conditions_hold(
+        &self,
+        head: &EventHead,
+        payload: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> bool {
+        let mut conditions = self.query.conditions.iter();
+        conditions.all(|condition| condition.holds(head, payload, self.context, scratch))
+    }
+
+    /// Whether an event matches, by looking at it alone.
+    pub(crate) fn matches(&self, head: &EventHead, payload: &[u8], scratch: &mut Vec<u8>) -> bool {
+        let query = self.query;
+        query.kinds.contains(head.kind)
+            && self.takes_process(head.process.0)
+            && query.since.is_none_or(|since| head.time >= since)
+            && query.until.is_none_or(|until| head.time <= until)
+            && query.before.is_none_or(|before| head.id < before)
+            && query.after.is_none_or(|after| head.id > after)
+            && query
+                .correlation
+                .is_none_or(|root| head.correlation == root)
+            && query
+                .call
+                .is_none_or(|call| head.call == call || head.parent == call)
+            && self.takes_site(head.site)
+            && self.conditions_hold(head, payload, scratch)
+    }
+}

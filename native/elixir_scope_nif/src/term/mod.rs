@@ -1,0 +1,293 @@
+//! Terms of the host, to encoded values and back.
+//!
+//! The encoder sees a term only through [`Terms`], which tells the [`Shape`] of one word at a time. Two ways implement it:
+//! `nif`, through the NIF interface, works on any VM and is the fallback; `raw` reads the words themselves, where the VM
+//! at hand passed its test.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use elixir_scope_engine::event::AtomId;
+use rustler::Term;
+use rustler::sys::ErlNifTerm;
+use smallvec::SmallVec;
+
+pub mod decode;
+pub mod encode;
+mod external;
+mod frames;
+pub mod nif;
+pub mod raw;
+pub mod redact;
+
+/// A term's word: an immediate, or a tagged pointer. Good for the NIF call that it came in, and no longer.
+pub type Word = usize;
+
+/// The word of a term.
+#[inline(always)]
+#[must_use]
+pub fn word(term: Term<'_>) -> Word {
+    word_of(term.as_c_arg())
+}
+
+/// The word inside of rustler's newtype.
+#[inline(always)]
+#[must_use]
+#[allow(unsafe_code, reason = "the field of the newtype is private")]
+pub fn word_of(term: ErlNifTerm) -> Word {
+    // SAFETY: `ErlNifTerm` is a transparent newtype of `usize`.
+    unsafe { std::mem::transmute::<ErlNifTerm, usize>(term) }
+}
+
+/// rustler's newtype around a word that came from [`word`], or that is a valid immediate.
+#[inline(always)]
+#[must_use]
+#[allow(unsafe_code, reason = "the field of the newtype is private")]
+pub fn nif_term(word: Word) -> ErlNifTerm {
+    // SAFETY: `ErlNifTerm` is a transparent newtype of `usize`.
+    unsafe { std::mem::transmute::<usize, ErlNifTerm>(word) }
+}
+
+/// The atom of an immediate word; `None` if it is none.
+#[inline(always)]
+#[must_use]
+pub fn immediate_atom(word: Word) -> Option<AtomId> {
+    // `_TAG_IMMED2_ATOM` in `erl_term.h`; checked when the library loads
+    if word & 0x3f != 0x0b {
+        return None;
+    }
+    u32::try_from(word >> 6).ok().map(AtomId)
+}
+
+/// The word of an atom.
+#[inline(always)]
+#[must_use]
+pub fn atom_word(atom: AtomId) -> Word {
+    (atom.0 as usize) << 6 | 0x0b
+}
+
+/// Whether a word has the tag of a local pid.
+#[inline(always)]
+#[must_use]
+pub fn is_local_pid(word: u64) -> bool {
+    word & 0xf == 0x3
+}
+
+/// Whether a word has the tag of a local port.
+#[inline(always)]
+#[must_use]
+pub fn is_local_port(word: u64) -> bool {
+    word & 0xf == 0x7
+}
+
+/// The highest atom that was ever written. Atoms are numbered in the order of their birth and never die, so that every
+/// number up to it is an atom, and a number above it never came from the encoder.
+static HIGHEST_ATOM: AtomicU32 = AtomicU32::new(0);
+
+/// Takes note that `atom` exists, so that it can be decoded.
+#[inline]
+pub fn note_atom(atom: AtomId) {
+    // Relaxed: whoever decodes a value got it through the ring or the store, which publish it together with this
+    if atom.0 > HIGHEST_ATOM.load(Ordering::Relaxed) {
+        HIGHEST_ATOM.fetch_max(atom.0, Ordering::Relaxed);
+    }
+}
+
+/// Whether `atom` is known to exist.
+#[inline]
+#[must_use]
+pub fn atom_exists(atom: AtomId) -> bool {
+    // Relaxed: see `note_atom`
+    atom.0 <= HIGHEST_ATOM.load(Ordering::Relaxed)
+}
+
+/// The atom of a term, noted; `None` if it is none.
+#[inline]
+#[must_use]
+pub fn atom_id(term: Term<'_>) -> Option<AtomId> {
+    let atom = immediate_atom(word(term))?;
+    note_atom(atom);
+    Some(atom)
+}
+
+/// What a term is, one level deep.
+///
+/// Slices point into the term itself and live as long as the NIF call (`'t`).
+#[derive(Debug)]
+pub enum Shape<'t, M> {
+    /// An integer that fits 64 bits. An implementation may give any integer as [`Shape::Big`] as well.
+    Int(i64),
+    /// A larger integer: negative or not, and its magnitude in little-endian bytes (zeros at the end are fine).
+    Big(bool, &'t [u8]),
+    /// A float, by its bits.
+    Float(f64),
+    /// An atom.
+    Atom(AtomId),
+    /// A binary that starts at a byte. It is read at once and not kept.
+    Binary(&'t [u8]),
+    /// A bit string, or a binary that does not start at a byte.
+    Bits(Bits<'t>),
+    /// The empty list.
+    Nil,
+    /// A list cell: head and tail.
+    Cons(Word, Word),
+    /// A tuple.
+    Tuple(&'t [Word]),
+    /// A map whose keys and values stand in two arrays of the same length.
+    FlatMap(&'t [Word], &'t [Word]),
+    /// Any other map.
+    Map(M),
+    /// A local process: its immediate word.
+    Pid(u64),
+    /// A local port: its immediate word.
+    Port(u64),
+    /// A local reference.
+    Ref(RefNumbers),
+    /// A local fun; ask [`Terms::fun`] for its parts.
+    Fun,
+    /// An external fun: module, function, arity.
+    Export(AtomId, AtomId, u32),
+    /// Something rare, or something that this implementation cannot look into; ask [`Terms::rare`].
+    Rare,
+}
+
+impl<'t, M> Shape<'t, M> {
+    /// The same shape with another kind of map.
+    #[inline]
+    pub fn with_map<N>(self, f: impl FnOnce(M) -> N) -> Shape<'t, N> {
+        match self {
+            Shape::Int(value) => Shape::Int(value),
+            Shape::Big(negative, magnitude) => Shape::Big(negative, magnitude),
+            Shape::Float(value) => Shape::Float(value),
+            Shape::Atom(atom) => Shape::Atom(atom),
+            Shape::Binary(bytes) => Shape::Binary(bytes),
+            Shape::Bits(bits) => Shape::Bits(bits),
+            Shape::Nil => Shape::Nil,
+            Shape::Cons(head, tail) => Shape::Cons(head, tail),
+            Shape::Tuple(elements) => Shape::Tuple(elements),
+            Shape::FlatMap(keys, values) => Shape::FlatMap(keys, values),
+            Shape::Map(map) => Shape::Map(f(map)),
+            Shape::Pid(word) => Shape::Pid(word),
+            Shape::Port(word) => Shape::Port(word),
+            Shape::Ref(numbers) => Shape::Ref(numbers),
+            Shape::Fun => Shape::Fun,
+            Shape::Export(module, function, arity) => Shape::Export(module, function, arity),
+            Shape::Rare => Shape::Rare,
+        }
+    }
+}
+
+/// A bit string in place: `bits` bits of `bytes`, of which the first `offset` (0 to 7, from the high end) do not count.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits<'t> {
+    /// Every byte that holds one of the bits.
+    pub bytes: &'t [u8],
+    /// How many bits at the high end of the first byte stand before the string.
+    pub offset: u8,
+    /// How many bits it has.
+    pub bits: u64,
+}
+
+impl Bits<'_> {
+    /// Its first `most` bytes, shifted to start at a byte; the bits after its end are zero.
+    #[must_use]
+    pub fn shifted(self, most: u64) -> SmallVec<[u8; 128]> {
+        let bytes = self.bits.div_ceil(8);
+        let offset = u32::from(self.offset);
+        let mut out = SmallVec::new();
+        for at in 0..usize::try_from(bytes.min(most)).unwrap_or(0) {
+            let high = u16::from(self.bytes.get(at).copied().unwrap_or_default());
+            let low = u16::from(self.bytes.get(at + 1).copied().unwrap_or_default());
+            out.push(((high << 8 | low) << offset >> 8) as u8);
+        }
+        if let Some(last) = out.last_mut()
+            && most >= bytes
+            && self.bits % 8 != 0
+        {
+            *last &= 0xff << (8 - self.bits % 8);
+        }
+        out
+    }
+}
+
+/// The number words of a local reference, in the order of the external term format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefNumbers {
+    /// The words; those from `count` on are zero.
+    pub words: [u32; 5],
+    /// How many there are.
+    pub count: u8,
+}
+
+impl RefNumbers {
+    /// The words that count.
+    #[inline]
+    #[must_use]
+    pub fn words(&self) -> &[u32] {
+        self.words
+            .get(..usize::from(self.count))
+            .unwrap_or(&self.words)
+    }
+}
+
+/// The parts of a local fun, as the external term format (`NEW_FUN_EXT`) has them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fun<'t> {
+    /// The module that made it.
+    pub module: AtomId,
+    /// How many arguments it takes.
+    pub arity: u8,
+    /// Its index in the module.
+    pub index: u32,
+    /// The digest of the module's code.
+    pub uniq: [u8; 16],
+    /// Its index in the module as older formats count it.
+    pub old_index: u32,
+    /// The hash of its code.
+    pub old_uniq: u32,
+    /// The process that made it, where the VM still knows.
+    pub creator: Option<Word>,
+    /// The values that it closes over.
+    pub env: &'t [Word],
+}
+
+/// Rare things, with buffers of their own.
+#[derive(Debug)]
+pub enum Rare {
+    /// An integer beyond 64 bits: negative or not, and its magnitude in little-endian bytes.
+    Big(bool, Vec<u8>),
+    /// A bit string of so many bits, the last byte padded with zeros at its low end.
+    Bits(Vec<u8>, u64),
+    /// A local reference.
+    Ref(RefNumbers),
+    /// An external fun: module, function, arity.
+    Export(AtomId, AtomId, u32),
+    /// A term in the external format, its version byte included.
+    Foreign(Vec<u8>),
+    /// A fun whose environment cannot be seen: the text of its identity.
+    FunText(Vec<u8>),
+}
+
+/// The pairs of a map. What it counts is what it gives: `len` pairs, then `None`.
+pub trait MapPairs {
+    /// How many pairs the map has in all.
+    fn len(&self) -> usize;
+    /// The next key and value.
+    fn next_pair(&mut self) -> Option<(Word, Word)>;
+}
+
+/// Looks into terms, for the length of one NIF call (`'t`). An implementation is a small copyable handle.
+///
+/// Every `Word` given to it must be a term of this call's environment: the caller got it from [`word`] or out of a [`Shape`].
+pub trait Terms<'t>: Copy {
+    /// Walks the maps that are no [`Shape::FlatMap`].
+    type Map: MapPairs;
+
+    /// What `term` is. It allocates nothing but for [`Shape::Map`] on the NIF interface.
+    fn shape(self, term: Word) -> Shape<'t, Self::Map>;
+
+    /// The parts of a [`Shape::Fun`]; `None` of anything else.
+    fn fun(self, term: Word) -> Option<Fun<'t>>;
+
+    /// What a [`Shape::Rare`] is.
+    fn rare(self, term: Word) -> Rare;
+}

@@ -1,0 +1,198 @@
+//! [`Terms`] by reading the words themselves: the one place of the library that knows how the VM lays out its terms.
+//!
+//! Nothing is read that was not learnt first. Once, before anything is recorded, [`learn`] builds terms of every shape
+//! through the NIF interface and the external term format, looks where their parts stand (through reads that cannot
+//! fault), and then tests what it found against the NIF interface. A shape that is not as expected stays unlearnt, and its
+//! terms are told by [`NifTerms`] for good; [`shapes`] says so. At run time a header or a node that was not learnt goes the
+//! same way, term by term.
+//!
+//! * `layout`: what was learnt; `read`: the reading of one term by it
+//! * `hamt`: the walk through maps above 32 keys
+//! * `learn`: learning and testing, shape by shape; the terms to learn from; memory reads that cannot fault
+
+#![allow(
+    unsafe_code,
+    reason = "reads words of the VM; each block says why it may"
+)]
+
+mod hamt;
+mod layout;
+mod learn;
+mod read;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustler::{Env, Term};
+
+use self::hamt::Hamt;
+use self::layout::{Kind, Layout, TUPLE};
+use self::learn::Learnt;
+use super::nif::NifTerms;
+use super::{Fun, MapPairs, Rare, Shape, Terms, Word};
+
+static LEARNT: OnceLock<Learnt> = OnceLock::new();
+/// Set to leave all terms to the NIF interface, so that tests run on both.
+static SWITCHED_OFF: AtomicBool = AtomicBool::new(false);
+
+/// Learns the layout of terms on this VM; the first call does it, later ones do nothing.
+///
+/// `samples` is a list of any terms. Those that only the VM or compiled code can make are needed for their shapes: a binary
+/// that was appended to, a part of one that starts inside of a byte, the reference of a live alias and of atomics. The
+/// others are further tests. Anything but a list stands for none.
+pub fn learn(env: Env<'_>, samples: Term<'_>) {
+    LEARNT.get_or_init(|| learn::learn(env, samples));
+}
+
+/// Each shape by name, and why it is left to the NIF interface, if it is. Empty before [`learn`].
+pub fn shapes() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    LEARNT
+        .get()
+        .into_iter()
+        .flat_map(|learnt| learnt.shapes.iter())
+        .map(|(name, failure)| (*name, failure.as_deref()))
+}
+
+/// Switches the reading of words off for tests, or on again.
+pub fn switch(on: bool) {
+    // ordering: a flag by itself; nothing is read that depends on it
+    SWITCHED_OFF.store(!on, Ordering::Relaxed);
+}
+
+/// What was learnt, if words may be read.
+#[inline(always)]
+fn learnt() -> Option<&'static Learnt> {
+    // ordering: see `switch`
+    LEARNT
+        .get()
+        .filter(|learnt| learnt.base && !SWITCHED_OFF.load(Ordering::Relaxed))
+}
+
+/// The id of a site, given as the literal `{id, descriptor}` that instrumentation passes: two loads, where words are read.
+#[inline(always)]
+#[must_use]
+pub fn site_id(site: Term<'_>) -> Option<u64> {
+    if !learnt().is_some_and(|learnt| learnt.layout.kind(TUPLE) == Kind::Tuple) {
+        return site.decode::<(u64, Term<'_>)>().ok().map(|(id, _)| id);
+    }
+    // SAFETY: a `Term` is a term of the calling NIF's environment.
+    unsafe { read::first_of_pair(super::word(site)) }
+}
+
+/// Terms by their words.
+#[derive(Clone, Copy)]
+pub struct RawTerms<'t> {
+    layout: &'static Layout,
+    env: Env<'t>,
+}
+
+impl<'t> RawTerms<'t> {
+    /// A look at the terms of one NIF call; `None` where not even words as such were learnt, or where tests say so.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(env: Env<'t>) -> Option<RawTerms<'t>> {
+        learnt().map(|learnt| RawTerms {
+            layout: &learnt.layout,
+            env,
+        })
+    }
+
+    /// What the NIF interface says of `term`.
+    #[cold]
+    #[inline(never)]
+    fn fall_back(self, term: Word) -> Shape<'t, RawMap<'t>> {
+        let nif = NifTerms::new(self.env);
+        nif.shape(term).with_map(|map| RawMap {
+            nif,
+            walk: Walk::Nif(map),
+        })
+    }
+
+    /// How many pairs `term` has; `None` of what is no map.
+    #[inline]
+    #[must_use]
+    pub fn map_size(self, term: Word) -> Option<usize> {
+        match self.shape(term) {
+            Shape::FlatMap(keys, _) => Some(keys.len()),
+            Shape::Map(map) => Some(map.len()),
+            _ => None,
+        }
+    }
+}
+
+impl<'t> Terms<'t> for RawTerms<'t> {
+    type Map = RawMap<'t>;
+
+    #[inline(always)]
+    fn shape(self, term: Word) -> Shape<'t, RawMap<'t>> {
+        // SAFETY: `Terms` asks for terms of this call's environment, and `'t` ends with the call.
+        match unsafe { self.layout.shape(term) } {
+            Some(shape) => shape.with_map(|hamt| RawMap {
+                nif: NifTerms::new(self.env),
+                walk: Walk::Raw(hamt),
+            }),
+            None => self.fall_back(term),
+        }
+    }
+
+    fn fun(self, term: Word) -> Option<Fun<'t>> {
+        // SAFETY: as above.
+        unsafe { self.layout.fun(term) }
+    }
+
+    fn rare(self, term: Word) -> Rare {
+        NifTerms::new(self.env).rare(term)
+    }
+}
+
+/// A walk through a map that is no flat one.
+pub struct RawMap<'t> {
+    nif: NifTerms<'t>,
+    walk: Walk<<NifTerms<'t> as Terms<'t>>::Map>,
+}
+
+enum Walk<M> {
+    Raw(Hamt),
+    Nif(M),
+}
+
+impl RawMap<'_> {
+    /// Goes on with the NIF interface, which walks in the same order, from where a node was met that was not learnt.
+    #[cold]
+    #[inline(never)]
+    fn fall_back(&mut self, hamt: Hamt) -> Option<(Word, Word)> {
+        let Shape::Map(mut map) = self.nif.shape(hamt.term()) else {
+            return None;
+        };
+        for _ in 0..hamt.given() {
+            map.next_pair()?;
+        }
+        let pair = map.next_pair();
+        self.walk = Walk::Nif(map);
+        pair
+    }
+}
+
+impl MapPairs for RawMap<'_> {
+    #[inline]
+    fn len(&self) -> usize {
+        match &self.walk {
+            Walk::Raw(hamt) => hamt.len(),
+            Walk::Nif(map) => map.len(),
+        }
+    }
+
+    #[inline]
+    fn next_pair(&mut self) -> Option<(Word, Word)> {
+        match &mut self.walk {
+            Walk::Raw(hamt) => match hamt.next_pair() {
+                Ok(pair) => pair,
+                Err(hamt::Unknown) => {
+                    let hamt = *hamt;
+                    self.fall_back(hamt)
+                }
+            },
+            Walk::Nif(map) => map.next_pair(),
+        }
+    }
+}

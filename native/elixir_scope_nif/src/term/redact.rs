@@ -1,0 +1,215 @@
+//! Which keys have values that must not be seen.
+
+use std::collections::HashSet;
+
+use elixir_scope_engine::event::AtomId;
+use rustler::{Atom, ListIterator, Term};
+use smallvec::SmallVec;
+
+use super::{immediate_atom, note_atom, word_of};
+
+/// The longest key that is looked at, in bytes. No name that is configured may be longer.
+pub const LONGEST_KEY: usize = 64;
+
+/// A set of keys, and whether the values under them are masked or the only ones shown.
+///
+/// Keys are names: atoms, strings, and (in pairs) charlists. Strings are compared without regard to case, with `-` as `_`.
+/// Other keys, numbers for instance, are never masked.
+#[derive(Clone, Debug, Default)]
+pub struct Redaction {
+    mode: Mode,
+    /// One bit for each atom by its number: most atoms are told from the set by this alone.
+    bloom: [u64; 16],
+    atoms: HashSet<u32>,
+    /// One bit for each length of a name.
+    lengths: u64,
+    names: HashSet<Box<[u8]>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Mode {
+    #[default]
+    Off,
+    Deny,
+    Only,
+}
+
+impl Redaction {
+    /// Masks nothing.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// Masks the values under `keys`. `intern` makes an atom of a text; it is asked for each key and its usual spellings.
+    pub fn deny<'k>(
+        keys: impl IntoIterator<Item = &'k str>,
+        intern: impl FnMut(&str) -> AtomId,
+    ) -> Self {
+        Self::new(Mode::Deny, keys, intern)
+    }
+
+    /// Masks every value under a name that is not among `keys`.
+    pub fn only<'k>(
+        keys: impl IntoIterator<Item = &'k str>,
+        intern: impl FnMut(&str) -> AtomId,
+    ) -> Self {
+        let always = ["__struct__", "__exception__"];
+        Self::new(Mode::Only, keys.into_iter().chain(always), intern)
+    }
+
+    /// From a term: `false`, a list of keys to mask, `{:mask, keys}` or `{:only, keys}`. A key is an atom, a binary, or a pair
+    /// of both. `None` for anything else.
+    #[must_use]
+    pub fn from_term(term: Term<'_>) -> Option<Self> {
+        if matches!(term.decode::<bool>(), Ok(false)) {
+            return Some(Self::off());
+        }
+        let (mode, keys) = match term.decode::<(Term<'_>, Term<'_>)>() {
+            Ok((mode, keys)) => (mode.atom_to_string().ok()?, keys),
+            Err(_) => ("mask".to_owned(), term),
+        };
+        let text = |key: Term<'_>| {
+            key.decode::<String>()
+                .or_else(|_| key.atom_to_string())
+                .ok()
+        };
+        let mut names = Vec::new();
+        for key in keys.decode::<ListIterator<'_>>().ok()? {
+            match key.decode::<(Term<'_>, Term<'_>)>() {
+                Ok((atom, name)) => names.extend([text(atom)?, text(name)?]),
+                Err(_) => names.push(text(key)?),
+            }
+        }
+        let names = names.iter().map(String::as_str);
+        let intern = |name: &str| {
+            let atom = Atom::from_str(term.get_env(), name).ok();
+            atom.and_then(|atom| immediate_atom(word_of(atom.as_c_arg())))
+                .unwrap_or_default()
+        };
+        match mode.as_str() {
+            "mask" => Some(Self::deny(names, intern)),
+            "only" => Some(Self::only(names, intern)),
+            _ => None,
+        }
+    }
+
+    fn new<'k>(
+        mode: Mode,
+        keys: impl IntoIterator<Item = &'k str>,
+        mut intern: impl FnMut(&str) -> AtomId,
+    ) -> Self {
+        let mut redaction = Redaction {
+            mode,
+            ..Self::default()
+        };
+        for key in keys {
+            if mode == Mode::Deny && key == "__struct__" {
+                continue;
+            }
+            for spelling in spellings(key) {
+                let atom = intern(&spelling);
+                note_atom(atom);
+                redaction.atoms.insert(atom.0);
+                let (word, bit) = bloom_place(atom);
+                if let Some(word) = redaction.bloom.get_mut(word) {
+                    *word |= bit;
+                }
+            }
+            if let Some(name) = normal(key.bytes()) {
+                redaction.lengths |= length_bit(name.len());
+                redaction.names.insert(name.into_vec().into_boxed_slice());
+            }
+        }
+        redaction
+    }
+
+    /// Whether anything can be masked.
+    #[inline]
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.mode != Mode::Off
+    }
+
+    /// Whether only the values under given keys are shown.
+    #[inline]
+    #[must_use]
+    pub fn shows_only(&self) -> bool {
+        self.mode == Mode::Only
+    }
+
+    /// Whether the value under this key is masked.
+    #[inline]
+    #[must_use]
+    pub fn masks_atom(&self, atom: AtomId) -> bool {
+        let (word, bit) = bloom_place(atom);
+        let may_be_in = self.bloom.get(word).is_some_and(|word| word & bit != 0);
+        match self.mode {
+            Mode::Off => false,
+            Mode::Deny => may_be_in && self.atoms.contains(&atom.0),
+            Mode::Only => !(may_be_in && self.atoms.contains(&atom.0)),
+        }
+    }
+
+    /// Whether the value under this key is masked.
+    #[inline]
+    #[must_use]
+    pub fn masks_text(&self, text: &[u8]) -> bool {
+        if self.mode == Mode::Off {
+            return false;
+        }
+        self.holds_text(text) == (self.mode == Mode::Deny)
+    }
+
+    fn holds_text(&self, text: &[u8]) -> bool {
+        text.len() <= LONGEST_KEY
+            && self.lengths & length_bit(text.len()) != 0
+            && normal(text.iter().copied()).is_some_and(|name| self.names.contains(name.as_slice()))
+    }
+}
+
+fn bloom_place(atom: AtomId) -> (usize, u64) {
+    (atom.0 as usize >> 6 & 15, 1 << (atom.0 & 63))
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << (length & 63)
+}
+
+/// Lower case, `-` as `_`; `None` of a text that is too long to be a key.
+fn normal(text: impl Iterator<Item = u8>) -> Option<SmallVec<[u8; LONGEST_KEY]>> {
+    let mut name = SmallVec::new();
+    for byte in text {
+        if name.len() == LONGEST_KEY {
+            return None;
+        }
+        name.push(if byte == b'-' {
+            b'_'
+        } else {
+            byte.to_ascii_lowercase()
+        });
+    }
+    Some(name)
+}
+
+/// A key as given, and as atoms of headers and constants are spelled: `api_key`, `api-key`, `Api-Key`, `API_KEY`.
+fn spellings(key: &str) -> [String; 5] {
+    let lower = key.to_ascii_lowercase().replace('-', "_");
+    let dashed = lower.replace('_', "-");
+    let mut start = true;
+    let title = dashed
+        .chars()
+        .map(|c| {
+            let c = if start { c.to_ascii_uppercase() } else { c };
+            start = c == '-';
+            c
+        })
+        .collect();
+    [
+        key.to_owned(),
+        lower.to_ascii_uppercase(),
+        lower,
+        dashed,
+        title,
+    ]
+}
