@@ -8,11 +8,12 @@ use crate::term::encode::{
     EncodeError, Rules, WHOLE_BYTES, encode, encode_whole, encode_word, encode_word_whole,
 };
 use crate::term::nif::NifTerms;
+use crate::term::raw;
 use crate::term::redact::Redaction;
 use crate::term::{immediate_atom, word};
 
 mod atoms {
-    rustler::atoms! { raw, bytes, depth, length, redact, whole, error, too_big }
+    rustler::atoms! { raw, bytes, depth, length, redact, whole, error, too_big, ok, fallback, auto }
 }
 
 fn option<'t>(options: Term<'t>, key: Atom) -> Option<Term<'t>> {
@@ -114,4 +115,32 @@ fn term_decode<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
         Ok(_) => (atoms::error(), "bytes after the value").encode(env),
         Err(malformed) => (atoms::error(), malformed.to_string()).encode(env),
     }
+}
+
+/// Learns how this VM lays out its terms, once; `samples` is a list of terms that only the VM and compiled code can make.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn raw_learn<'a>(env: Env<'a>, samples: Term<'a>) -> Atom {
+    raw::learn(env, samples);
+    atoms::ok()
+}
+
+/// Each shape of terms by name: `:raw`, or `{:fallback, reason}`. Empty before `raw_learn`.
+#[rustler::nif]
+fn term_shapes(env: Env<'_>) -> NifResult<Term<'_>> {
+    let mut shapes = Term::map_new(env);
+    for (name, failure) in raw::shapes() {
+        let status = match failure {
+            None => atoms::raw().encode(env),
+            Some(reason) => (atoms::fallback(), reason).encode(env),
+        };
+        shapes = shapes.map_put(Atom::from_str(env, name)?, status)?;
+    }
+    Ok(shapes)
+}
+
+/// `:auto` reads words where they were learnt, `false` leaves all terms to the NIF interface.
+#[rustler::nif]
+fn raw_terms(mode: Atom) -> Atom {
+    raw::switch(mode == atoms::auto());
+    atoms::ok()
 }
