@@ -88,7 +88,7 @@ check-consumer:
 	@$(STEP) "a project that depends on the library" scripts/consumer
 
 check-shop:
-	@$(STEP) "tests of the example shop" scripts/in examples/shop mix test --warnings-as-errors
+	@$(STEP) "the example shop" scripts/in examples/shop bash -ec "mix format --check-formatted; mix test --warnings-as-errors"
 
 check-dialyzer:
 	@$(STEP) "dialyzer" scripts/dialyzer

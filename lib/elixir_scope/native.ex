@@ -51,16 +51,16 @@ defmodule ElixirScope.Native do
   #       exclude: pid,                                 # leaves out the events of this process
   #       event_type: [atom],                           # absent for :all; known kinds only; [] matches nothing
   #       module: atom, function: atom, arity: 0..255,
-  #       since: integer, until: integer,               # inclusive; may lie beyond 64 bits: clamp
+  #       since: integer, until: integer,               # inclusive; of 64 bits
   #       limit: pos_integer | :infinity,
   #       order: :asc | :desc,
-  #       before: pos_integer, after: non_neg_integer,  # event ids, exclusive; may lie beyond 64 bits: clamp
+  #       before: pos_integer, after: non_neg_integer,  # event ids, exclusive; of 63 bits
   #       correlation_id: pos_integer, call_id: pos_integer,
   #       where: [{[field :: atom | step :: term, ...], op, value}],   # the path is a proper list that begins with a field
   #       payload: boolean
   #     }
   #
-  # A field is one of `ElixirScope.Query.Options.fields/0`. A step is a map key, a keyword's key, or the index of a list or tuple.
+  # A field is one of `ElixirScope.Events.fields/0`. A step is a map key, a keyword's key, or the index of a list or tuple.
   # `:exists` comes with a boolean, `:in` with a proper list, any other op with any term.
   #
   # `get_events` -> `[struct] | {:error, term}`; `count_events` -> `non_neg_integer | {:error, term}` (limit, order ignored);
@@ -170,14 +170,13 @@ defmodule ElixirScope.Native do
     String.to_charlist(path)
   end
 
+  # Where the application's folder is not on the code path, the beam stands in its ebin all the same.
   defp priv_dir do
-    case :code.priv_dir(:elixir_scope) do
-      {:error, :bad_name} ->
-        # The application's folder is not on the code path: the beam stands in its ebin all the same.
-        __MODULE__ |> :code.which() |> Path.dirname() |> Path.dirname() |> Path.join("priv")
-
-      dir ->
-        dir
+    with {:error, :bad_name} <- :code.priv_dir(:elixir_scope) do
+      case :code.which(__MODULE__) do
+        [_ | _] = beam -> beam |> Path.dirname() |> Path.dirname() |> Path.join("priv")
+        _in_memory -> "priv"
+      end
     end
   end
 

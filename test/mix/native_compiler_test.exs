@@ -29,7 +29,7 @@ defmodule Mix.Tasks.Compile.ElixirScopeNativeTest do
     end)
 
     System.delete_env("ELIXIR_SCOPE_LIBRARY")
-    %{folder: folder}
+    %{folder: folder, variables: Map.new(variables)}
   end
 
   # a cargo that answers with this shell script, and nothing else in the PATH
@@ -126,10 +126,28 @@ defmodule Mix.Tasks.Compile.ElixirScopeNativeTest do
     end
   end
 
-  test "a build with nothing to do is silent and leaves the library as it is" do
-    before = File.stat!(@library)
-    assert ElixirScopeNative.run([]) == {:noop, []}
-    assert File.stat!(@library) == before
-    refute_received {:mix_shell, _kind, _line}
+  describe "in the project as it stands" do
+    setup %{variables: variables} do
+      if prebuilt = variables["ELIXIR_SCOPE_LIBRARY"], do: System.put_env("ELIXIR_SCOPE_LIBRARY", prebuilt)
+      :ok
+    end
+
+    test "a build with nothing to do is silent and leaves the library as it is" do
+      before = File.stat!(@library)
+      assert ElixirScopeNative.run([]) == {:noop, []}
+      assert File.stat!(@library) == before
+      refute_received {:mix_shell, _kind, _line}
+    end
+
+    test "clean removes the library, and the next build brings the same one back without compiling" do
+      content = File.read!(@library)
+
+      assert ElixirScopeNative.clean() == :ok
+      refute File.exists?(@library)
+
+      assert ElixirScopeNative.run([]) == {:ok, []}
+      assert File.read!(@library) == content
+      refute_received {:mix_shell, _kind, _line}
+    end
   end
 end

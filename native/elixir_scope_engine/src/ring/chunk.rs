@@ -96,17 +96,17 @@ impl Meta {
 
     /// Whether the chunk still holds what its owner wrote under `state`, pinned or not. Asked by the owner only.
     pub(super) fn is(&self, state: State) -> bool {
-        // Acquire: if the reader has freed it, its reads are over before the owner takes the chunk for something else.
-        State(self.state.load(Ordering::Acquire)).without_readers() == state
+        // Relaxed: an owner that finds it gone does not touch it; it comes back only through the free list.
+        State(self.state.load(Ordering::Relaxed)).without_readers() == state
     }
 
     /// The owner takes the chunk back, from `state` to `new`, unless somebody reads it.
     pub(super) fn take(&self, state: State, new: State) -> Taken {
-        // Acquire: pairs with the Release in `unpin`; the reader's reads are over, and `resume` is seen. Release: nothing
-        // is published by it, but a later Acquire of the reader must not see this state without what came before.
+        // Acquire: pairs with the Release in `unpin`; the reader's reads are over, and `resume` is seen. Nothing is
+        // published: no reader asks for the new state before `published` names it.
         match self
             .state
-            .compare_exchange(state.0, new.0, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(state.0, new.0, Ordering::Acquire, Ordering::Relaxed)
         {
             Ok(_) => Taken::Yes,
             Err(now) if State(now).without_readers() == state => Taken::Pinned,
@@ -116,8 +116,8 @@ impl Meta {
 
     /// The owner gives back a chunk that nobody has seen, or the reader one that it has pinned and drained.
     pub(super) fn free(&self) {
-        // Release: the next owner's Acquire (through the free list) comes after all reads of this content.
-        self.state.store(State::FREE.0, Ordering::Release);
+        // Relaxed: the free list, where it goes next, orders our reads before the next owner's writes.
+        self.state.store(State::FREE.0, Ordering::Relaxed);
     }
 
     /// The reader (there is one at a time) keeps the owner from taking the chunk back; false if it holds something else.

@@ -119,3 +119,71 @@ impl Pool {
 fn tagged(old: u64, low: u32) -> u64 {
     ((old >> 32).wrapping_add(1)) << 32 | u64::from(low)
 }
+
+#[cfg(all(test, loom))]
+#[allow(
+    unsafe_code,
+    reason = "touches chunks, so that loom sees who owns them"
+)]
+mod loom_models {
+    use super::*;
+    use std::sync::Arc;
+
+    /// Takes one chunk, marks it as its own for a while, and gives it back.
+    fn use_one(pool: &Pool, mark: u32) -> Option<u32> {
+        let index = pool.pop()?;
+        let chunk = pool.chunk(index);
+        // SAFETY: nobody else has this chunk; loom would tell.
+        unsafe { chunk.write(0, &mark.to_le_bytes()) };
+        // SAFETY: as above.
+        assert_eq!(unsafe { chunk.read::<4>(0) }, mark.to_le_bytes());
+        Some(index)
+    }
+
+    /// A pop that read a head, slept while that head was popped, its successor popped, and the head pushed back, must not
+    /// bring back the successor, which has an owner (ABA).
+    #[test]
+    fn a_chunk_never_has_two_owners() {
+        loom::model(|| {
+            let pool = Arc::new(Pool::new(3, 8));
+            let other = {
+                let pool = Arc::clone(&pool);
+                loom::thread::spawn(move || use_one(&pool, 1))
+            };
+            let first = use_one(&pool, 2);
+            let second = use_one(&pool, 3);
+            if let Some(index) = first {
+                pool.push(index);
+            }
+            let third = use_one(&pool, 4);
+            let theirs = other.join().ok().flatten();
+            let mut held: Vec<u32> = [second, third, theirs].into_iter().flatten().collect();
+            let holders = held.len();
+            held.sort_unstable();
+            held.dedup();
+            assert_eq!((held.len(), pool.in_use()), (holders, holders));
+        });
+    }
+
+    #[test]
+    fn what_is_given_back_is_found_again() {
+        loom::model(|| {
+            let pool = Arc::new(Pool::new(2, 8));
+            let threads: Vec<_> = (0..2)
+                .map(|mark| {
+                    let pool = Arc::clone(&pool);
+                    loom::thread::spawn(move || {
+                        if let Some(index) = use_one(&pool, mark) {
+                            pool.push(index);
+                        }
+                    })
+                })
+                .collect();
+            for thread in threads {
+                assert!(thread.join().is_ok());
+            }
+            assert!(use_one(&pool, 7).is_some() && use_one(&pool, 8).is_some());
+            assert_eq!(pool.pop(), None);
+        });
+    }
+}

@@ -1,6 +1,6 @@
 //! The writing end of a ring, held by one OS thread.
 
-use super::chunk::{Meta, Taken};
+use super::chunk::{Meta, Resume, Taken};
 use super::loss::Lost;
 use super::memory::Chunk;
 use super::record_buf::RecordBuf;
@@ -315,8 +315,7 @@ impl RingWriter {
     fn take(&mut self, held: Held, new: u32) -> Option<(Taken, u32)> {
         let chunk = self.ring.place(held.sequence)?;
         let meta = self.rings.pool.meta(chunk)?;
-        // How many were drained only grows, so a chunk that looks drained is.
-        if self.rings.config.policy == Policy::DropNewest && meta.resume().drained < held.started {
+        if self.rings.config.policy == Policy::DropNewest && !is_drained(meta.resume(), held) {
             return None;
         }
         let taken = meta.take(self.ring.state(held.sequence), self.ring.state(new));
@@ -360,6 +359,12 @@ impl RingWriter {
     pub(super) fn set_idle(&self) {
         self.ring.idle();
     }
+}
+
+/// Whether the reader is through with a chunk. What it passed only grows, so what looks drained is. An offset of 0: it was
+/// never there, and the end of a large record may stand in this chunk though none began in it.
+fn is_drained(resume: Resume, held: Held) -> bool {
+    resume.offset > 0 && resume.drained >= held.started
 }
 
 impl Drop for RingWriter {

@@ -97,15 +97,20 @@ impl<'t> RawTerms<'t> {
         })
     }
 
-    /// What the NIF interface says of `term`.
-    #[cold]
     #[inline(never)]
-    fn fall_back(self, term: Word) -> Shape<'t, RawMap<'t>> {
+    fn other_shape(self, term: Word) -> Shape<'t, RawMap<'t>> {
         let nif = NifTerms::new(self.env);
-        nif.shape(term).with_map(|map| RawMap {
-            nif,
-            walk: Walk::Nif(map),
-        })
+        // SAFETY: as in `shape`.
+        match unsafe { self.layout.other_shape(term) } {
+            Some(shape) => shape.with_map(|hamt| RawMap {
+                nif,
+                walk: Walk::Raw(hamt),
+            }),
+            None => nif.shape(term).with_map(|map| RawMap {
+                nif,
+                walk: Walk::Nif(map),
+            }),
+        }
     }
 
     /// How many pairs `term` has; `None` of what is no map.
@@ -126,12 +131,9 @@ impl<'t> Terms<'t> for RawTerms<'t> {
     #[inline(always)]
     fn shape(self, term: Word) -> Shape<'t, RawMap<'t>> {
         // SAFETY: `Terms` asks for terms of this call's environment, and `'t` ends with the call.
-        match unsafe { self.layout.shape(term) } {
-            Some(shape) => shape.with_map(|hamt| RawMap {
-                nif: NifTerms::new(self.env),
-                walk: Walk::Raw(hamt),
-            }),
-            None => self.fall_back(term),
+        match unsafe { self.layout.common_shape(term) } {
+            Some(shape) => shape,
+            None => self.other_shape(term),
         }
     }
 

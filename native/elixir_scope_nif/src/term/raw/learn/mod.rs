@@ -116,7 +116,11 @@ impl Learner {
 
     fn shape(&self, term: Word) -> Option<Shape<'static, Hamt>> {
         // SAFETY: the terms are of the environment of the call that learns, and no shape outlives it.
-        unsafe { self.layout.shape(term) }
+        unsafe {
+            self.layout
+                .common_shape(term)
+                .or_else(|| self.layout.other_shape(term))
+        }
     }
 
     /// The header of a boxed term, and so many words behind it.

@@ -1,0 +1,5 @@
+[
+  import_deps: [:elixir_scope],
+  inputs: ["{mix,.formatter}.exs", "{config,lib,test}/**/*.{ex,exs}"],
+  line_length: 110
+]

@@ -1,0 +1,37 @@
+defmodule Shop.Audit.Recorder do
+  @moduledoc "Nothing is lost without being counted, nothing secret is on the tape, and memory stays below its limit."
+
+  alias ElixirScope.Redacted
+  alias Shop.{Audit, Tape}
+  alias Shop.Audit.{Check, Secrets}
+  alias Shop.Load.Ledger
+
+  @doc false
+  def checks(ledger) do
+    window = Audit.window(ledger)
+    payments = Tape.begun_spans("payment", window)
+    status = ElixirScope.status()
+    losses = Tape.all(event_type: :data_loss)
+
+    [
+      Check.new("payments with number and cvv masked", length(payments), Enum.count(payments, &masked?/1)),
+      Check.new("card numbers in clear text", 0, Secrets.count(Ledger.card_numbers(ledger), window)),
+      Check.new(
+        "events lost, by counter and by event",
+        lost(status),
+        losses |> Enum.map(& &1.count) |> Enum.sum()
+      ),
+      Check.new("events kept, by counter and by query", status.store.events, ElixirScope.count_events()),
+      Check.new("events evicted to make room", 0, status.store.evicted),
+      Check.new("store within its limit", true, total(status.store.bytes) <= status.store.memory_limit)
+    ]
+  end
+
+  defp masked?(%{metadata: %{card_number: %Redacted{}, cvv: %Redacted{}, cents: cents}}),
+    do: is_integer(cents)
+
+  defp masked?(_payment), do: false
+
+  defp lost(status), do: status.capture.lost |> Map.values() |> Enum.sum()
+  defp total(bytes), do: bytes |> Map.values() |> Enum.sum()
+end

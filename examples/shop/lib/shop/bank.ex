@@ -1,0 +1,31 @@
+defmodule Shop.Bank do
+  @moduledoc """
+  Stands in for a bank: two card numbers tell it what to do, all others are charged.
+
+  `4000000000000002` is declined, `4000000000000341` is charged after #{25} ms, as banks sometimes do.
+  """
+
+  @declined "4000000000000002"
+  @slow "4000000000000341"
+  @slow_ms 25
+
+  @doc "Charges a card."
+  @spec charge(String.t(), pos_integer()) :: :ok | {:error, :declined}
+  def charge(@declined, _cents), do: {:error, :declined}
+
+  def charge(@slow, _cents) do
+    Process.sleep(@slow_ms)
+    :ok
+  end
+
+  def charge(_card_number, _cents), do: :ok
+
+  @doc "The card that is always declined."
+  def declined_card, do: @declined
+
+  @doc "The card that takes `slow_ms/0`."
+  def slow_card, do: @slow
+
+  @doc "How long the slow card takes at least."
+  def slow_ms, do: @slow_ms
+end

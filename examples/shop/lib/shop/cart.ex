@@ -1,0 +1,70 @@
+defmodule Shop.Cart do
+  @moduledoc "One shopper's cart: a process that ends when it has been paid for, or left alone for too long."
+
+  use GenServer, restart: :temporary
+
+  alias Shop.{Carts, Catalogue}
+  require ElixirScope.Trace, as: Trace
+
+  @idle_ms :timer.minutes(30)
+
+  @doc false
+  def start_link(id), do: GenServer.start_link(__MODULE__, id, name: Carts.name(id))
+
+  @doc "Puts units of a product in."
+  def add(id, sku, units) do
+    if Catalogue.known?(sku), do: call(id, {:add, sku, units}), else: {:error, :no_such_product}
+  end
+
+  @doc "Takes all units of a product out."
+  def remove(id, sku), do: call(id, {:remove, sku})
+
+  @doc "What is in it."
+  def view(id), do: call(id, :view)
+
+  @doc "Ends the cart; its content has become an order."
+  def close(id), do: call(id, :close)
+
+  defp call(id, request) do
+    with {:ok, pid} <- Carts.whereis(id), do: GenServer.call(pid, request)
+  end
+
+  @impl true
+  def init(id) do
+    Trace.event(:cart_opened, %{cart: id})
+    {:ok, %{id: id, lines: %{}}, @idle_ms}
+  end
+
+  @impl true
+  def handle_call({:add, sku, units}, _from, cart) do
+    Trace.span "cart.add", %{cart: cart.id, sku: sku, units: units} do
+      lines = Map.update(cart.lines, sku, units, &(&1 + units))
+      {:reply, {:ok, lines}, %{cart | lines: lines}, @idle_ms}
+    end
+  end
+
+  def handle_call({:remove, sku}, _from, cart) do
+    Trace.span "cart.remove", %{cart: cart.id, sku: sku} do
+      lines = Map.delete(cart.lines, sku)
+      {:reply, {:ok, lines}, %{cart | lines: lines}, @idle_ms}
+    end
+  end
+
+  def handle_call(:view, _from, cart) do
+    Trace.span "cart.view", %{cart: cart.id, lines: cart.lines} do
+      {:reply, {:ok, cart.lines}, cart, @idle_ms}
+    end
+  end
+
+  def handle_call(:close, _from, cart) do
+    Trace.span "cart.close", %{cart: cart.id, lines: cart.lines} do
+      {:stop, :normal, :ok, cart}
+    end
+  end
+
+  @impl true
+  def handle_info(:timeout, cart) do
+    Trace.event(:cart_abandoned, %{cart: cart.id, lines: cart.lines})
+    {:stop, :normal, cart}
+  end
+end

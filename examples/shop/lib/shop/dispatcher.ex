@@ -1,0 +1,52 @@
+defmodule Shop.Dispatcher do
+  @moduledoc """
+  Packs one order after the other and prints its label.
+
+  A label that cannot be printed crashes it. It loses nothing: when it starts again, the order that it had in hand is
+  put aside as `:stuck`, and it goes on with what the book says is paid.
+  """
+
+  use GenServer
+
+  alias Shop.{Label, OrderBook}
+  require ElixirScope.Trace, as: Trace
+
+  @doc false
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
+
+  @impl true
+  def init(_opts), do: {:ok, %{packed: 0}, {:continue, :take_up}}
+
+  @impl true
+  def handle_continue(:take_up, state) do
+    stuck = OrderBook.with_status(:packing)
+    waiting = OrderBook.with_status(:paid)
+
+    Trace.event(:dispatcher_started, %{
+      stuck: Enum.map(stuck, & &1.id),
+      waiting: Enum.map(waiting, & &1.id)
+    })
+
+    Enum.each(stuck, fn order -> OrderBook.move(order.id, :packing, :stuck) end)
+    {:noreply, Enum.reduce(waiting, state, &send_out(&1.id, &2))}
+  end
+
+  @impl true
+  def handle_cast({:send_out, order_id}, state), do: {:noreply, send_out(order_id, state)}
+
+  defp send_out(order_id, state) do
+    case OrderBook.move(order_id, :paid, :packing) do
+      {:ok, order} -> pack(order, state)
+      {:error, :moved} -> state
+    end
+  end
+
+  defp pack(order, state) do
+    Trace.span "dispatch", %{order: order.id, cart: order.cart} do
+      label = Label.print(order)
+      {:ok, _order} = OrderBook.move(order.id, :packing, :dispatched)
+      Trace.event(:order_dispatched, %{order: order.id, label: label})
+      %{state | packed: state.packed + 1}
+    end
+  end
+end

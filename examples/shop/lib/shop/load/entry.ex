@@ -1,0 +1,26 @@
+defmodule Shop.Load.Entry do
+  @moduledoc "One request as the shopper knows it: what was asked, in which cart, what came back and how long it took."
+
+  alias Shop.Load.Plan
+
+  @enforce_keys [:step, :cart, :status, :answer, :duration_ns]
+  defstruct [:step, :cart, :status, :answer, :duration_ns]
+
+  @type t :: %__MODULE__{
+          step: Plan.step(),
+          cart: Shop.cart_id() | nil,
+          status: pos_integer(),
+          answer: %{String.t() => String.t()},
+          duration_ns: pos_integer()
+        }
+
+  @doc """
+  The route that this request took.
+
+      iex> Shop.Load.Entry.route({:add_item, "tea", 2})
+      :add_item
+  """
+  @spec route(Plan.step()) :: Shop.Web.Routes.route()
+  def route(step) when is_tuple(step), do: elem(step, 0)
+  def route(step), do: step
+end

@@ -1,0 +1,56 @@
+defmodule Shop.Load.Ledger do
+  @moduledoc "All that the shoppers did, with the time in which they did it, on the tape's clock."
+
+  alias Shop.Load.{Entry, Plan}
+
+  @enforce_keys [:entries, :since, :until]
+  defstruct [:entries, :since, :until]
+
+  @type t :: %__MODULE__{entries: [Entry.t()], since: integer(), until: integer()}
+
+  @doc "Runs `play`, which returns entries, and keeps the time."
+  @spec keep(fun()) :: t()
+  def keep(play) do
+    since = ElixirScope.now()
+    entries = play.()
+    %__MODULE__{entries: entries, since: since, until: ElixirScope.now()}
+  end
+
+  @doc "How long it took, in nanoseconds."
+  @spec duration_ns(t()) :: non_neg_integer()
+  def duration_ns(ledger), do: ledger.until - ledger.since
+
+  @doc "How many requests took each route."
+  @spec routes(t()) :: %{atom() => pos_integer()}
+  def routes(ledger), do: Enum.frequencies_by(ledger.entries, &Entry.route(&1.step))
+
+  @doc "How many requests were answered with each status."
+  @spec statuses(t()) :: %{pos_integer() => pos_integer()}
+  def statuses(ledger), do: Enum.frequencies_by(ledger.entries, & &1.status)
+
+  @doc "The requests of each cart, in order."
+  @spec by_cart(t()) :: %{Shop.cart_id() => [Entry.t()]}
+  def by_cart(ledger), do: ledger.entries |> Enum.filter(& &1.cart) |> Enum.group_by(& &1.cart)
+
+  @doc "The checkouts that became orders."
+  @spec orders(t()) :: [Entry.t()]
+  def orders(ledger),
+    do: for(%Entry{answer: %{"order" => _}, status: 201} = entry <- ledger.entries, do: entry)
+
+  @doc "The orders that must have crashed the dispatcher, by their ids."
+  @spec crashers(t()) :: [Shop.Order.id()]
+  def crashers(ledger) do
+    bad = Plan.bad_postcode()
+    for %Entry{step: {:check_out, _card, ^bad}} = entry <- orders(ledger), do: order_id(entry)
+  end
+
+  @doc "The order that a checkout became."
+  @spec order_id(Entry.t()) :: Shop.Order.id()
+  def order_id(%Entry{answer: %{"order" => id}}), do: String.to_integer(id)
+
+  @doc "Every card number that went over the wire."
+  @spec card_numbers(t()) :: [String.t()]
+  def card_numbers(ledger) do
+    Enum.uniq(for %Entry{step: {:check_out, card, _postcode}} <- ledger.entries, do: card)
+  end
+end

@@ -1,0 +1,57 @@
+defmodule Shop.Tape do
+  @moduledoc "Reading the tape, with the few turns that every question here needs."
+
+  alias ElixirScope.Events.Span
+
+  @page 2_000
+  @nobody_id 0
+
+  @doc "All matching events, oldest first."
+  @spec all(keyword()) :: [struct()]
+  def all(opts \\ []), do: read(Keyword.put(opts, :limit, :infinity))
+
+  @doc "At most `limit` of the newest matching events, or what `opts` say otherwise."
+  @spec read(keyword()) :: [struct()]
+  def read(opts) do
+    case ElixirScope.get_events(opts) do
+      events when is_list(events) -> events
+      {:error, reason} -> raise ArgumentError, "the tape does not answer: #{inspect(reason)}"
+    end
+  end
+
+  @doc "The same as `all/1`, a page at a time, however long the tape is."
+  @spec stream(keyword()) :: Enumerable.t()
+  def stream(opts \\ []) do
+    Stream.unfold(@nobody_id, fn last_id ->
+      case read([after: last_id, limit: @page] ++ opts) do
+        [] -> nil
+        events -> {events, List.last(events).id}
+      end
+    end)
+    |> Stream.flat_map(& &1)
+  end
+
+  @doc "Spans with this name that have ended."
+  @spec ended_spans(String.t(), keyword()) :: [%Span{}]
+  def ended_spans(name, opts \\ []), do: all(named(:span_stop, name, opts))
+
+  @doc "Spans with this name, as they began; they carry the metadata."
+  @spec begun_spans(String.t(), keyword()) :: [%Span{}]
+  def begun_spans(name, opts \\ []), do: all(named(:span_start, name, opts))
+
+  @doc "User events with this name."
+  @spec events(atom(), keyword()) :: [struct()]
+  def events(name, opts \\ []), do: all(named(:user_event, name, opts))
+
+  @doc "How an ended span began."
+  @spec beginning(%Span{}) :: %Span{}
+  def beginning(%Span{event_type: :span_stop, call_id: call_id}) do
+    [start] = read(call_id: call_id, event_type: :span_start, where: [{[:id], :==, call_id}])
+    start
+  end
+
+  defp named(type, name, opts) do
+    {where, opts} = Keyword.pop(opts, :where, [])
+    [event_type: type, where: [{[:name], :==, name} | where]] ++ opts
+  end
+end

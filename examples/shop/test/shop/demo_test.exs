@@ -1,0 +1,30 @@
+defmodule Shop.DemoTest do
+  use ExUnit.Case
+  import ExUnit.CaptureIO
+
+  test "answers every question, and its answers agree with what the shoppers know" do
+    output = capture_io(fn -> assert Shop.Demo.run(requests: 800, shoppers: 8) end)
+
+    assert output =~ "800 requests to http://localhost:"
+    assert output =~ ~r/a second +[\d,]+/
+    assert output =~ ~r/cart-\d+ +[\d.]+ ms .* payment/
+    assert output =~ "* cart_opened"
+    assert output =~ ~s(%MatchError{term: ["AB12CD"]})
+    assert output =~ ~r/ok +request spans ended +800 +800/
+    refute output =~ "FAIL"
+    refute output =~ ~r/\d{16}/
+  end
+
+  test "says which option is wrong and what was expected" do
+    for {arguments, told} <- [
+          {["--requests", "0"], "got: --requests 0"},
+          {["--shoppers", "many"], "got: --shoppers many"},
+          {["--speed", "9"], "got: --speed 9"},
+          {["please"], "got: please"}
+        ] do
+      error = assert_raise Mix.Error, fn -> Mix.Tasks.Shop.Demo.run(arguments) end
+      assert error.message =~ "expects --requests and --shoppers with a positive integer"
+      assert String.ends_with?(error.message, told)
+    end
+  end
+end

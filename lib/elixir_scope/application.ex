@@ -1,0 +1,21 @@
+defmodule ElixirScope.Application do
+  @moduledoc false
+
+  use Application
+
+  alias ElixirScope.{Native, RawTerms, Recorder}
+
+  # Loading the application records nothing: these processes wait until `ElixirScope.start/1` or `{ElixirScope, opts}`.
+  # The recorder itself lives in the native library, so that none of them, nor all of them, takes the tape along when it dies.
+  @impl true
+  def start(_type, _args) do
+    if Native.load_failure() == nil, do: RawTerms.learn()
+    ElixirScope.Supervisor.start_link([])
+  end
+
+  @impl true
+  def prep_stop(state) do
+    Recorder.halt()
+    state
+  end
+end

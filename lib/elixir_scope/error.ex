@@ -1,0 +1,97 @@
+defmodule ElixirScope.Error do
+  @moduledoc """
+  What went wrong, as data: a `reason` to match on, and `details`.
+
+  Every function that can fail answers `{:error, error}` with this exception, or with one of the plain reasons that its
+  documentation names, such as `:not_running`. The text is made by `Exception.message/1` alone.
+
+      iex> {:error, error} = ElixirScope.Config.load(strategy: :everything)
+      iex> {:invalid_option, :strategy, :everything, _expected} = error.reason
+      iex> Exception.message(error)
+      "invalid value for option :strategy: expected one of :minimal, :balanced, :full_trace, got: :everything"
+
+  An option inside another one is named by its path:
+
+      iex> {:error, error} = ElixirScope.Config.load(capture: [max_depth: 0])
+      iex> Exception.message(error)
+      "invalid value for option [:capture, :max_depth]: expected a positive integer, got: 0"
+  """
+
+  @typedoc "The name of an option, the path of one inside another, or the name of an environment variable."
+  @type option :: atom | [atom] | String.t()
+
+  @typedoc """
+  Reasons to match on. Others may come, for which `message/1` has a text all the same.
+
+    * `{:invalid_option, key, value, expected}`: an option or argument is not what was expected, in words; so come unknown options too
+    * `:library_not_loaded`: the native library could not be loaded; `details` say why
+    * `:application_not_started`: the application `:elixir_scope` has to be started first
+    * `:destroyed`: the native object is gone
+    * `{:timeout, milliseconds}`: what was under way did not come to an end in that time
+  """
+  @type reason ::
+          {:invalid_option, option, value :: term, expected :: String.t()}
+          | :library_not_loaded
+          | :application_not_started
+          | :destroyed
+          | {:timeout, non_neg_integer}
+          | term
+
+  @type t :: %__MODULE__{reason: reason, details: map}
+
+  @enforce_keys [:reason]
+  defexception [:reason, details: %{}]
+
+  @doc false
+  @spec invalid(option, term, String.t(), map) :: {:error, t}
+  def invalid(key, value, expected, details \\ %{}) do
+    {:error, %__MODULE__{reason: {:invalid_option, key, value, expected}, details: details}}
+  end
+
+  @doc "The text of an error."
+  @impl true
+  @spec message(t) :: String.t()
+  def message(%__MODULE__{reason: reason, details: %{source: source} = details}) do
+    text(reason, details) <> " (in #{source})"
+  end
+
+  def message(%__MODULE__{reason: reason, details: details}), do: text(reason, details)
+
+  defp text({:invalid_option, key, value, expected}, %{unknown: true}) do
+    "unknown option #{name(key)}: expected #{expected}, got the value: #{show(value)}"
+  end
+
+  defp text({:invalid_option, variable, value, expected}, _details) when is_binary(variable) do
+    "invalid value of the environment variable #{variable}: expected #{expected}, got: #{show(value)}"
+  end
+
+  defp text({:invalid_option, key, value, expected}, _details) do
+    "invalid value for option #{name(key)}: expected #{expected}, got: #{show(value)}"
+  end
+
+  defp text(:library_not_loaded, %{path: path, text: text}) do
+    "the native library of ElixirScope could not be loaded from #{path}: #{text}"
+  end
+
+  defp text(:library_not_loaded, _details) do
+    "the native library of ElixirScope has not been loaded"
+  end
+
+  defp text(:application_not_started, _details) do
+    "the application :elixir_scope is not started: expected it among the applications that run, " <>
+      "as Application.ensure_all_started(:elixir_scope) does"
+  end
+
+  defp text(:destroyed, %{what: what}), do: "#{what} has been destroyed: expected one that is in use"
+
+  defp text({:timeout, ms}, %{what: what}), do: "#{what} did not come to an end in #{ms} ms"
+  defp text({:timeout, ms}, _details), do: "the native recorder did not come to an end in #{ms} ms"
+
+  defp text(reason, %{what: what}), do: "#{what} failed: #{show(reason)}"
+  defp text(reason, _details), do: "the native recorder failed: #{show(reason)}"
+
+  defp name(key), do: inspect(key)
+
+  # A message stays readable, whatever was passed.
+  defp show(value), do: inspect(value, limit: 10, printable_limit: 200)
+end

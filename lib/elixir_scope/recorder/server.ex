@@ -1,0 +1,77 @@
+defmodule ElixirScope.Recorder.Server do
+  @moduledoc false
+
+  # Puts starts, stops and changes of the configuration in one order. It holds nothing: the configuration in use stands in a
+  # persistent term, which outlives this process as the native recorder does.
+
+  use GenServer
+
+  alias ElixirScope.{Config, Error, Muted, Native, Patience, Performance, Subscriptions}
+
+  @config {__MODULE__, :config}
+
+  @spec start_link(term) :: GenServer.on_start()
+  def start_link(_arg), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @doc "The configuration in use, or `nil` when the recorder is not running."
+  @spec config() :: Config.t() | nil
+  def config, do: if(Native.running(), do: :persistent_term.get(@config, nil))
+
+  @spec forget_config() :: boolean
+  def forget_config, do: :persistent_term.erase(@config)
+
+  @doc "Calls the server. Each request can be repeated, so that a crash in between is waited out."
+  @spec call(term) :: term
+  def call(request), do: Patience.call(fn -> GenServer.call(__MODULE__, request, :infinity) end)
+
+  @impl true
+  def init(nil) do
+    Muted.forever()
+    {:ok, nil}
+  end
+
+  @impl true
+  def handle_call({:start, config}, _from, nil) do
+    answer =
+      case Native.start(Config.to_native(config)) do
+        :ok ->
+          :persistent_term.put(@config, config)
+          Performance.Monitor.watch()
+
+        {:error, :already_running} ->
+          :ok
+
+        {:error, reason} ->
+          {:error, %Error{reason: reason, details: %{what: "the start of the recorder"}}}
+      end
+
+    {:reply, answer, nil}
+  end
+
+  def handle_call(:stop, _from, nil) do
+    Subscriptions.close_all()
+    if Native.load_failure() == nil, do: Native.stop()
+    forget_config()
+    {:reply, :ok, nil}
+  end
+
+  def handle_call({:update_config, path, value}, _from, nil) do
+    answer =
+      with %{} = config <- config() || {:error, :not_running},
+           {:ok, changed} <- Config.update(config, path, value),
+           :ok <- Native.update_config(changes(config, changed)) do
+        :persistent_term.put(@config, changed)
+        :ok
+      end
+
+    {:reply, answer, nil}
+  end
+
+  defp changes(config, changed) do
+    before = Config.updates_to_native(config)
+
+    for {key, value} <- Config.updates_to_native(changed), before[key] !== value, into: %{} do
+      {key, value}
+    end
+  end
+end

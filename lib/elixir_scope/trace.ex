@@ -1,0 +1,180 @@
+defmodule ElixirScope.Trace do
+  @moduledoc """
+  Marks in your own code: spans, events, measurements, and the variables of the moment.
+
+  For what only the program knows: that a cache missed, how long a checkout took, what the variables were when the odd
+  case came. Usable in any process without set-up. While the recorder is not running a mark costs one check, and its
+  arguments are not evaluated, as with `Logger`.
+
+      require ElixirScope.Trace, as: Trace
+
+      def checkout(cart) do
+        Trace.span "checkout", %{cart: cart.id} do
+          total = price(cart)
+          Trace.snapshot()
+          Trace.metric("checkout.total", total, unit: :cent)
+          pay(cart, total)
+        end
+      end
+
+  A mark is an expression that never fails by itself: whatever the terms are, they are recorded within the budgets of the
+  configuration, or counted as lost.
+
+      iex> require ElixirScope.Trace, as: Trace
+      iex> Trace.event(:cache_miss, %{key: "ann"})
+      :ok
+      iex> Trace.span "sum", %{numbers: 3} do
+      ...>   Enum.sum([1, 2, 3])
+      ...> end
+      6
+  """
+
+  alias ElixirScope.{Native, Site}
+
+  @doc """
+  Records the begin and the end of what the block does, and evaluates to what the block evaluates to.
+
+  Calls and events inside the block belong to the span; the end says how long it took, and the `exit_reason`: `:normal`, or
+  `{:error | :exit | :throw, reason, stacktrace}`. What the block raises, throws or exits with leaves the span unchanged,
+  stack trace included.
+
+  The block is evaluated exactly once, recorded or not; name and metadata only when the recorder runs. As with any
+  `try`, variables bound inside are not seen outside, and the last call of the block is not a tail call.
+
+      iex> require ElixirScope.Trace
+      iex> ElixirScope.Trace.span "division" do
+      ...>   div(7, 2)
+      ...> end
+      3
+  """
+  defmacro span(name, metadata \\ nil, block)
+
+  defmacro span(name, metadata, do: block) do
+    quote generated: true do
+      {token, name} =
+        case Native.recording() do
+          true ->
+            name = unquote(name)
+            {Native.span_start(name, unquote(metadata)), name}
+
+          false ->
+            {-1, nil}
+        end
+
+      result =
+        try do
+          unquote(block)
+        catch
+          class, reason ->
+            stacktrace = __STACKTRACE__
+            if token != -1, do: Native.span_stop(token, name, {class, reason, stacktrace})
+            :erlang.raise(class, reason, stacktrace)
+        end
+
+      if token != -1, do: Native.span_stop(token, name, :normal)
+      result
+    end
+  end
+
+  defmacro span(_name, _metadata, other) do
+    raise ArgumentError,
+          "ElixirScope.Trace.span expects a name, optional metadata and a do block, got: " <>
+            Macro.to_string(other)
+  end
+
+  @doc """
+  Records that something happened: a name and whatever tells about it. Answers `:ok`.
+
+  Both are evaluated only when the recorder runs.
+  """
+  defmacro event(name, data \\ nil) do
+    quote generated: true do
+      case Native.recording() do
+        true -> Native.event(unquote(name), unquote(data))
+        false -> :ok
+      end
+    end
+  end
+
+  @doc """
+  Records a measurement: a name and a value. Answers `:ok`.
+
+    * `:unit` - what the value counts, such as `:count`, `:byte`, `:millisecond`
+    * `:metadata` - whatever else tells about it
+
+  All arguments are evaluated only when the recorder runs.
+
+      iex> require ElixirScope.Trace
+      iex> ElixirScope.Trace.metric("queue.depth", 17, unit: :count)
+      :ok
+  """
+  defmacro metric(name, value, opts \\ []) do
+    record =
+      case metric_options(opts) do
+        {unit, metadata} ->
+          quote do: Native.metric(unquote(name), unquote(value), unquote(unit), unquote(metadata))
+
+        :at_run_time ->
+          quote do: ElixirScope.Trace.__metric__(unquote(name), unquote(value), unquote(opts))
+      end
+
+    quote generated: true do
+      case Native.recording() do
+        true -> unquote(record)
+        false -> :ok
+      end
+    end
+  end
+
+  @doc """
+  Records the local variables and their values, here and now. Answers `:ok`.
+
+      iex> require ElixirScope.Trace
+      iex> quantity = 3
+      iex> ElixirScope.Trace.snapshot()
+      :ok
+      iex> quantity
+      3
+  """
+  defmacro snapshot do
+    site = __CALLER__ |> Site.at() |> Macro.escape()
+    variables = for {name, nil} <- Macro.Env.vars(__CALLER__), do: {name, {name, [generated: true], nil}}
+
+    quote generated: true do
+      case Native.recording() do
+        true -> Native.snapshot(unquote(site), unquote({:%{}, [], variables}))
+        false -> :ok
+      end
+    end
+  end
+
+  @doc false
+  # Options that are known only at run time. A mark must not fail then, so what is no option is recorded as metadata.
+  @spec __metric__(term, term, term) :: :ok
+  def __metric__(name, value, opts) do
+    case opts do
+      [] -> Native.metric(name, value, nil, nil)
+      [unit: unit] -> Native.metric(name, value, unit, nil)
+      [metadata: metadata] -> Native.metric(name, value, nil, metadata)
+      [unit: unit, metadata: metadata] -> Native.metric(name, value, unit, metadata)
+      [metadata: metadata, unit: unit] -> Native.metric(name, value, unit, metadata)
+      other -> Native.metric(name, value, nil, other)
+    end
+  end
+
+  # Options that are written out are checked when the code is compiled.
+  defp metric_options(opts) do
+    cond do
+      not Keyword.keyword?(opts) ->
+        :at_run_time
+
+      Keyword.keys(opts) -- [:unit, :metadata] == [] ->
+        {opts[:unit], opts[:metadata]}
+
+      true ->
+        raise ArgumentError,
+              "ElixirScope.Trace.metric expects the options :unit and :metadata, got: " <>
+                Macro.to_string(opts)
+    end
+  end
+end
