@@ -200,7 +200,10 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
                 };
                 return self.open(Container::Map(size), frame, stack);
             }
-            Shape::Map(map) => {
+            Shape::Map => {
+                let Some(map) = self.terms.map(term) else {
+                    return self.unreadable();
+                };
                 let size = size_of(map.len());
                 let frame = Frame::Map {
                     map,
@@ -288,6 +291,12 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             stack.push(frame);
         }
         Ok(fit)
+    }
+
+    /// A map whose pairs the host would not tell.
+    #[cold]
+    fn unreadable(&mut self) -> Result<Fit, EncodeError> {
+        Ok(self.writer.truncated(Cut::Map, 0, None, &[])?)
     }
 
     #[cold]
