@@ -4,7 +4,7 @@ use elixir_scope_engine::event::AtomId;
 
 use super::hamt::Hamt;
 use super::layout::{
-    ATOM, BOXED, FunSizes, IMMEDIATE, KIND, KIND_BITS, Kind, LIST, Layout, NIL, PID, PORT, PRIMARY,
+    ATOM, BOXED, FunSizes, IMMEDIATE, KIND, KIND_BITS, Kind, Layout, NIL, PID, PORT, PRIMARY,
     SMALL, TUPLE, address, is_boxed, is_cell, pointer,
 };
 use crate::term::{Bits, Fun, RefNumbers, Shape, Word};
