@@ -151,7 +151,10 @@ defmodule ElixirScope.RawTermsTest do
         for colliding <- [2, 3, 16, 17, 40] do
           map = for n <- 1..colliding, into: Map.new(1..40, &{&1, &1}), do: {twin(n), n}
           assert map_size(map) == 40 + colliding
-          assert Native.term_decode(raw(map)) == map
+          back = Native.term_decode(raw(map))
+          # the VM cannot order such keys, so that equal maps may not look equal to it
+          assert map_size(back) == map_size(map)
+          for {key, value} <- map, do: assert(Map.fetch!(back, key) == value)
         end
       end
 

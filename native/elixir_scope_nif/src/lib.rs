@@ -3,9 +3,4 @@
 mod term;
 mod term_nifs;
 
-#[rustler::nif]
-fn loaded() -> bool {
-    true
-}
-
 rustler::init!("Elixir.ElixirScope.Native");
