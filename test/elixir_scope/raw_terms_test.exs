@@ -149,12 +149,13 @@ defmodule ElixirScope.RawTermsTest do
     if String.to_integer(System.otp_release()) >= 27 do
       test "with nodes of keys that collide in all bits of their hash are walked whole" do
         for colliding <- [2, 3, 16, 17, 40] do
-          map = for n <- 1..colliding, into: Map.new(1..40, &{&1, &1}), do: {twin(n), n}
+          # built at once: the VM cannot order such keys, which it does when it adds one, or compares two maps
+          pairs = Enum.map(1..40, &{&1, &1}) ++ Enum.map(1..colliding, &{twin(&1), -&1})
+          map = :maps.from_list(pairs)
           assert map_size(map) == 40 + colliding
           back = Native.term_decode(raw(map))
-          # the VM cannot order such keys, so that equal maps may not look equal to it
-          assert map_size(back) == map_size(map)
-          for {key, value} <- map, do: assert(Map.fetch!(back, key) == value)
+          by_value = fn map -> map |> :maps.to_list() |> Enum.sort_by(&elem(&1, 1)) end
+          assert by_value.(back) == Enum.sort_by(pairs, &elem(&1, 1))
         end
       end
 
