@@ -395,11 +395,8 @@ fn check(events: &[Model], shapes: &[Shape], memory_limit: usize, max_events: Op
         }
         let (count, explain) = store.count(&query, &context);
         assert_eq!(count, all as u64, "{shape:?} explained as {explain:?}");
-        assert_eq!(
-            explain.scanned + explain.pruned.iter().sum::<usize>() <= explain.segments,
-            true,
-            "{explain:?}"
-        );
+        let pruned: usize = explain.pruned.iter().sum();
+        assert!(explain.scanned + pruned <= explain.segments, "{explain:?}");
         let estimate = store.estimate(&query, &context);
         if query.before.is_none() && query.after.is_none() {
             assert!(
