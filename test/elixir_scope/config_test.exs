@@ -120,8 +120,8 @@ defmodule ElixirScope.ConfigTest do
           {[capture: [redact: [:a | :b]]], [:capture, :redact],
            "invalid value for option [:capture, :redact]: expected a list of atoms and strings, " <>
              "{:only, a list of atoms and strings}, or false, got: [:a | :b]"},
-          {[storage: [memory_limit: 1.0e9]], [:storage, :memory_limit],
-           "invalid value for option [:storage, :memory_limit]: expected an integer of at least 1048576, got: 1.0e9"},
+          {[storage: [memory_limit: 1.5]], [:storage, :memory_limit],
+           "invalid value for option [:storage, :memory_limit]: expected an integer of at least 1048576, got: 1.5"},
           {[storage: [max_events: 0]], [:storage, :max_events],
            "invalid value for option [:storage, :max_events]: expected a positive integer or :infinity, got: 0"},
           {[storage: [max_age_ms: -5]], [:storage, :max_age_ms],

@@ -41,12 +41,12 @@ defmodule ElixirScope.MutedTest do
       {:ok, store} = ElixirScope.Storage.EventStore.start_link()
 
       for process <- [
-            ElixirScope.Supervisor,
+            ElixirScope.Patience.root(),
             ElixirScope.Recorder.Server,
             ElixirScope.Performance.Monitor,
             ElixirScope.Subscriptions.Supervisor,
             ElixirScope.Subscriptions.Relays,
-            ElixirScope.Subscriptions.relay(ref),
+            ElixirScope.Subscriptions.Table.relay(ref),
             child,
             store
           ] do

@@ -13,7 +13,7 @@ defmodule ElixirScope.ResilienceTest do
 
       victims = [
         fn -> child_of(tree, ElixirScope) end,
-        fn -> ElixirScope.Subscriptions.relay(ref) end,
+        fn -> ElixirScope.Subscriptions.Table.relay(ref) end,
         fn -> Process.whereis(ElixirScope.Subscriptions.Relays) end,
         fn -> Process.whereis(ElixirScope.Subscriptions.Supervisor) end,
         fn -> Process.whereis(ElixirScope.Performance.Monitor) end,
@@ -45,7 +45,7 @@ defmodule ElixirScope.ResilienceTest do
       end
 
       # All of them at once; now even the application is gone.
-      top = Process.whereis(ElixirScope.Supervisor)
+      top = Process.whereis(ElixirScope.Patience.root())
       Process.exit(top, :kill)
       until_dead(top)
       next_round(load)
@@ -53,7 +53,7 @@ defmodule ElixirScope.ResilienceTest do
 
       until(fn ->
         match?({:ok, _apps}, Application.ensure_all_started(:elixir_scope)) &&
-          Process.whereis(ElixirScope.Supervisor)
+          Process.whereis(ElixirScope.Patience.root())
       end)
 
       assert [%{name: :mark}] = ElixirScope.get_events(where: [{[:name], :==, :mark}])

@@ -1,7 +1,7 @@
 defmodule ElixirScope.SubscriptionsTest do
   use ElixirScope.Test.RecorderCase
 
-  alias ElixirScope.Subscriptions
+  alias ElixirScope.Subscriptions.Table
 
   # A process that records what it is told to, so that the subscriber is another one.
   setup do
@@ -91,16 +91,16 @@ defmodule ElixirScope.SubscriptionsTest do
     test "ends with its subscriber" do
       task = Task.async(fn -> ElixirScope.subscribe_to_events() end)
       {:ok, ref} = Task.await(task)
-      until(fn -> Subscriptions.relay(ref) == nil end)
+      until(fn -> Table.relay(ref) == nil end)
       until(fn -> ElixirScope.status().subscriptions == 0 end)
     end
 
     test "ends with stop/0" do
       {:ok, ref} = ElixirScope.subscribe_to_events()
-      relay = Subscriptions.relay(ref)
+      relay = Table.relay(ref)
       ElixirScope.stop()
       until_dead(relay)
-      assert Subscriptions.relay(ref) == nil
+      assert Table.relay(ref) == nil
 
       ElixirScope.start()
       assert ElixirScope.status().subscriptions == 0
@@ -133,7 +133,7 @@ defmodule ElixirScope.SubscriptionsTest do
       record(recorder, fn -> Trace.event(:unheard, nil) end)
       assert ElixirScope.count_events(pid: recorder) == 1
       refute_received {:elixir_scope_event, _event}
-      assert Subscriptions.relay(ref) == nil
+      assert Table.relay(ref) == nil
       assert ElixirScope.status().subscriptions == 0
     end
 
@@ -157,12 +157,12 @@ defmodule ElixirScope.SubscriptionsTest do
         record(recorder, fn -> Trace.event(:n, 1) end)
         assert_receive {:elixir_scope_event, %{data: 1}}, 5_000
 
-        relay = Subscriptions.relay(ref)
+        relay = Table.relay(ref)
         victim = if unquote(victim) == :relay, do: relay, else: Process.whereis(unquote(victim))
         Process.exit(victim, :kill)
         record(recorder, fn -> for n <- 2..500, do: Trace.event(:n, n) end)
 
-        until(fn -> Subscriptions.relay(ref) not in [relay, nil] end, "a new relay")
+        until(fn -> Table.relay(ref) not in [relay, nil] end, "a new relay")
         until(fn -> ElixirScope.status().subscriptions == 1 end, "its subscription")
         {events, dropped} = receive_all(recorder, 1, 0, 500)
         assert events + dropped == 500
