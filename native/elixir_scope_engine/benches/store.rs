@@ -196,7 +196,8 @@ fn bench_queries(rounds: usize) {
         limit: Some(100),
         ..Query::default()
     };
-    let queries: [(&str, usize, Box<dyn Fn(u64) -> Query>); 7] = [
+    type Ask = Box<dyn Fn(u64) -> Query>;
+    let queries: [(&str, usize, Ask); 7] = [
         (
             "process, kind, range of time, limit 100",
             100,
@@ -325,7 +326,7 @@ fn bench_ingest(stored: u64, measured: u64) {
                 file: "lib/a.ex".into(),
                 line: 1,
                 clause: 1,
-                redact_args: 0,
+                args: Box::default(),
             },
         );
     }
