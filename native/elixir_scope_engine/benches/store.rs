@@ -140,6 +140,74 @@ fn bench_append(label: &str, store: &Store, from: u64, events: u64) {
     );
 }
 
+/// What a plain vector of structs costs: the events of [`nth`], pushed, and looked through from the end.
+struct Plain {
+    kind: EventKind,
+    time: TimeNs,
+    process: ProcessId,
+    _site: SiteId,
+    _links: [u64; 3],
+    _payload: Box<[u8]>,
+}
+
+fn bench_baseline(rounds: usize) {
+    let events = 1_000_000;
+    let mut plain: Vec<Plain> = Vec::new();
+    let batch = 2_000;
+    let pushes = (0..events / batch).map(|round| {
+        let push = || {
+            for n in round * batch..(round + 1) * batch {
+                let (kind, process, site, correlation, _) = nth(n);
+                plain.push(Plain {
+                    kind,
+                    time: TimeNs(n as i64 * 997),
+                    process,
+                    _site: site,
+                    _links: [n, n, correlation.0],
+                    _payload: ARGS.as_slice().into(),
+                });
+            }
+        };
+        timed(push) / batch as f64
+    });
+    show(
+        "baseline: a vector of structs and boxed payloads",
+        "ns an event",
+        pushes.collect(),
+    );
+    let samples = (0..rounds as i64).map(|at| {
+        let window =
+            TimeNs((at * 7_919 % 900_000) * 997)..TimeNs((at * 7_919 % 900_000 + 1_000) * 997);
+        let scan = || {
+            let found = plain.iter().filter(|event| window.contains(&event.time));
+            assert_eq!(black_box(found.count()), 1_000);
+        };
+        timed(scan) / 1e3
+    });
+    show(
+        "baseline: 1M structs, window of 1,000 by a scan",
+        "µs",
+        samples.collect(),
+    );
+    let samples = (0..rounds as u64).map(|at| {
+        let process = ProcessId(0x2a_0003 + at % PROCESSES * 16);
+        let scan = || {
+            let wanted =
+                |event: &&Plain| event.process == process && event.kind == EventKind::FunctionExit;
+            assert_eq!(
+                black_box(plain.iter().rev().filter(wanted).take(100).count()),
+                100
+            );
+        };
+        timed(scan) / 1e3
+    });
+    show(
+        "baseline: 1M structs, process, kind, newest 100",
+        "µs",
+        samples.collect(),
+    );
+}
+
 fn bench_memory() {
     let store = Store::new(config(64 << 20)).unwrap();
     append(&store, 0..500_000);
@@ -157,6 +225,13 @@ fn bench_memory() {
         open / 1024,
     );
     assert_eq!(stats.events, 500_000);
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * 4096)
 }
 
 fn config(memory_limit: usize) -> StoreConfig {
@@ -188,7 +263,7 @@ fn bench_queries(rounds: usize) {
     };
     let time = |n: u64| Some(TimeNs(n as i64 * 997));
     let exits = KindSet::EMPTY.with(EventKind::FunctionExit);
-    let by_process = |at: u64| Query {
+    let by_process = move |at: u64| Query {
         processes: Some(vec![ProcessId(0x2a_0003 + at % PROCESSES * 16)]),
         kinds: exits,
         since: time(100_000 + at % 50_000),
@@ -385,7 +460,7 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     println!("machine{model}, {cores} cores, release build");
 
-    bench_memory();
+    let resident_before = resident_bytes();
     let store = Store::new(config(24 << 20)).unwrap();
     bench_append("empty store of 24 MiB", &store, 0, 100_000);
     let more = if quick { 500_000 } else { 9_000_000 };
@@ -396,8 +471,20 @@ fn main() {
         100_000 + more,
         1_000_000,
     );
+    let stats = store.stats();
+    assert!(stats.total_bytes <= stats.memory_limit && stats.evicted > 0);
+    if let (Some(before), Some(after)) = (resident_before, resident_bytes()) {
+        println!(
+            "resident for a store of {} KiB, {} KiB of them counted: {} KiB",
+            stats.memory_limit / 1024,
+            stats.total_bytes / 1024,
+            after.saturating_sub(before) / 1024
+        );
+    }
     drop(store);
+    bench_memory();
     bench_ingest(10_000, 400_000);
     bench_ingest(if quick { 500_000 } else { 10_000_000 }, 400_000);
+    bench_baseline(if quick { 5 } else { 100 });
     bench_queries(if quick { 20 } else { 1_000 });
 }
