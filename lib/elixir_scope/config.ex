@@ -5,9 +5,9 @@ defmodule ElixirScope.Config do
   @redact ~w(
     password passwd pwd passphrase password_confirmation current_password hashed_password password_hash
     secret secret_key secret_key_base client_secret private_key
-    token access_token refresh_token id_token auth_token session_token csrf_token _csrf_token bearer
+    token access_token refresh_token id_token auth_token session_token csrf_token _csrf_token
     api_key apikey api_secret authorization proxy-authorization x-api-key cookie set-cookie credentials
-    credit_card credit_card_number card_number cardnumber cvv cvc cvv2 pan ssn pin
+    credit_card credit_card_number card_number cardnumber cvv cvc cvv2 ssn
   )a
 
   @strategies [:minimal, :balanced, :full_trace]

@@ -5,8 +5,13 @@ defmodule ElixirScope.Patience do
 
   alias ElixirScope.Error
 
+  @root :elixir_scope_supervisor
   @limit_ms 5_000
   @pause_ms 10
+
+  @doc "The name of our topmost supervisor: where it is gone, nobody restarts anything."
+  @spec root() :: atom
+  def root, do: @root
 
   @doc "Runs `request`, which calls processes of ours, again as long as they are being restarted."
   @spec call((() -> answer), non_neg_integer) :: answer | {:error, Error.t()} when answer: term
@@ -15,7 +20,7 @@ defmodule ElixirScope.Patience do
   catch
     :exit, {reason, {module, :call, [process | _]}} when module in [GenServer, :gen_server] ->
       cond do
-        Process.whereis(ElixirScope.Supervisor) == nil ->
+        Process.whereis(@root) == nil ->
           {:error, %Error{reason: :application_not_started}}
 
         left_ms <= 0 ->

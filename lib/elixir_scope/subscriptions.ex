@@ -5,10 +5,7 @@ defmodule ElixirScope.Subscriptions do
   # of it and sends them on, but only while its subscriber keeps up.
 
   alias ElixirScope.{Error, Muted, Native, Query}
-  alias ElixirScope.Subscriptions.{Relay, Relays}
-
-  # Rows `{ref, relay, id of the last event sent, subscription}`: what outlives a relay.
-  @table __MODULE__
+  alias ElixirScope.Subscriptions.{Relays, Table}
 
   @without [:limit, :order, :before, :after]
 
@@ -40,60 +37,22 @@ defmodule ElixirScope.Subscriptions do
   @doc "Ends all subscriptions."
   @spec close_all() :: :ok
   def close_all do
-    for {ref, _relay, _last_id, _subscription} <- rows(), do: close(ref)
+    for {ref, _relay, _last_id, _subscription} <- Table.rows(), do: close(ref)
     :ok
   end
 
   defp close(ref) do
     # The row goes first, so that a relay that crashes meanwhile does not come back.
-    relay = relay(ref)
-    forget(ref)
+    relay = Table.relay(ref)
+    Table.forget(ref)
     if relay, do: Relays.stop_relay(relay)
     :ok
-  end
-
-  # -- The table --------------------------------------------------------------------------------------------------------
-
-  @spec create_table() :: atom
-  def create_table, do: :ets.new(@table, [:named_table, :public])
-
-  @doc "Notes the relay of a subscription; answers the last event that one before it sent, `nil` where there was none."
-  @spec register(Relay.subscription(), pid) :: nil | non_neg_integer
-  def register(%{ref: ref} = subscription, relay) do
-    last_id =
-      case :ets.lookup(@table, ref) do
-        [] -> nil
-        [{^ref, _dead, last_id, _subscription}] -> last_id
-      end
-
-    :ets.insert(@table, {ref, relay, last_id || 0, subscription})
-    last_id
-  end
-
-  @spec sent(reference, non_neg_integer) :: boolean
-  def sent(ref, last_id), do: :ets.update_element(@table, ref, {3, last_id})
-
-  @spec forget(reference) :: :ok
-  def forget(ref) do
-    :ets.delete(@table, ref)
-    :ok
-  end
-
-  @doc "The process that relays a subscription."
-  @spec relay(reference) :: pid | nil
-  def relay(ref) do
-    case :ets.lookup(@table, ref) do
-      [{^ref, relay, _last_id, _subscription}] -> relay
-      [] -> nil
-    end
   end
 
   @doc "Starts the relays of all subscriptions in the table; there are some when their supervisor has crashed."
   @spec restore() :: :ignore
   def restore do
-    for {_ref, _dead, _last_id, subscription} <- rows(), do: Relays.start_relay(subscription)
+    for {_ref, _dead, _last_id, subscription} <- Table.rows(), do: Relays.start_relay(subscription)
     :ignore
   end
-
-  defp rows, do: :ets.tab2list(@table)
 end

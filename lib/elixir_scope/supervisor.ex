@@ -3,16 +3,16 @@ defmodule ElixirScope.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Muted, Performance, Recorder, Subscriptions}
+  alias ElixirScope.{Muted, Patience, Performance, Recorder, Subscriptions}
 
   @spec start_link(term) :: Supervisor.on_start()
-  def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: __MODULE__)
+  def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: Patience.root())
 
   @impl true
   def init(_arg) do
     Muted.forever()
     # The table is the supervisor's own, so that a subscription outlives a crash of its relay.
-    Subscriptions.create_table()
+    Subscriptions.Table.create()
 
     children = [
       Subscriptions.Supervisor,

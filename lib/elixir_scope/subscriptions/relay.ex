@@ -8,7 +8,8 @@ defmodule ElixirScope.Subscriptions.Relay do
 
   use GenServer, restart: :transient
 
-  alias ElixirScope.{Muted, Native, Subscriptions}
+  alias ElixirScope.{Muted, Native}
+  alias ElixirScope.Subscriptions.Table
 
   # Events that the native queue holds, messages that a subscriber may have waiting, and events taken at once.
   @capacity 8_192
@@ -18,9 +19,7 @@ defmodule ElixirScope.Subscriptions.Relay do
   # How soon the mailbox of a slow subscriber is looked at again.
   @look_again_ms 10
 
-  @type subscription :: %{ref: reference, subscriber: pid, query: map}
-
-  @spec start_link(subscription) :: GenServer.on_start()
+  @spec start_link(Table.subscription()) :: GenServer.on_start()
   def start_link(subscription), do: GenServer.start_link(__MODULE__, subscription)
 
   @impl true
@@ -29,7 +28,7 @@ defmodule ElixirScope.Subscriptions.Relay do
     Process.flag(:trap_exit, true)
     Process.monitor(subscriber)
 
-    last_id = Subscriptions.register(subscription, self())
+    last_id = Table.register(subscription, self())
 
     case Native.subscribe(query, self(), subscriber, @capacity) do
       {:ok, id} ->
@@ -37,7 +36,7 @@ defmodule ElixirScope.Subscriptions.Relay do
         {:ok, resume_after(last_id, state, query)}
 
       {:error, reason} ->
-        Subscriptions.forget(ref)
+        Table.forget(ref)
         # A subscription that cannot go on after a crash ends; a new one tells its caller why it cannot begin.
         if last_id, do: :ignore, else: {:stop, {:shutdown, reason}}
     end
@@ -56,7 +55,7 @@ defmodule ElixirScope.Subscriptions.Relay do
   @impl true
   def terminate(reason, %{ref: ref, id: id}) do
     Native.subscription_close(id)
-    if reason in [:normal, :shutdown], do: Subscriptions.forget(ref)
+    if reason in [:normal, :shutdown], do: Table.forget(ref)
   end
 
   # -- Delivery ---------------------------------------------------------------------------------------------------------
@@ -77,7 +76,7 @@ defmodule ElixirScope.Subscriptions.Relay do
       {events, dropped} ->
         Enum.each(events, &send_event(&1, state))
         tell_dropped(state, dropped)
-        if events != [], do: Subscriptions.sent(state.ref, List.last(events).id)
+        if events != [], do: Table.sent(state.ref, List.last(events).id)
 
         # The native side tells of the next event only after a take that emptied the queue.
         if length(events) == max, do: {:noreply, look_again(state, 0)}, else: {:noreply, state}
@@ -103,7 +102,7 @@ defmodule ElixirScope.Subscriptions.Relay do
       tell_dropped(state, Native.count_events(missed))
     end
 
-    Subscriptions.sent(ref, max(newest, last_id || 0))
+    Table.sent(ref, max(newest, last_id || 0))
     %{state | skip: if(last_id, do: newest, else: 0)}
   end
 

@@ -6,13 +6,13 @@ defmodule ElixirScope.Subscriptions.Relays do
   use DynamicSupervisor
 
   alias ElixirScope.{Muted, Patience}
-  alias ElixirScope.Subscriptions.Relay
+  alias ElixirScope.Subscriptions.{Relay, Table}
 
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(_arg), do: DynamicSupervisor.start_link(__MODULE__, nil, name: __MODULE__)
 
   @doc "Starts the relay of a subscription; answers its reference."
-  @spec start_relay(Relay.subscription()) :: {:ok, reference} | {:error, term}
+  @spec start_relay(Table.subscription()) :: {:ok, reference} | {:error, term}
   def start_relay(%{ref: ref} = subscription) do
     case Patience.call(fn -> DynamicSupervisor.start_child(__MODULE__, {Relay, subscription}) end) do
       {:ok, _relay} -> {:ok, ref}

@@ -1,108 +1,75 @@
-//! The encoder and the decoder by themselves, for tests in Elixir.
+//! The encoder and the decoder by themselves, for tests in Elixir; and how terms are read.
+
+use std::collections::HashMap;
 
 use elixir_scope_engine::value::{Budget, Reader};
-use rustler::{Atom, Binary, Encoder, Env, ListIterator, NifResult, OwnedBinary, Term};
+use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, OwnedBinary, Term};
 
 use crate::term::decode::Decoder;
 use crate::term::encode::{
-    EncodeError, Rules, WHOLE_BYTES, encode, encode_whole, encode_word, encode_word_whole,
+    Rules, WHOLE_BYTES, encode, encode_whole, encode_word, encode_word_whole,
 };
 use crate::term::nif::NifTerms;
 use crate::term::redact::Redaction;
-use crate::term::{immediate_atom, word};
+use crate::term::{raw, word};
 
 mod atoms {
-    rustler::atoms! { raw, bytes, depth, length, redact, whole, error, too_big }
+    rustler::atoms! { ok, raw, bytes, depth, length, redact, whole, steps, error, too_big, auto, nif }
 }
 
-fn option<'t>(options: Term<'t>, key: Atom) -> Option<Term<'t>> {
-    options.map_get(key).ok()
-}
-
-fn number(options: Term<'_>, key: Atom) -> NifResult<Option<u64>> {
-    match option(options, key) {
-        None => Ok(None),
-        Some(value) if value.is_atom() => Ok(None),
-        Some(value) => value.decode().map(Some),
+fn number(options: Term<'_>, key: Atom) -> NifResult<Option<usize>> {
+    match options.map_get(key) {
+        Ok(value) if !value.is_atom() => value.decode().map(Some),
+        _ => Ok(None),
     }
 }
 
+fn flag(options: Term<'_>, key: Atom, default: bool) -> NifResult<bool> {
+    options
+        .map_get(key)
+        .map_or(Ok(default), |value| value.decode())
+}
+
 fn rules(options: Term<'_>) -> NifResult<Rules> {
-    let bytes = number(options, atoms::bytes())?.map_or(WHOLE_BYTES, |bytes| bytes as usize);
-    let depth = number(options, atoms::depth())?.map_or(u32::MAX, |depth| depth as u32);
-    let length = number(options, atoms::length())?.map(|length| length as u32);
-    let redaction = match option(options, atoms::redact()) {
-        Some(keys) if keys.is_list() => redaction(keys, false)?,
-        Some(keys) if keys.is_tuple() => {
-            let (_, keys): (Atom, Term<'_>) = keys.decode()?;
-            redaction(keys, true)?
-        }
-        _ => Redaction::off(),
+    let small = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+    let budget = Budget {
+        bytes: number(options, atoms::bytes())?.unwrap_or(WHOLE_BYTES),
+        depth: number(options, atoms::depth())?.map_or(u32::MAX, small),
+        length: number(options, atoms::length())?.map(small),
     };
-    Ok(Rules {
-        budget: Budget {
-            bytes,
-            depth,
-            length,
-        },
-        redaction,
-    })
+    let redaction = match options.map_get(atoms::redact()) {
+        Ok(keys) => Redaction::from_term(keys).ok_or(Error::BadArg)?,
+        Err(_) => Redaction::off(),
+    };
+    Ok(Rules { budget, redaction })
 }
 
-fn redaction(keys: Term<'_>, only: bool) -> NifResult<Redaction> {
-    let env = keys.get_env();
-    let keys = keys
-        .decode::<ListIterator<'_>>()?
-        .map(|key| {
-            if key.is_atom() {
-                key.atom_to_string()
-            } else {
-                key.decode()
-            }
-        })
-        .collect::<NifResult<Vec<String>>>()?;
-    let intern = |name: &str| {
-        Atom::from_str(env, name)
-            .ok()
-            .and_then(|atom| immediate_atom(word(atom.to_term(env))))
-            .unwrap_or_default()
-    };
-    let keys = keys.iter().map(String::as_str);
-    Ok(if only {
-        Redaction::only(keys, intern)
-    } else {
-        Redaction::deny(keys, intern)
-    })
-}
-
-/// `{bytes, steps}` of a term, or `{:error, :too_big}`. Options, a map: `raw: false` goes through the NIF interface;
-/// `bytes`, `depth`, `length`; `redact: keys | {:only, keys} | false`; `whole: true` for no budget and no masks.
+/// The bytes of a term, or `{:error, :too_big}`; with `steps: true`, `{bytes, steps}`. Options, a map: `raw: false` goes
+/// through the NIF interface; `bytes`, `depth`, `length` (an atom for no limit); `redact`, as
+/// [`Redaction::from_term`] takes it; `whole: true` for no budget and no masks.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn term_encode<'a>(env: Env<'a>, term: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
-    let raw = option(options, atoms::raw())
-        .and_then(|raw| raw.decode::<bool>().ok())
-        .unwrap_or(true);
-    let whole = option(options, atoms::whole())
-        .and_then(|whole| whole.decode::<bool>().ok())
-        .unwrap_or(false);
-    let rules = rules(options)?;
     let mut out = Vec::new();
+    let whole = flag(options, atoms::whole(), false)?;
+    let raw = flag(options, atoms::raw(), true)?;
+    let rules = rules(options)?;
     let steps = match (whole, raw) {
         (true, true) => encode_whole(term, &mut out),
         (true, false) => encode_word_whole(NifTerms::new(env), word(term), &mut out),
         (false, true) => encode(term, &rules, &mut out),
         (false, false) => encode_word(NifTerms::new(env), word(term), &rules, &mut out),
     };
-    match steps {
-        Ok(steps) => {
-            let mut binary = OwnedBinary::new(out.len());
-            binary.as_mut_slice().copy_from_slice(&out);
-            Ok((Binary::from_owned(binary, env), steps).encode(env))
-        }
-        Err(EncodeError::Full | EncodeError::TooBig) => {
-            Ok((atoms::error(), atoms::too_big()).encode(env))
-        }
-    }
+    let Ok(steps) = steps else {
+        return Ok((atoms::error(), atoms::too_big()).encode(env));
+    };
+    let mut binary = OwnedBinary::new(out.len());
+    binary.as_mut_slice().copy_from_slice(&out);
+    let bytes = Binary::from_owned(binary, env);
+    Ok(if flag(options, atoms::steps(), false)? {
+        (bytes, steps).encode(env)
+    } else {
+        bytes.to_term(env)
+    })
 }
 
 /// The term of one encoded value, or `{:error, message}`.
@@ -114,4 +81,36 @@ fn term_decode<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
         Ok(_) => (atoms::error(), "bytes after the value").encode(env),
         Err(malformed) => (atoms::error(), malformed.to_string()).encode(env),
     }
+}
+
+/// Learns how this VM lays out terms; see [`raw::learn`].
+#[rustler::nif(schedule = "DirtyCpu")]
+fn raw_learn(env: Env<'_>, samples: Term<'_>) -> Atom {
+    raw::learn(env, samples);
+    atoms::ok()
+}
+
+/// Each shape by name: `:raw`, or `{:nif, reason}`.
+#[rustler::nif]
+fn term_shapes(env: Env<'_>) -> HashMap<String, Term<'_>> {
+    raw::shapes()
+        .map(|(name, failure)| {
+            let how = match failure {
+                None => atoms::raw().encode(env),
+                Some(reason) => (atoms::nif(), reason).encode(env),
+            };
+            (name.to_owned(), how)
+        })
+        .collect()
+}
+
+/// `false` leaves all terms to the NIF interface, `:auto` does not.
+#[rustler::nif]
+fn raw_terms(how: Term<'_>) -> NifResult<Atom> {
+    match how.decode::<bool>() {
+        Ok(on) => raw::switch(on),
+        Err(_) if how.decode::<Atom>()? == atoms::auto() => raw::switch(true),
+        Err(_) => return Err(Error::BadArg),
+    }
+    Ok(atoms::ok())
 }

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::frames::{Frame, MapPlace};
 use super::nif::NifTerms;
+use super::raw::RawTerms;
 use super::redact::{LONGEST_KEY, Redaction};
 use super::{Bits, Fun, MapPairs, Rare, Shape, Terms, Word, note_atom, word};
 
@@ -49,7 +50,10 @@ impl From<Full> for EncodeError {
 /// [`EncodeError::Full`] as the sink says.
 #[inline]
 pub fn encode<S: Sink>(term: Term<'_>, rules: &Rules, sink: &mut S) -> Result<u64, EncodeError> {
-    encode_word(NifTerms::new(term.get_env()), word(term), rules, sink)
+    match RawTerms::new(term.get_env()) {
+        Some(raw) => encode_word(raw, word(term), rules, sink),
+        None => encode_word(NifTerms::new(term.get_env()), word(term), rules, sink),
+    }
 }
 
 /// Writes `term` whole and unmasked, for tools that store terms. On the NIF interface a fun is still its identity alone.
@@ -57,7 +61,10 @@ pub fn encode<S: Sink>(term: Term<'_>, rules: &Rules, sink: &mut S) -> Result<u6
 /// # Errors
 /// [`EncodeError::TooBig`] beyond [`WHOLE_BYTES`]; [`EncodeError::Full`] as the sink says.
 pub fn encode_whole<S: Sink>(term: Term<'_>, sink: &mut S) -> Result<u64, EncodeError> {
-    encode_word_whole(NifTerms::new(term.get_env()), word(term), sink)
+    match RawTerms::new(term.get_env()) {
+        Some(raw) => encode_word_whole(raw, word(term), sink),
+        None => encode_word_whole(NifTerms::new(term.get_env()), word(term), sink),
+    }
 }
 
 /// As [`encode`], with the way to look into terms given.

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use elixir_scope_engine::event::AtomId;
+use rustler::{Atom, ListIterator, Term};
 use smallvec::SmallVec;
 
-use super::note_atom;
+use super::{immediate_atom, note_atom, word_of};
 
 /// The longest key that is looked at, in bytes. No name that is configured may be longer.
 pub const LONGEST_KEY: usize = 64;
@@ -55,6 +56,42 @@ impl Redaction {
     ) -> Self {
         let always = ["__struct__", "__exception__"];
         Self::new(Mode::Only, keys.into_iter().chain(always), intern)
+    }
+
+    /// From a term: `false`, a list of keys to mask, `{:mask, keys}` or `{:only, keys}`. A key is an atom, a binary, or a pair
+    /// of both. `None` for anything else.
+    #[must_use]
+    pub fn from_term(term: Term<'_>) -> Option<Self> {
+        if matches!(term.decode::<bool>(), Ok(false)) {
+            return Some(Self::off());
+        }
+        let (mode, keys) = match term.decode::<(Term<'_>, Term<'_>)>() {
+            Ok((mode, keys)) => (mode.atom_to_string().ok()?, keys),
+            Err(_) => ("mask".to_owned(), term),
+        };
+        let text = |key: Term<'_>| {
+            key.decode::<String>()
+                .or_else(|_| key.atom_to_string())
+                .ok()
+        };
+        let mut names = Vec::new();
+        for key in keys.decode::<ListIterator<'_>>().ok()? {
+            match key.decode::<(Term<'_>, Term<'_>)>() {
+                Ok((atom, name)) => names.extend([text(atom)?, text(name)?]),
+                Err(_) => names.push(text(key)?),
+            }
+        }
+        let names = names.iter().map(String::as_str);
+        let intern = |name: &str| {
+            let atom = Atom::from_str(term.get_env(), name).ok();
+            atom.and_then(|atom| immediate_atom(word_of(atom.as_c_arg())))
+                .unwrap_or_default()
+        };
+        match mode.as_str() {
+            "mask" => Some(Self::deny(names, intern)),
+            "only" => Some(Self::only(names, intern)),
+            _ => None,
+        }
     }
 
     fn new<'k>(

@@ -1,0 +1,102 @@
+defmodule ElixirScope.MutedTest do
+  use ElixirScope.Test.RecorderCase
+
+  alias ElixirScope.{Muted, Native}
+  alias ElixirScope.Test.RecordingCalendar
+
+  @doors [
+    &ElixirScope.get_events/1,
+    &ElixirScope.count_events/1,
+    &ElixirScope.subscribe_to_events/1,
+    &ElixirScope.Query.Engine.explain/1
+  ]
+
+  defp recorded?, do: ElixirScope.count_events(where: [{[:name], :==, :inside_the_front_door}]) > 0
+
+  describe "a process inside a front-door call" do
+    test "leaves no event, whatever code that call runs" do
+      time = %{~U[2024-01-01 00:00:00Z] | calendar: RecordingCalendar}
+      for door <- @doors, do: door.(since: time)
+      refute recorded?()
+
+      # The same code outside of the door does.
+      DateTime.to_unix(time)
+      assert recorded?()
+    end
+
+    test "records again when that call has raised" do
+      time = %{~U[2024-01-01 00:00:00Z] | calendar: RecordingCalendar, year: 1999}
+      for door <- @doors, do: assert_raise(RuntimeError, fn -> door.(since: time) end)
+      refute recorded?()
+
+      Trace.event(:afterwards, nil)
+      assert %{name: :afterwards} = the_event()
+    end
+  end
+
+  describe "processes of ours" do
+    test "leave no event, whatever code they run" do
+      {:ok, child} = ElixirScope.start_link()
+      {:ok, ref} = ElixirScope.subscribe_to_events()
+      {:ok, store} = ElixirScope.Storage.EventStore.start_link()
+
+      for process <- [
+            ElixirScope.Patience.root(),
+            ElixirScope.Recorder.Server,
+            ElixirScope.Performance.Monitor,
+            ElixirScope.Subscriptions.Supervisor,
+            ElixirScope.Subscriptions.Relays,
+            ElixirScope.Subscriptions.Table.relay(ref),
+            child,
+            store
+          ] do
+        :sys.replace_state(process, fn state ->
+          Trace.event(:inside_the_front_door, process)
+
+          Trace.span "inside" do
+            Trace.snapshot()
+          end
+
+          state
+        end)
+      end
+
+      assert all_events() == []
+      GenServer.stop(child)
+    end
+  end
+
+  describe "Muted.run/1" do
+    test "nests" do
+      Muted.run(fn ->
+        Muted.run(fn -> Trace.event(:inner, nil) end)
+        Trace.event(:outer, nil)
+      end)
+
+      Trace.event(:outside, nil)
+      assert %{name: :outside} = the_event()
+    end
+
+    test "mutes its own process only" do
+      Muted.run(fn -> until_dead(spawn(fn -> Trace.event(:another, nil) end)) end)
+      assert [%{name: :another}] = all_events()
+    end
+
+    test "holds over a new start of the recorder" do
+      Muted.run(fn ->
+        ElixirScope.stop()
+        ElixirScope.start()
+        Trace.event(:muted, nil)
+      end)
+
+      assert all_events() == []
+    end
+
+    test "has no effect on a process that unmutes more than it muted" do
+      Native.unmute()
+      Muted.run(fn -> Trace.event(:muted, nil) end)
+      Trace.event(:heard, nil)
+      assert %{name: :heard} = the_event()
+    end
+  end
+end
