@@ -357,7 +357,11 @@ defmodule ElixirScope.Native do
   @spec store_stats(store) :: map
   def store_stats(_store), do: missing()
 
-  # -- For tests --------------------------------------------------------------------------------------------------------
+  # -- For tests and benchmarks ---------------------------------------------------------------------------------------------
+
+  # An empty call, against which benchmarks measure the others.
+  @spec noop_3(term, term, term) :: :ok
+  def noop_3(_1, _2, _3), do: absent(:ok)
 
   @spec term_encode(term, map) :: binary
   def term_encode(_term, _options), do: missing()
