@@ -32,7 +32,8 @@ defmodule ElixirScope.Native do
   #       max_events: pos_integer | :infinity,
   #       max_age_ns: pos_integer | :infinity,
   #       sampling_rate: float,                         # 0.0 ..= 1.0
-  #       time_offset: integer                          # added to a timestamp to get wall_time
+  #       time_offset: integer,                         # added to a timestamp to get wall_time
+  #       node: atom                                    # the name of this node
   #     }
   #
   # -> `:ok | {:error, :already_running} | {:error, term}`. Calls of start and stop are serialised by the caller
@@ -113,7 +114,7 @@ defmodule ElixirScope.Native do
   #
   # ### EventStore
   #
-  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, time_offset: integer})` -> `{:ok, ref}`;
+  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, time_offset: integer, node: atom})` -> `{:ok, ref}`;
   # `store_put(ref, [struct])` -> `:ok | {:error, term}`, all or nothing; each struct is one of `ElixirScope.Events`, its
   # `timestamp` an integer of 64 bits, `pid` a local pid or nil; ids are given by the store, in the order of the list;
   # `store_query(ref, query)` -> `[struct] | {:error, term}`; `store_stats(ref)` -> a map as `store:` of `status()`.

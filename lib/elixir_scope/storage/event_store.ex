@@ -147,7 +147,8 @@ defmodule ElixirScope.Storage.EventStore do
       memory_limit: config.memory_limit,
       max_events: config.max_events,
       max_age_ns: Config.age_ns(config.max_age_ms),
-      time_offset: System.time_offset(:nanosecond)
+      time_offset: System.time_offset(:nanosecond),
+      node: node()
     }
   end
 
