@@ -36,7 +36,7 @@ defmodule ElixirScope.Native do
   #       node: atom                                    # the name of this node
   #     }
   #
-  # -> `:ok | {:error, :already_running} | {:error, term}`. Calls of start and stop are serialised by the caller
+  # -> `:ok | {:error, :already_running} | {:error, {:memory_limit_too_small, given, least}} | {:error, term}`. Calls of start and stop are serialised by the caller
   # (`ElixirScope.Recorder`), but the library must stand two at once.
   #
   # ### `update_config(changes)`: any of
@@ -65,7 +65,7 @@ defmodule ElixirScope.Native do
   # `:exists` comes with a boolean, `:in` with a proper list, any other op with any term.
   #
   # `get_events` -> `[struct] | {:error, term}`; `count_events` -> `non_neg_integer | {:error, term}` (limit, order ignored);
-  # `explain` -> the map of `t:ElixirScope.Query.Engine.explanation/0`; `estimate` -> `%{segments: n, rows: n}`, what would
+  # `explain` -> the map of `t:ElixirScope.Query.Engine.explanation/0`; `estimate` -> `%{segments: n, rows: n, matches: n}`, what would
   # be looked at, from zone maps and indexes alone. All of them answer `{:error, :not_running}` when the recorder is not running,
   # and `{:error, {:timeout, ms}}` when writers in flight did not come to an end.
   #
@@ -82,7 +82,7 @@ defmodule ElixirScope.Native do
   #       paused: boolean,
   #       started_at: integer,                          # tape's clock
   #       capture: %{events: n, per_second: number, lost: %{cause :: atom => n}, bytes: n, capacity_bytes: n, writers: n},
-  #       store: %{events: n, segments: n, bytes: %{atom => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
+  #       store: %{events: n, segments: n, bytes: %{total: n, part => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
   #       clock: %{source: binary, skew_ns: integer},
   #       terms: map,                                   # which shapes are read raw, which fell back
   #       faults: %{panics: n, last: binary | nil},
