@@ -5,22 +5,39 @@ mod clock;
 pub mod event;
 mod host;
 mod ingest;
-pub mod memory;
+mod memory;
 mod process;
-pub mod query;
+mod query;
 pub mod record;
+mod recorder;
 mod ring;
 mod site;
-pub mod store;
+mod store;
+mod subscription;
 mod sync;
+mod term_ring;
 pub mod value;
 
 pub use clock::Clock;
 pub use host::Host;
-pub use ingest::Barrier;
+pub use ingest::{Barrier, IngestStats};
+pub use memory::{Memory, Use};
 pub use process::{Entered, ProcessSlots, Slot};
+pub use query::{
+    Condition, Context, Estimate, Explain, Field, Index, KindNames, Op, Order, Path, Query,
+    QueryResult, Row, Rows, SiteFacts, Sites,
+};
+pub use recorder::{Faults, Recorder, RecorderConfig, Sample, StartError, Status};
 pub use ring::{
     DrainItem, DrainState, Drained, LossReport, Lost, Policy, RecordBuf, RingConfig, RingStats,
     RingWriter, Rings,
 };
 pub use site::{SiteDef, SiteTable};
+pub use store::{
+    Appender, Call, EventHead, LimitTooSmall, Loss, NewEvent, Refused, Store, StoreConfig,
+    StoreStats,
+};
+pub use subscription::Taken;
+pub use term_ring::{
+    Destroyed, FullPolicy, NoPowerOfTwo, TermBatch, TermRead, TermRing, TermRingStats, WriteError,
+};

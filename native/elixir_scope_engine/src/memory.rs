@@ -15,11 +15,9 @@ pub enum Use {
     Payload,
     /// The open segment and what sealing needs.
     Open,
-    /// Call stacks of ingest.
-    Stacks,
 }
 
-const USES: usize = 5;
+const USES: usize = 4;
 
 /// One account of memory.
 #[derive(Debug, Default)]

@@ -40,7 +40,7 @@ pub struct NoPowerOfTwo(pub usize);
 
 /// What a reader finds at its position.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Read {
+pub enum TermRead {
     /// The term, and the position behind it.
     Term(Arc<[u8]>, u64),
     /// So many terms were written over before they were read; the oldest one that is left is at `next`.
@@ -56,7 +56,7 @@ pub enum Read {
 
 /// What a reader finds from its position on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Batch {
+pub struct TermBatch {
     /// The terms.
     pub terms: Vec<Arc<[u8]>>,
     /// The position behind them.
@@ -134,7 +134,11 @@ impl TermRing {
 
     fn check(&self) -> Result<(), Destroyed> {
         // Relaxed: who races with `destroy` may still be served.
-        if self.destroyed.load(Ordering::Relaxed) { Err(Destroyed) } else { Ok(()) }
+        if self.destroyed.load(Ordering::Relaxed) {
+            Err(Destroyed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes a term and answers its position.
@@ -144,7 +148,9 @@ impl TermRing {
     pub fn write(&self, term: Arc<[u8]>) -> Result<u64, WriteError> {
         self.check().map_err(|Destroyed| WriteError::Destroyed)?;
         let position = self.claim()?;
-        let Some(slot) = self.slot(position) else { return Ok(position) };
+        let Some(slot) = self.slot(position) else {
+            return Ok(position);
+        };
         let mut slot = slot.lock();
         // Acquire: pairs with the AcqRel of `read`, so that a term that was read before counts as such.
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
@@ -161,7 +167,10 @@ impl TermRing {
         slot.stamp = position + 1;
         self.bytes.fetch_add(term.len(), Ordering::Relaxed);
         let before = slot.term.replace(term);
-        self.bytes.fetch_sub(before.as_ref().map_or(0, |term| term.len()), Ordering::Relaxed);
+        self.bytes.fetch_sub(
+            before.as_ref().map_or(0, |term| term.len()),
+            Ordering::Relaxed,
+        );
         drop(slot);
         Ok(position)
     }
@@ -202,30 +211,35 @@ impl TermRing {
     ///
     /// # Errors
     /// [`Destroyed`] after [`TermRing::destroy`].
-    pub fn read(&self, position: u64) -> Result<Read, Destroyed> {
+    pub fn read(&self, position: u64) -> Result<TermRead, Destroyed> {
         self.check()?;
         let position = position.max(self.cleared.load(Ordering::Relaxed));
         loop {
             let head = self.head.load(Ordering::Relaxed);
             if position >= head {
-                return Ok(Read::Empty);
+                return Ok(TermRead::Empty);
             }
             let oldest = head.saturating_sub(self.size());
             if position < oldest {
-                return Ok(Read::Lapped { missed: oldest - position, next: oldest });
+                return Ok(TermRead::Lapped {
+                    missed: oldest - position,
+                    next: oldest,
+                });
             }
-            let Some(slot) = self.slot(position) else { return Ok(Read::Empty) };
+            let Some(slot) = self.slot(position) else {
+                return Ok(TermRead::Empty);
+            };
             let slot = slot.lock();
             if slot.stamp > position + 1 {
                 // Written over since `head` was read, which must have moved.
                 continue;
             }
             let Some(term) = slot.term.as_ref().filter(|_| slot.stamp == position + 1) else {
-                return Ok(Read::Empty);
+                return Ok(TermRead::Empty);
             };
             // AcqRel, under the slot's lock: a writer that takes the slot next sees that it was read.
             self.acknowledged.fetch_max(position + 1, Ordering::AcqRel);
-            return Ok(Read::Term(Arc::clone(term), position + 1));
+            return Ok(TermRead::Term(Arc::clone(term), position + 1));
         }
     }
 
@@ -233,19 +247,22 @@ impl TermRing {
     ///
     /// # Errors
     /// [`Destroyed`] after [`TermRing::destroy`].
-    pub fn read_batch(&self, position: u64, most: usize) -> Result<Batch, Destroyed> {
-        let mut batch = Batch { next: position, ..Batch::default() };
+    pub fn read_batch(&self, position: u64, most: usize) -> Result<TermBatch, Destroyed> {
+        let mut batch = TermBatch {
+            next: position,
+            ..TermBatch::default()
+        };
         while batch.terms.len() < most {
             match self.read(batch.next)? {
-                Read::Term(term, next) => {
+                TermRead::Term(term, next) => {
                     batch.terms.push(term);
                     batch.next = next;
                 }
-                Read::Lapped { missed, next } => {
+                TermRead::Lapped { missed, next } => {
                     batch.missed += missed;
                     batch.next = next;
                 }
-                Read::Empty => break,
+                TermRead::Empty => break,
             }
         }
         Ok(batch)
@@ -264,8 +281,7 @@ impl TermRing {
             available: head.saturating_sub(acknowledged).min(self.size()),
             total_writes: head,
             dropped: self.dropped.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed)
-                + self.slots.len() * size_of::<Mutex<Slot>>(),
+            bytes: self.bytes.load(Ordering::Relaxed) + self.slots.len() * size_of::<Mutex<Slot>>(),
         })
     }
 

@@ -1,6 +1,261 @@
-//! From the rings to the store.
+//! From the rings to the store: time, nesting, losses, subscriptions.
 
 mod barrier;
 pub(crate) mod encode;
+mod stacks;
+
+use std::sync::Arc;
 
 pub use barrier::Barrier;
+
+use crate::clock::Clock;
+use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
+use crate::record::RecordHead;
+use crate::ring::{DrainItem, LossReport};
+use crate::store::{Appender, Call, EventHead, Loss, NewEvent, Refused};
+use encode::{put_atom, put_int};
+use stacks::Stacks;
+
+/// Takes what the rings hand out, one by one, and appends it to the store.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    clock: Arc<Clock>,
+    symbols: Symbols,
+    stacks: Stacks,
+    newest: TimeNs,
+    /// What the store refused and no event tells of yet.
+    refused: Vec<Loss>,
+    stored: u64,
+    refused_full: u64,
+    refused_too_big: u64,
+    scratch: Vec<u8>,
+}
+
+/// Is shown each event that was stored, with its payload in two parts.
+pub(crate) trait Watcher {
+    /// An event was stored.
+    fn stored(&mut self, head: &EventHead, payload: &[u8], more: &[u8]);
+}
+
+/// Figures of ingest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IngestStats {
+    /// Events stored, those that tell of losses among them.
+    pub stored: u64,
+    /// Records that the store had no room for.
+    pub refused_full: u64,
+    /// Records that were too big for the store.
+    pub refused_too_big: u64,
+    /// Processes whose open calls are kept.
+    pub stacks: usize,
+    /// Bytes of these.
+    pub stack_bytes: usize,
+}
+
+impl Ingest {
+    /// Open calls take `budget` bytes at most.
+    pub(crate) fn new(clock: Arc<Clock>, symbols: Symbols, budget: usize) -> Ingest {
+        Ingest {
+            clock,
+            symbols,
+            stacks: Stacks::new(budget),
+            newest: TimeNs(i64::MIN),
+            refused: Vec::new(),
+            stored: 0,
+            refused_full: 0,
+            refused_too_big: 0,
+            scratch: Vec::with_capacity(64),
+        }
+    }
+
+    /// Takes one item; items come in the order of ticks.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        item: &DrainItem<'_>,
+        store: &mut Appender<'_>,
+        watcher: Option<&mut dyn Watcher>,
+    ) {
+        match item {
+            DrainItem::Record { head, payload, .. } => self.record(head, payload, store, watcher),
+            DrainItem::Loss(report) => self.loss(report, store, watcher),
+        }
+    }
+
+    fn record(
+        &mut self,
+        head: &RecordHead,
+        payload: &[u8],
+        store: &mut Appender<'_>,
+        watcher: Option<&mut dyn Watcher>,
+    ) {
+        let time = self.clock.convert(head.ticks).max(self.newest);
+        let nesting = self.stacks.nest(head, time);
+        self.scratch.clear();
+        if matches!(head.kind, EventKind::FunctionExit | EventKind::SpanStop) {
+            match nesting.duration_ns {
+                Some(duration) => put_int(&mut self.scratch, duration),
+                None => put_atom(&mut self.scratch, self.symbols.id(Symbol::Nil)),
+            }
+        }
+        let event = NewEvent {
+            kind: head.kind,
+            time,
+            process: head.process,
+            site: head.site,
+            call: nesting.call,
+            parent: nesting.parent,
+            correlation: head.correlation,
+            payload,
+            more: &self.scratch,
+        };
+        match store.append(&event) {
+            Ok(id) => {
+                self.newest = time;
+                self.stored += 1;
+                self.stacks.enter(head, time, id);
+                if let Some(watcher) = watcher {
+                    watcher.stored(&event_head(&event, id), event.payload, event.more);
+                }
+                if !self.refused.is_empty() {
+                    self.tell_refused(store);
+                }
+            }
+            Err(refused) => self.refuse(refused, time),
+        }
+    }
+
+    fn loss(
+        &mut self,
+        report: &LossReport,
+        store: &mut Appender<'_>,
+        watcher: Option<&mut dyn Watcher>,
+    ) {
+        let until = self.clock.convert(report.until);
+        self.stacks.doubt(until);
+        let loss = Loss {
+            id: EventId::NONE,
+            from: self.clock.convert(report.from),
+            until,
+            count: report.count,
+            cause: self.symbols.id(report.cause),
+            writer: report.writer,
+        };
+        if self.append_loss(&loss, store, watcher).is_err() {
+            self.add_refused(loss);
+        }
+    }
+
+    fn append_loss(
+        &mut self,
+        loss: &Loss,
+        store: &mut Appender<'_>,
+        watcher: Option<&mut dyn Watcher>,
+    ) -> Result<(), Refused> {
+        self.scratch.clear();
+        loss.encode(&mut self.scratch);
+        let event = NewEvent {
+            kind: EventKind::DataLoss,
+            time: loss.until.max(self.newest),
+            process: ProcessId::NONE,
+            site: SiteId::NONE,
+            call: Call::None,
+            parent: EventId::NONE,
+            correlation: CorrelationId::NONE,
+            payload: &self.scratch,
+            more: &[],
+        };
+        let id = store.append(&event)?;
+        self.newest = event.time;
+        self.stored += 1;
+        if let Some(watcher) = watcher {
+            watcher.stored(&event_head(&event, id), event.payload, event.more);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&mut self, refused: Refused, time: TimeNs) {
+        let cause = match refused {
+            Refused::Full => {
+                self.refused_full += 1;
+                Symbol::StoreFull
+            }
+            Refused::TooBig => {
+                self.refused_too_big += 1;
+                Symbol::TooBig
+            }
+        };
+        let cause = self.symbols.id(cause);
+        self.stacks.doubt(time);
+        self.add_refused(Loss {
+            id: EventId::NONE,
+            from: time,
+            until: time,
+            count: 1,
+            cause,
+            writer: 0,
+        });
+    }
+
+    /// Keeps in mind what no event tells of, one for each cause and writer.
+    fn add_refused(&mut self, loss: Loss) {
+        let same = |kept: &&mut Loss| (kept.cause, kept.writer) == (loss.cause, loss.writer);
+        if let Some(kept) = self.refused.iter_mut().find(same) {
+            kept.from = kept.from.min(loss.from);
+            kept.until = kept.until.max(loss.until);
+            kept.count += loss.count;
+        } else {
+            self.refused.push(loss);
+        }
+    }
+
+    /// Tells of what was refused, when there is room again.
+    #[cold]
+    pub(crate) fn tell_refused(&mut self, store: &mut Appender<'_>) {
+        while let Some(loss) = self.refused.pop() {
+            if self.append_loss(&loss, store, None).is_err() {
+                self.refused.push(loss);
+                break;
+            }
+        }
+    }
+
+    /// Whether something was refused that no event tells of.
+    pub(crate) fn has_untold(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// Looks after the open calls of dead processes, some at a time.
+    pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
+        self.stacks.sweep(is_alive);
+    }
+
+    /// Figures of this moment.
+    pub(crate) fn stats(&self) -> IngestStats {
+        IngestStats {
+            stored: self.stored,
+            refused_full: self.refused_full,
+            refused_too_big: self.refused_too_big,
+            stacks: self.stacks.len(),
+            stack_bytes: self.stacks.bytes(),
+        }
+    }
+}
+
+fn event_head(event: &NewEvent<'_>, id: EventId) -> EventHead {
+    EventHead {
+        id,
+        kind: event.kind,
+        time: event.time,
+        process: event.process,
+        site: event.site,
+        call: match event.call {
+            Call::None => EventId::NONE,
+            Call::Begins => id,
+            Call::Of(entry) => entry,
+        },
+        parent: event.parent,
+        correlation: event.correlation,
+    }
+}

@@ -110,7 +110,10 @@ impl Stacks {
     #[inline]
     fn find(&mut self, process: ProcessId) -> Option<usize> {
         if let Some(last) = self.last
-            && self.stacks.get(last).is_some_and(|stack| stack.process == process)
+            && self
+                .stacks
+                .get(last)
+                .is_some_and(|stack| stack.process == process)
         {
             return Some(last);
         }
@@ -122,14 +125,26 @@ impl Stacks {
     /// Tells where an event stands, and takes away the calls that it shows to have ended.
     #[inline]
     pub(crate) fn nest(&mut self, head: &RecordHead, time: TimeNs) -> Nesting {
-        let call = if is_entry(head.kind) { Call::Begins } else { Call::None };
-        let mut nesting = Nesting { call, parent: EventId::NONE, duration_ns: None };
+        let call = if is_entry(head.kind) {
+            Call::Begins
+        } else {
+            Call::None
+        };
+        let mut nesting = Nesting {
+            call,
+            parent: EventId::NONE,
+            duration_ns: None,
+        };
         if head.depth >= Self::DEEPEST {
             return nesting;
         }
-        let Some(found) = self.find(head.process) else { return nesting };
+        let Some(found) = self.find(head.process) else {
+            return nesting;
+        };
         let (doubt_until, sweeps) = (self.doubt_until, self.sweeps);
-        let Some(stack) = self.stacks.get_mut(found) else { return nesting };
+        let Some(stack) = self.stacks.get_mut(found) else {
+            return nesting;
+        };
         stack.used = sweeps;
         if stack.root != head.correlation.0 {
             stack.frames.clear();
@@ -170,8 +185,12 @@ impl Stacks {
         if !is_entry(head.kind) || head.depth >= Self::DEEPEST {
             return;
         }
-        let Some(found) = self.find(head.process).or_else(|| self.add(head.process)) else { return };
-        let Some(stack) = self.stacks.get_mut(found) else { return };
+        let Some(found) = self.find(head.process).or_else(|| self.add(head.process)) else {
+            return;
+        };
+        let Some(stack) = self.stacks.get_mut(found) else {
+            return;
+        };
         stack.root = head.correlation.0;
         if stack.frames.len() == stack.frames.capacity() {
             let more = stack.frames.capacity().max(4);
@@ -197,7 +216,12 @@ impl Stacks {
             self.thin();
         }
         let place = self.stacks.len();
-        self.stacks.push(Stack { process, root: 0, frames: Vec::new(), used: self.sweeps });
+        self.stacks.push(Stack {
+            process,
+            root: 0,
+            frames: Vec::new(),
+            used: self.sweeps,
+        });
         self.index.insert(process, u32::try_from(place).ok()?);
         self.last = Some(place);
         Some(place)
@@ -251,7 +275,9 @@ impl Stacks {
             if self.swept >= self.stacks.len() {
                 self.swept = 0;
             }
-            let Some(stack) = self.stacks.get_mut(self.swept) else { break };
+            let Some(stack) = self.stacks.get_mut(self.swept) else {
+                break;
+            };
             if !is_alive(stack.process) {
                 self.remove(self.swept);
                 continue;

@@ -1,11 +1,11 @@
 //! Conditions on an event's fields and captured values, evaluated on the encoded bytes.
 
 use super::Context;
-use super::seam::{compare, contains, find_step, skip};
 use crate::event::{AtomId, EventKind, ProcessId, Symbol};
 use crate::ingest::encode::{put_atom, put_binary, put_int, put_pid};
 use crate::store::EventHead;
 use crate::value::format::{END, LIST, TAIL};
+use crate::value::{Malformed, compare, contains, equal_numeric, find_step, split_first};
 
 /// The field that a path begins with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,42 +137,41 @@ impl Condition {
 }
 
 impl Op {
-    /// Whether it holds; `None` for bytes that are no values.
-    fn holds(self, found: &[u8], value: &[u8], context: &Context<'_>) -> Option<bool> {
+    fn holds(self, found: &[u8], value: &[u8], context: &Context<'_>) -> Result<bool, Malformed> {
         let order = || compare(found, value, context.names);
-        Some(match self {
-            Op::Eq => found == value || order()?.is_eq(),
-            Op::Ne => found != value && order()?.is_ne(),
+        Ok(match self {
+            Op::Eq => equal_numeric(found, value)?,
+            Op::Ne => !equal_numeric(found, value)?,
             Op::Lt => order()?.is_lt(),
             Op::Gt => order()?.is_gt(),
             Op::Le => order()?.is_le(),
             Op::Ge => order()?.is_ge(),
-            Op::Contains => contains(found, value, context.names)?,
-            Op::In => return is_in(found, value, context),
+            Op::Contains => contains(found, value)?,
+            Op::In => is_in(found, value)?,
             Op::Exists => true,
             Op::Absent => false,
         })
     }
 }
 
-fn is_in(found: &[u8], list: &[u8], context: &Context<'_>) -> Option<bool> {
+fn is_in(found: &[u8], list: &[u8]) -> Result<bool, Malformed> {
     let Some((&LIST, mut rest)) = list.split_first() else {
-        return Some(false);
+        return Ok(false);
     };
     while !matches!(rest.first(), None | Some(&(END | TAIL))) {
-        let (element, behind) = rest.split_at_checked(skip(rest)?)?;
-        if found == element || compare(found, element, context.names)?.is_eq() {
-            return Some(true);
+        let (element, behind) = split_first(rest)?;
+        if equal_numeric(found, element)? {
+            return Ok(true);
         }
         rest = behind;
     }
-    Some(false)
+    Ok(false)
 }
 
 fn walk<'a>(value: &'a [u8], steps: &[Vec<u8>]) -> Option<&'a [u8]> {
     steps
         .iter()
-        .try_fold(value, |value, step| find_step(value, step))
+        .try_fold(value, |value, step| find_step(value, step).ok().flatten())
 }
 
 /// The encoded value of a field that stands in no payload, `None` where this kind of event has no such field.
@@ -257,7 +256,7 @@ fn in_payload<'a>(name: &str, kind: EventKind, payload: &'a [u8]) -> Option<&'a 
     let place = kind.fields().iter().position(|&field| field == name)?;
     let mut rest = payload;
     for _ in 0..place {
-        rest = rest.get(skip(rest)?..)?;
+        rest = split_first(rest).ok()?.1;
     }
-    rest.get(..skip(rest)?)
+    split_first(rest).ok().map(|(value, _)| value)
 }

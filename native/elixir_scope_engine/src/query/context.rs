@@ -1,7 +1,8 @@
 //! What a query needs to know of the host.
 
-use super::Names;
 use crate::event::{AtomId, EventKind, SiteId, Symbols};
+use crate::site::SiteTable;
+use crate::value::Names;
 
 /// What is known of a site.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +25,19 @@ pub struct SiteFacts<'a> {
 pub trait Sites: Sync {
     /// What is known of `site`.
     fn site(&self, site: SiteId) -> Option<SiteFacts<'_>>;
+}
+
+impl Sites for SiteTable {
+    fn site(&self, site: SiteId) -> Option<SiteFacts<'_>> {
+        self.get(site).map(|def| SiteFacts {
+            module: def.module,
+            function: def.function,
+            arity: def.arity,
+            file: &def.file,
+            line: def.line,
+            clause: def.clause,
+        })
+    }
 }
 
 /// The host's [`AtomId`] of the name of each [`EventKind`].

@@ -5,20 +5,19 @@ use super::{Context, Query};
 use crate::event::SiteId;
 use crate::store::EventHead;
 
-/// A [`Query`] made ready to be run.
-pub(crate) struct Filter<'a> {
-    pub query: &'a Query,
-    pub context: &'a Context<'a>,
-    /// The processes asked for, sorted; empty for all, unless `nobody`.
-    pub processes: Vec<u64>,
-    /// An empty list of processes was asked for.
-    pub nobody: bool,
+/// The processes that a query asks for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Sorted; empty for all, unless `nobody`.
+    processes: Vec<u64>,
+    /// Of those asked for none is left.
+    nobody: bool,
     /// The processes left out, sorted.
-    pub exclude: Vec<u64>,
+    exclude: Vec<u64>,
 }
 
-impl<'a> Filter<'a> {
-    pub(crate) fn new(query: &'a Query, context: &'a Context<'a>) -> Filter<'a> {
+impl Wanted {
+    pub(crate) fn new(query: &Query) -> Wanted {
         let mut exclude: Vec<u64> = query.exclude.iter().map(|process| process.0).collect();
         exclude.sort_unstable();
         let wanted = query.processes.as_deref().unwrap_or(&[]);
@@ -27,12 +26,41 @@ impl<'a> Filter<'a> {
         processes.sort_unstable();
         processes.dedup();
         let nobody = query.processes.is_some() && processes.is_empty();
-        Filter {
-            query,
-            context,
+        Wanted {
             processes,
             nobody,
             exclude,
+        }
+    }
+}
+
+/// A [`Query`] made ready to be run.
+#[derive(Clone, Copy)]
+pub(crate) struct Filter<'a> {
+    pub query: &'a Query,
+    pub context: &'a Context<'a>,
+    wanted: &'a Wanted,
+}
+
+impl<'a> Filter<'a> {
+    pub(crate) fn new(query: &'a Query, context: &'a Context<'a>, wanted: &'a Wanted) -> Self {
+        Filter {
+            query,
+            context,
+            wanted,
+        }
+    }
+
+    /// Whether it asks for processes, and none is left.
+    pub(crate) fn asks_nobody(&self) -> bool {
+        self.wanted.nobody
+    }
+
+    /// The one process asked for, where it is one.
+    pub(crate) fn asks_one_process(&self) -> Option<u64> {
+        match self.wanted.processes.as_slice() {
+            &[one] => Some(one),
+            _ => None,
         }
     }
 
@@ -44,14 +72,16 @@ impl<'a> Filter<'a> {
 
     /// Whether the query leaves processes out, or names them.
     pub(crate) fn asks_processes(&self) -> bool {
-        self.query.processes.is_some() || !self.exclude.is_empty()
+        self.query.processes.is_some() || !self.wanted.exclude.is_empty()
     }
 
     /// Whether events of `process` may match.
     pub(crate) fn takes_process(&self, process: u64) -> bool {
-        let wanted =
-            self.query.processes.is_none() || self.processes.binary_search(&process).is_ok();
-        wanted && (self.exclude.is_empty() || self.exclude.binary_search(&process).is_err())
+        let Wanted {
+            processes, exclude, ..
+        } = self.wanted;
+        (self.query.processes.is_none() || processes.binary_search(&process).is_ok())
+            && (exclude.is_empty() || exclude.binary_search(&process).is_err())
     }
 
     /// Whether events at `site` may match.

@@ -7,15 +7,13 @@ mod explain;
 mod filter;
 mod run;
 mod scan;
-pub(crate) mod seam;
 mod segment;
 mod unordered;
 
 pub use condition::{Condition, Field, Op, Path};
 pub use context::{Context, KindNames, SiteFacts, Sites};
 pub use explain::{Estimate, Explain, Index};
-pub(crate) use filter::Filter;
-pub use seam::Names;
+pub(crate) use filter::{Filter, Wanted};
 
 use std::ops::Range;
 
@@ -176,3 +174,6 @@ impl Store {
         run::estimate(self, query, context)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

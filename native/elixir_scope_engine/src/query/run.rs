@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::scan::{count as count_segment, scan};
 use super::segment::{Scan, ruled_out};
 use super::unordered;
-use super::{Context, Estimate, Explain, Filter, Index, Order, Query, QueryResult, Rows as Answer};
+use super::{
+    Context, Estimate, Explain, Filter, Index, Order, Query, QueryResult, Rows as Answer, Wanted,
+};
 use crate::event::EventId;
 use crate::store::{EventHead, Rows, Segment, Store, Tape};
 
@@ -31,7 +33,8 @@ pub(crate) fn direction(query: &Query) -> Order {
 
 pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryResult {
     let started = Instant::now();
-    let filter = Filter::new(query, context);
+    let wanted = Wanted::new(query);
+    let filter = Filter::new(query, context, &wanted);
     let mut explain = Explain::default();
     let mut rows = Answer::default();
     if store.tape().ordered() {
@@ -67,8 +70,9 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
 pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64, Explain) {
     let started = Instant::now();
     let mut explain = Explain::default();
+    let wanted = Wanted::new(query);
     let count = if store.tape().ordered() || query.before.is_none() && query.after.is_none() {
-        let filter = Filter::new(query, context);
+        let filter = Filter::new(query, context, &wanted);
         let mut count = 0;
         let _ = each_segment(
             store,
@@ -92,7 +96,7 @@ pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64
             payload: false,
             ..query.clone()
         };
-        unordered::run(store, &Filter::new(&query, context), &mut explain)
+        unordered::run(store, &Filter::new(&query, context, &wanted), &mut explain)
             .rows()
             .len() as u64
     };
@@ -102,7 +106,8 @@ pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64
 }
 
 pub(crate) fn estimate(store: &Store, query: &Query, context: &Context<'_>) -> Estimate {
-    let filter = Filter::new(query, context);
+    let wanted = Wanted::new(query);
+    let filter = Filter::new(query, context, &wanted);
     let mut explain = Explain::default();
     let mut estimate = Estimate::default();
     let _ = each_segment(

@@ -126,16 +126,16 @@ fn choose(
         .collect();
     let mut all = 0;
     let mut found = 0;
-    let mut hull = usize::MAX..0;
+    let (mut start, mut end) = (usize::MAX, 0);
     let mut one = 0;
     for (code, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
         let (rows, count) = dictionary.rows(code);
-        hull = hull.start.min(rows.start)..hull.end.max(rows.end);
+        (start, end) = (start.min(rows.start), end.max(rows.end));
         all += count;
         found += 1;
         one = code;
     }
-    narrow(tests, hull, all)?;
+    narrow(tests, start..end, all)?;
     Some(match found {
         _ if found == wanted.len() => Choice::Any,
         1 => Choice::One(one as u64),
@@ -191,10 +191,10 @@ impl Scan for Segment {
         };
         if filter.asks_processes() {
             explain.narrow(Index::Process);
-            let chosen = match (filter.nobody, filter.processes.as_slice()) {
-                (true, _) => None,
-                (_, &[one]) => choose_one(self.processes(), one, &mut tests),
-                _ => choose(
+            let chosen = match filter.asks_one_process() {
+                _ if filter.asks_nobody() => None,
+                Some(one) => choose_one(self.processes(), one, &mut tests),
+                None => choose(
                     self.processes(),
                     |value| filter.takes_process(value),
                     &mut tests,
@@ -283,14 +283,14 @@ impl Scan for Open {
             explain.prune(Index::Time);
             return None;
         };
-        if filter.nobody {
+        if filter.asks_nobody() {
             explain.prune(Index::Process);
             return None;
         }
         if filter.asks_processes() {
-            tests.processes = match filter.processes.as_slice() {
-                &[one] => Choice::One(one),
-                _ => Choice::Each,
+            tests.processes = match filter.asks_one_process() {
+                Some(one) => Choice::One(one),
+                None => Choice::Each,
             };
         }
         if filter.asks_sites() {

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use super::run::{direction, walk};
-use super::{Explain, Filter, Order, Query, Rows};
+use super::{Explain, Filter, Order, Query, Rows, Wanted};
 use crate::event::{EventId, TimeNs};
 use crate::store::Store;
 
@@ -28,13 +28,9 @@ pub(crate) fn run(store: &Store, filter: &Filter<'_>, explain: &mut Explain) -> 
         after: None,
         ..query.clone()
     };
-    let places = choose(
-        store,
-        &Filter::new(&anywhere, filter.context),
-        query,
-        within,
-        explain,
-    );
+    let wanted = Wanted::new(&anywhere);
+    let filter = Filter::new(&anywhere, filter.context, &wanted);
+    let places = choose(store, &filter, query, within, explain);
     fetch(store, &places, query)
 }
 

@@ -81,6 +81,7 @@ impl Column {
     }
 
     /// Bytes allocated.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         match &self.codes {
             Codes::Equal => 0,

@@ -62,6 +62,7 @@ impl Dictionary {
     }
 
     /// Bytes allocated for values and spans.
+    #[cfg(test)]
     pub(crate) fn index_bytes(&self) -> usize {
         self.values.len() * size_of::<u64>() + self.spans.len() * size_of::<Span>()
     }

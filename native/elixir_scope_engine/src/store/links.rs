@@ -81,6 +81,7 @@ impl Links {
     }
 
     /// Bytes allocated.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.column.bytes()
     }
@@ -237,6 +238,7 @@ impl Roots {
     }
 
     /// Bytes of the columns, and of the list.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> (usize, usize) {
         (
             self.places.bytes() + self.counters.bytes(),

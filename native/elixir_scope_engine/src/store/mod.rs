@@ -68,8 +68,8 @@ pub struct StoreStats {
     pub times: Option<(TimeNs, TimeNs)>,
     /// Ids of the oldest and of the newest event.
     pub ids: Option<(EventId, EventId)>,
-    /// Bytes by use, in the order columns, index, payload, open, stacks.
-    pub bytes: [usize; 5],
+    /// Bytes by use, in the order columns, index, payload, open.
+    pub bytes: [usize; 4],
     /// Bytes in all.
     pub total_bytes: usize,
     /// The limit of the bytes.
@@ -177,10 +177,7 @@ impl Appender<'_> {
 }
 
 /// All uses, in the order of [`StoreStats::bytes`].
-pub(crate) const USES: [Use; 5] = [
-    Use::Columns,
-    Use::Index,
-    Use::Payload,
-    Use::Open,
-    Use::Stacks,
-];
+pub(crate) const USES: [Use; 4] = [Use::Columns, Use::Index, Use::Payload, Use::Open];
+
+#[cfg(test)]
+mod tests;

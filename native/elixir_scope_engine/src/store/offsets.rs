@@ -60,6 +60,7 @@ impl Offsets {
     }
 
     /// Bytes allocated.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bases.len() * size_of::<u32>() + self.ends.bytes()
     }

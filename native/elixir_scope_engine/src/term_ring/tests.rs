@@ -20,7 +20,10 @@ fn stats(ring: &TermRing) -> TermRingStats {
 #[test]
 fn sizes_are_powers_of_two_and_counted_exactly() {
     for size in [0, 3, 6, 1_000] {
-        assert_eq!(TermRing::new(size, FullPolicy::DropNewest).err(), Some(NoPowerOfTwo(size)));
+        assert_eq!(
+            TermRing::new(size, FullPolicy::DropNewest).err(),
+            Some(NoPowerOfTwo(size))
+        );
     }
     for size in [1, 2, 8] {
         let ring = TermRing::new(size, FullPolicy::DropNewest).unwrap();
@@ -32,19 +35,19 @@ fn sizes_are_powers_of_two_and_counted_exactly() {
 #[test]
 fn a_reader_keeps_its_own_position_and_frees_slots_for_writers() {
     let ring = TermRing::new(2, FullPolicy::Refuse).unwrap();
-    assert_eq!(ring.read(0), Ok(Read::Empty));
+    assert_eq!(ring.read(0), Ok(TermRead::Empty));
     ring.write(term(10)).unwrap();
     ring.write(term(11)).unwrap();
     assert_eq!(ring.write(term(12)), Err(WriteError::Full));
     assert_eq!(stats(&ring).dropped, 0);
-    assert_eq!(ring.read(0), Ok(Read::Term(term(10), 1)));
+    assert_eq!(ring.read(0), Ok(TermRead::Term(term(10), 1)));
     // A second reader is not disturbed by the first.
-    assert_eq!(ring.read(0), Ok(Read::Term(term(10), 1)));
+    assert_eq!(ring.read(0), Ok(TermRead::Term(term(10), 1)));
     assert_eq!(stats(&ring).available, 1);
     ring.write(term(12)).unwrap();
-    assert_eq!(ring.read(0), Ok(Read::Lapped { missed: 1, next: 1 }));
+    assert_eq!(ring.read(0), Ok(TermRead::Lapped { missed: 1, next: 1 }));
     // Reading the newest acknowledges all before it.
-    assert_eq!(ring.read(2), Ok(Read::Term(term(12), 3)));
+    assert_eq!(ring.read(2), Ok(TermRead::Term(term(12), 3)));
     assert_eq!((stats(&ring).available, stats(&ring).dropped), (0, 0));
 }
 
@@ -56,9 +59,9 @@ fn clear_takes_all_terms_away_and_a_reader_goes_on_behind_them() {
     ring.clear().unwrap();
     assert_eq!((stats(&ring).available, stats(&ring).dropped), (0, 2));
     assert_eq!(stats(&ring).bytes, 4 * size_of::<Mutex<Slot>>());
-    assert_eq!(ring.read(0), Ok(Read::Empty));
+    assert_eq!(ring.read(0), Ok(TermRead::Empty));
     ring.write(term(7)).unwrap();
-    assert_eq!(ring.read(0), Ok(Read::Term(term(7), 7)));
+    assert_eq!(ring.read(0), Ok(TermRead::Term(term(7), 7)));
 }
 
 #[test]
@@ -102,19 +105,27 @@ impl Naive {
     }
 
     fn available(&self) -> u64 {
-        self.held.iter().filter(|(position, _)| *position >= self.acknowledged).count() as u64
+        self.held
+            .iter()
+            .filter(|(position, _)| *position >= self.acknowledged)
+            .count() as u64
     }
 
-    fn read(&mut self, position: u64) -> Read {
-        let Some(&(oldest, _)) = self.held.front() else { return Read::Empty };
+    fn read(&mut self, position: u64) -> TermRead {
+        let Some(&(oldest, _)) = self.held.front() else {
+            return TermRead::Empty;
+        };
         if position < oldest {
-            return Read::Lapped { missed: oldest - position, next: oldest };
+            return TermRead::Lapped {
+                missed: oldest - position,
+                next: oldest,
+            };
         }
         let Some(&(_, n)) = self.held.iter().find(|(at, _)| *at == position) else {
-            return Read::Empty;
+            return TermRead::Empty;
         };
         self.acknowledged = self.acknowledged.max(position + 1);
-        Read::Term(term(n), position + 1)
+        TermRead::Term(term(n), position + 1)
     }
 }
 
@@ -139,8 +150,8 @@ proptest! {
                 let (got, wanted) = (ring.read(*position).unwrap(), naive.read(*position));
                 prop_assert_eq!(&got, &wanted);
                 match got {
-                    Read::Term(_, next) | Read::Lapped { next, .. } => *position = next,
-                    Read::Empty => {}
+                    TermRead::Term(_, next) | TermRead::Lapped { next, .. } => *position = next,
+                    TermRead::Empty => {}
                 }
             }
             let stats = stats(&ring);
@@ -164,7 +175,7 @@ fn stress(policy: FullPolicy, each: u64) {
         loop {
             let was_done = done.load(Ordering::Acquire);
             match ring.read(position).unwrap() {
-                Read::Term(term, next) => {
+                TermRead::Term(term, next) => {
                     assert_eq!(next, position + 1);
                     let (writer, counter) = (number(&term) >> 32, number(&term) as u32);
                     let last = &mut last[writer as usize];
@@ -173,13 +184,13 @@ fn stress(policy: FullPolicy, each: u64) {
                     seen += 1;
                     position = next;
                 }
-                Read::Lapped { missed: more, next } => {
+                TermRead::Lapped { missed: more, next } => {
                     assert_eq!(next, position + more);
                     missed += more;
                     position = next;
                 }
-                Read::Empty if was_done => break (seen, missed),
-                Read::Empty => std::thread::yield_now(),
+                TermRead::Empty if was_done => break (seen, missed),
+                TermRead::Empty => std::thread::yield_now(),
             }
         }
     };
@@ -200,7 +211,9 @@ fn stress(policy: FullPolicy, each: u64) {
                 })
             })
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().unwrap());
         done.store(true, Ordering::Release);
         let accepted = accepted.load(Ordering::Relaxed);
         for reader in readers {

@@ -1,0 +1,103 @@
+//! The native thread: drains the rings every few milliseconds, less often when nothing happens, and looks after the clock,
+//! retention and the open calls of dead processes.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::{Recorder, Sample};
+use crate::process::ProcessSlots;
+
+/// Between two drains while events arrive.
+const BUSY: Duration = Duration::from_millis(5);
+/// Between two drains when none do.
+const IDLE: Duration = Duration::from_millis(50);
+/// Between two rounds of housekeeping.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+pub(super) fn spawn(recorder: &Arc<Recorder>) -> std::io::Result<()> {
+    let weak = Arc::downgrade(recorder);
+    let handle = std::thread::Builder::new()
+        .name("es_ingest".to_owned())
+        .spawn(move || run(&weak))?;
+    *recorder.thread.lock() = Some(handle);
+    Ok(())
+}
+
+fn run(recorder: &Weak<Recorder>) {
+    let mut pace = BUSY;
+    let mut housekeeping = Instant::now();
+    // The recorder is held for one round at a time, so that one that is dropped without `stop` goes away.
+    while let Some(recorder) = recorder.upgrade() {
+        let busy = recorder.caught(|| {
+            let busy = recorder.round();
+            if housekeeping.elapsed() >= HOUSEKEEPING {
+                housekeeping = Instant::now();
+                recorder.keep_house();
+            }
+            busy
+        });
+        pace = match busy {
+            Some(true) => BUSY,
+            Some(false) => (pace * 2).min(IDLE),
+            // Something is broken; what was recorded can still be asked for.
+            None => HOUSEKEEPING,
+        };
+        if recorder.pause(pace) {
+            break;
+        }
+    }
+}
+
+impl Recorder {
+    /// Whether there was something to do.
+    fn round(&self) -> bool {
+        self.clock.adjust(&|| self.host.monotonic_ns());
+        let drained = self.drain_once(&mut self.drain.lock());
+        self.store.retain(self.clock.now());
+        self.subscriptions.tell(self.host.as_ref());
+        drained.records > 0
+    }
+
+    /// Waits; whether it is time to stop.
+    fn pause(&self, time: Duration) -> bool {
+        let mut stop = self.stop.lock();
+        if !*stop {
+            let _ = self.stop_changed.wait_for(&mut stop, time);
+        }
+        *stop
+    }
+
+    fn keep_house(&self) {
+        let slots = ProcessSlots::shared();
+        if slots.is_crowded() {
+            slots.sweep(self.host.as_ref());
+        }
+        self.drain
+            .lock()
+            .ingest
+            .sweep(&mut |process| self.host.is_alive(process));
+        if let Some(cpu_ns) = thread_cpu_ns() {
+            self.cpu_ns.store(cpu_ns, Ordering::Relaxed);
+        }
+        let rings = self.rings.stats();
+        let store = self.store.stats();
+        self.history.lock().push(Sample {
+            at: Instant::now(),
+            time: self.clock.now(),
+            recorded: rings.recorded,
+            lost: rings.lost_total(),
+            ring_bytes: rings.bytes_in_use,
+            events: store.events,
+            evicted: store.evicted,
+            store_bytes: store.total_bytes,
+            cpu_ns: self.cpu_ns.load(Ordering::Relaxed),
+        });
+    }
+}
+
+/// CPU time of this thread, from the first figure in Linux's `schedstat` (`Documentation/scheduler/sched-stats.rst`).
+fn thread_cpu_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
