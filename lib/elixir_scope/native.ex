@@ -32,13 +32,8 @@ defmodule ElixirScope.Native do
   #       max_events: pos_integer | :infinity,
   #       max_age_ns: pos_integer | :infinity,
   #       sampling_rate: float,                         # 0.0 ..= 1.0
-<<<<<<< HEAD
   #       time_offset: integer,                         # added to a timestamp to get wall_time
   #       node: atom                                    # the name of this node
-=======
-  #       node: atom,                                   # the name of this node
-  #       time_offset: integer                          # added to a timestamp to get wall_time
->>>>>>> main
   #     }
   #
   # -> `:ok | {:error, :already_running} | {:error, {:memory_limit_too_small, given, least}} | {:error, term}`. Calls of start and stop are serialised by the caller
@@ -119,11 +114,7 @@ defmodule ElixirScope.Native do
   #
   # ### EventStore
   #
-<<<<<<< HEAD
   # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, time_offset: integer, node: atom})` -> `{:ok, ref}`;
-=======
-  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, node: atom, time_offset: integer})` -> `{:ok, ref}`;
->>>>>>> main
   # `store_put(ref, [struct])` -> `:ok | {:error, term}`, all or nothing; each struct is one of `ElixirScope.Events`, its
   # `timestamp` an integer of 64 bits, `pid` a local pid or nil; ids are given by the store, in the order of the list;
   # `store_query(ref, query)` -> `[struct] | {:error, term}`; `store_stats(ref)` -> a map as `store:` of `status()`.
@@ -199,10 +190,6 @@ defmodule ElixirScope.Native do
   # anything is recorded. Until then terms are read through the NIF interface. See `ElixirScope.RawTerms`.
   @spec raw_learn(samples :: term) :: term
   def raw_learn(_samples), do: missing()
-
-  # An empty call, which benchmarks measure the others against.
-  @spec noop_3(term, term, term) :: :ok
-  def noop_3(_a, _b, _c), do: absent(:ok)
 
   # -- Life cycle (dirty CPU) -------------------------------------------------------------------------------------------
 
