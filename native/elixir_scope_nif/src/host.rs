@@ -12,12 +12,11 @@ use elixir_scope_engine::Host;
 use elixir_scope_engine::event::{AtomId, ProcessId};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
-use rustler::sys::{
-    ErlNifPid, ErlNifTimeUnit, enif_is_process_alive, enif_monotonic_time, enif_self,
-};
+use rustler::sys::{ErlNifPid, enif_is_process_alive, enif_self};
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 
 use crate::atoms;
+use crate::host_time::HOST_TIME;
 use crate::term::{self, Word};
 
 /// The emulator that this library is loaded in, and the relay process of each subscription.
@@ -80,8 +79,7 @@ impl Beam {
 
 impl Host for Beam {
     fn monotonic_ns(&self) -> i64 {
-        // SAFETY: may be called from any thread.
-        unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_NSEC) }
+        HOST_TIME.now_ns()
     }
 
     fn is_alive(&self, process: ProcessId) -> bool {

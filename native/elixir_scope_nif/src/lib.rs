@@ -11,6 +11,7 @@ mod functions;
 mod gate;
 mod handle;
 mod host;
+mod host_time;
 mod library;
 mod payload;
 mod query;

@@ -11,6 +11,7 @@ use rustler::{Atom, Encoder, Env, Term};
 use crate::entry::Answer;
 use crate::fields::need;
 use crate::host::BEAM;
+use crate::host_time::HOST_TIME;
 use crate::library::{map, shapes};
 use crate::settings::{self, Settings};
 use crate::term::{self, raw};
@@ -38,6 +39,7 @@ pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// `start(config)`
 pub fn start<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
+    HOST_TIME.measure();
     let origin = settings::origin(config)?;
     let engine = RecorderConfig {
         rings: settings::rings(config)?,
@@ -117,6 +119,7 @@ pub fn status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
     let Some(running) = runtime::running() else {
         return Ok(not_running(env));
     };
+    HOST_TIME.measure();
     let status = running.recorder.status();
     let (panics, last) = faults::seen();
     let last = last.or(status.faults.last.clone());
