@@ -289,7 +289,7 @@ defmodule ElixirScope.Config do
   @doc false
   @spec age_ns(:infinity | pos_integer) :: :infinity | pos_integer
   def age_ns(:infinity), do: :infinity
-  def age_ns(ms), do: ms * 1_000_000
+  def age_ns(ms) when is_integer(ms), do: ms * 1_000_000
 
   # -- Layers -----------------------------------------------------------------------------------------------------------
 
