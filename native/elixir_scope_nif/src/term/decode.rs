@@ -442,7 +442,7 @@ fn put(env: Env<'_>, map: Word, key: Word, value: Word) -> Result<Word, Flaw> {
 }
 
 /// A map; `Unknown` if two of its keys are equal.
-fn make_map(env: Env<'_>, keys: &[Word], values: &[Word]) -> Result<Word, Flaw> {
+pub(super) fn make_map(env: Env<'_>, keys: &[Word], values: &[Word]) -> Result<Word, Flaw> {
     let mut map = nif_term(0);
     let size = keys.len().min(values.len());
     // SAFETY: two arrays of `size` terms of this environment; `map` is set whenever the VM answers true.
