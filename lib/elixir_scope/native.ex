@@ -32,6 +32,7 @@ defmodule ElixirScope.Native do
   #       max_events: pos_integer | :infinity,
   #       max_age_ns: pos_integer | :infinity,
   #       sampling_rate: float,                         # 0.0 ..= 1.0
+  #       node: atom,                                   # the name of this node
   #       time_offset: integer                          # added to a timestamp to get wall_time
   #     }
   #
@@ -113,7 +114,7 @@ defmodule ElixirScope.Native do
   #
   # ### EventStore
   #
-  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, time_offset: integer})` -> `{:ok, ref}`;
+  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, node: atom, time_offset: integer})` -> `{:ok, ref}`;
   # `store_put(ref, [struct])` -> `:ok | {:error, term}`, all or nothing; each struct is one of `ElixirScope.Events`, its
   # `timestamp` an integer of 64 bits, `pid` a local pid or nil; ids are given by the store, in the order of the list;
   # `store_query(ref, query)` -> `[struct] | {:error, term}`; `store_stats(ref)` -> a map as `store:` of `status()`.
@@ -189,6 +190,10 @@ defmodule ElixirScope.Native do
   # anything is recorded. Until then terms are read through the NIF interface. See `ElixirScope.RawTerms`.
   @spec raw_learn(samples :: term) :: term
   def raw_learn(_samples), do: missing()
+
+  # An empty call, which benchmarks measure the others against.
+  @spec noop_3(term, term, term) :: :ok
+  def noop_3(_a, _b, _c), do: absent(:ok)
 
   # -- Life cycle (dirty CPU) -------------------------------------------------------------------------------------------
 

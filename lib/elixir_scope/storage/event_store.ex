@@ -147,6 +147,7 @@ defmodule ElixirScope.Storage.EventStore do
       memory_limit: config.memory_limit,
       max_events: config.max_events,
       max_age_ns: Config.age_ns(config.max_age_ms),
+      node: node(),
       time_offset: System.time_offset(:nanosecond)
     }
   end

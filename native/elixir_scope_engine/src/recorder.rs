@@ -169,6 +169,18 @@ impl Recorder {
         self.rings.writer()
     }
 
+    /// The rings that its writers belong to.
+    #[must_use]
+    pub fn rings(&self) -> &Arc<Rings> {
+        &self.rings
+    }
+
+    /// How it was set up.
+    #[must_use]
+    pub fn config(&self) -> &RecorderConfig {
+        &self.config
+    }
+
     /// Whether it takes events. Once false it stays so: capture need not go on.
     #[inline]
     #[must_use]
@@ -193,7 +205,7 @@ impl Recorder {
     fn drain_once(&self, drain: &mut Drain) -> Drained {
         let names = HostNames(self.host.as_ref());
         let context = self.context(&names);
-        let mut watch = self.subscriptions.watch(&context, self.host.as_ref());
+        let mut watch = self.subscriptions.watch(&context);
         let Drain { state, ingest } = drain;
         let mut appender = self.store.appender();
         let mut taken = 0_u32;
@@ -283,9 +295,11 @@ impl Recorder {
 
     /// Begins to queue the events recorded from now on that `query` asks for, up to `capacity` of them; the answer names the
     /// subscription for [`Host::notify`] and for the calls below.
-    pub fn subscribe(&self, query: Query, capacity: usize) -> u64 {
+    /// `named` is told the name before the first event can come.
+    pub fn subscribe(&self, query: Query, capacity: usize, named: impl FnOnce(u64)) -> u64 {
         // Relaxed: nothing hangs on it but the number.
         let id = self.next_subscription.fetch_add(1, Ordering::Relaxed);
+        named(id);
         self.caught(|| {
             let mut drain = self.drain.lock();
             self.drain_once(&mut drain);

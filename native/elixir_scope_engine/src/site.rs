@@ -24,8 +24,8 @@ pub struct SiteDef {
     pub line: u32,
     /// Which clause of the function, from 1; 0 where that means nothing.
     pub clause: u32,
-    /// Bit n is set when argument n is to be masked because of its name.
-    pub redact_args: u64,
+    /// The names of the arguments, as far as they are known.
+    pub args: Box<[AtomId]>,
 }
 
 /// All sites that were ever seen.
@@ -229,7 +229,7 @@ mod tests {
             file: "lib/a.ex".into(),
             line,
             clause: 1,
-            redact_args: 0,
+            args: Box::default(),
         }
     }
 

@@ -110,19 +110,28 @@ impl Subscriptions {
     }
 
     /// Shows stored events to all subscriptions there are now, until it is dropped; `None` when there are none.
-    pub(crate) fn watch<'a>(
-        &self,
-        context: &'a Context<'a>,
-        host: &'a dyn Host,
-    ) -> Option<Watch<'a>> {
+    pub(crate) fn watch<'a>(&self, context: &'a Context<'a>) -> Option<Watch<'a>> {
         let list = self.list.read();
         (!list.is_empty()).then(|| Watch {
             list: list.clone(),
             context,
-            host,
             payload: Vec::new(),
             scratch: Vec::new(),
         })
+    }
+
+    /// Tells the host of the queues that are not empty and of which it was not told yet. For the recorder's own thread: a
+    /// thread that drains for a query may be one from which the host cannot be told.
+    pub(crate) fn tell(&self, host: &dyn Host) {
+        for subscription in self.list.read().iter() {
+            let mut queue = subscription.queue.lock();
+            let is_news = (!queue.events.is_empty() || queue.dropped > 0) && !queue.told;
+            if is_news {
+                queue.told = true;
+                drop(queue);
+                host.notify(subscription.id);
+            }
+        }
     }
 
     /// Bytes of payload in all queues.
@@ -139,7 +148,6 @@ impl Subscriptions {
 pub(crate) struct Watch<'a> {
     list: Vec<Arc<Subscription>>,
     context: &'a Context<'a>,
-    host: &'a dyn Host,
     payload: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -157,27 +165,21 @@ impl Watcher for Watch<'_> {
         for subscription in &self.list {
             let filter = Filter::new(&subscription.query, self.context, &subscription.wanted);
             if filter.matches(head, payload, &mut self.scratch) {
-                subscription.push(head, payload, self.host);
+                subscription.push(head, payload);
             }
         }
     }
 }
 
 impl Subscription {
-    fn push(&self, head: &EventHead, payload: &[u8], host: &dyn Host) {
+    fn push(&self, head: &EventHead, payload: &[u8]) {
         let payload = if self.query.payload { payload } else { &[] };
-        let tell = {
-            let mut queue = self.queue.lock();
-            if queue.events.len() >= self.capacity || queue.bytes + payload.len() > MAX_BYTES {
-                queue.dropped += 1;
-            } else {
-                queue.bytes += payload.len();
-                queue.events.push_back((*head, payload.into()));
-            }
-            !std::mem::replace(&mut queue.told, true)
-        };
-        if tell {
-            host.notify(self.id);
+        let mut queue = self.queue.lock();
+        if queue.events.len() >= self.capacity || queue.bytes + payload.len() > MAX_BYTES {
+            queue.dropped += 1;
+        } else {
+            queue.bytes += payload.len();
+            queue.events.push_back((*head, payload.into()));
         }
     }
 }

@@ -1,6 +1,24 @@
 //! The BEAM's door to the engine: decode, call, encode.
 
+mod atoms;
+mod capture;
+mod entry;
+mod event_store;
+mod events;
+mod faults;
+mod fields;
+mod functions;
+mod gate;
+mod handle;
+mod host;
+mod library;
+mod payload;
+mod query;
+mod recorder;
+mod ring_buffer;
+mod runtime;
+mod settings;
+mod site;
+mod subscription;
 mod term;
-mod term_nifs;
-
-rustler::init!("Elixir.ElixirScope.Native");
+mod term_tests;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{Recorder, Sample};
+use crate::process::ProcessSlots;
 
 /// Between two drains while events arrive.
 const BUSY: Duration = Duration::from_millis(5);
@@ -54,6 +55,7 @@ impl Recorder {
         self.clock.adjust(&|| self.host.monotonic_ns());
         let drained = self.drain_once(&mut self.drain.lock());
         self.store.retain(self.clock.now());
+        self.subscriptions.tell(self.host.as_ref());
         drained.records > 0
     }
 
@@ -67,6 +69,10 @@ impl Recorder {
     }
 
     fn keep_house(&self) {
+        let slots = ProcessSlots::shared();
+        if slots.is_crowded() {
+            slots.sweep(self.host.as_ref());
+        }
         self.drain
             .lock()
             .ingest

@@ -399,7 +399,7 @@ fn terms_of(words: &[Word]) -> *const ErlNifTerm {
     words.as_ptr().cast()
 }
 
-fn make_map(env: Env<'_>, keys: &[Word], values: &[Word]) -> Result<Word, Flaw> {
+pub(super) fn make_map(env: Env<'_>, keys: &[Word], values: &[Word]) -> Result<Word, Flaw> {
     let mut map = nif_term(0);
     let size = keys.len().min(values.len());
     // SAFETY: two arrays of `size` terms of this environment; `map` is set whenever the VM answers true.

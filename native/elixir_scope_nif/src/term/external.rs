@@ -96,6 +96,20 @@ pub enum Parsed<'a> {
     },
 }
 
+/// The text of an atom in the external format, version byte included.
+#[must_use]
+pub fn atom_text(bytes: &[u8]) -> Option<String> {
+    match bytes {
+        [VERSION, SMALL_ATOM_UTF8, _, text @ ..] | [VERSION, ATOM_UTF8, _, _, text @ ..] => {
+            String::from_utf8(text.to_vec()).ok()
+        }
+        [VERSION, SMALL_ATOM, _, text @ ..] | [VERSION, ATOM, _, _, text @ ..] => {
+            Some(text.iter().map(|byte| char::from(*byte)).collect())
+        }
+        _ => None,
+    }
+}
+
 /// Reads one of the kinds in [`Parsed`].
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Parsed<'_>> {

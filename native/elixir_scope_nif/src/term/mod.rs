@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use elixir_scope_engine::event::AtomId;
-use rustler::Term;
 use rustler::sys::ErlNifTerm;
+use rustler::{Atom, Env, OwnedEnv, Term};
 use smallvec::SmallVec;
 
 pub mod decode;
@@ -107,6 +107,47 @@ pub fn atom_id(term: Term<'_>) -> Option<AtomId> {
     let atom = immediate_atom(word(term))?;
     note_atom(atom);
     Some(atom)
+}
+
+/// The atom of this name, made if need be: for names of ours and of the configuration only.
+#[must_use]
+pub fn intern(env: Env<'_>, name: &str) -> AtomId {
+    let atom = Atom::from_str(env, name).ok();
+    atom.and_then(|atom| atom_id(atom.to_term(env)))
+        .unwrap_or_default()
+}
+
+/// Appends the text of an atom; `false` if there is no such atom.
+pub fn atom_text(atom: AtomId, out: &mut String) -> bool {
+    if !atom_exists(atom) {
+        return false;
+    }
+    OwnedEnv::new().run(
+        |env| match external::atom_text(&external::of_term(env, atom_word(atom))) {
+            Some(text) => {
+                out.push_str(&text);
+                true
+            }
+            None => false,
+        },
+    )
+}
+
+/// An atom that is known to exist, as a term.
+#[must_use]
+#[allow(unsafe_code, reason = "an atom's word is a term in any environment")]
+pub fn atom_term(env: Env<'_>, atom: AtomId) -> Term<'_> {
+    // SAFETY: atoms are immediates and never die.
+    unsafe { Term::new(env, nif_term(atom_word(atom))) }
+}
+
+/// A map of these keys and values.
+#[must_use]
+#[allow(unsafe_code, reason = "makes a term of the environment's own terms")]
+pub fn map<'e>(env: Env<'e>, keys: &[Word], values: &[Word]) -> Option<Term<'e>> {
+    let map = decode::make_map(env, keys, values).ok()?;
+    // SAFETY: it was made in this environment.
+    Some(unsafe { Term::new(env, nif_term(map)) })
 }
 
 /// What a term is, one level deep.

@@ -1,9 +1,9 @@
-//! The encoder and the decoder by themselves, for tests in Elixir; and how terms are read.
-
-use std::collections::HashMap;
+//! The encoder and the decoder by themselves, for tests in Elixir.
 
 use elixir_scope_engine::value::{Budget, Reader};
-use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, OwnedBinary, Term};
+use rustler::{Atom, Binary, Encoder, Env, OwnedBinary, Term};
+
+use crate::entry::{Answer, Raise};
 
 use crate::term::decode::Decoder;
 use crate::term::encode::{
@@ -11,26 +11,26 @@ use crate::term::encode::{
 };
 use crate::term::nif::NifTerms;
 use crate::term::redact::Redaction;
-use crate::term::{raw, word};
+use crate::term::word;
 
 mod atoms {
-    rustler::atoms! { ok, raw, bytes, depth, length, redact, whole, steps, error, too_big, auto, nif }
+    rustler::atoms! { raw, bytes, depth, length, redact, whole, steps, error, too_big }
 }
 
-fn number(options: Term<'_>, key: Atom) -> NifResult<Option<usize>> {
+fn number(options: Term<'_>, key: Atom) -> Result<Option<usize>, Raise> {
     match options.map_get(key) {
-        Ok(value) if !value.is_atom() => value.decode().map(Some),
+        Ok(value) if !value.is_atom() => value.decode().map(Some).map_err(|_| Raise::BadArgument),
         _ => Ok(None),
     }
 }
 
-fn flag(options: Term<'_>, key: Atom, default: bool) -> NifResult<bool> {
-    options
-        .map_get(key)
-        .map_or(Ok(default), |value| value.decode())
+fn flag(options: Term<'_>, key: Atom, default: bool) -> Result<bool, Raise> {
+    options.map_get(key).map_or(Ok(default), |value| {
+        value.decode().map_err(|_| Raise::BadArgument)
+    })
 }
 
-fn rules(options: Term<'_>) -> NifResult<Rules> {
+fn rules(options: Term<'_>) -> Result<Rules, Raise> {
     let small = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
     let budget = Budget {
         bytes: number(options, atoms::bytes())?.unwrap_or(WHOLE_BYTES),
@@ -38,7 +38,7 @@ fn rules(options: Term<'_>) -> NifResult<Rules> {
         length: number(options, atoms::length())?.map(small),
     };
     let redaction = match options.map_get(atoms::redact()) {
-        Ok(keys) => Redaction::from_term(keys).ok_or(Error::BadArg)?,
+        Ok(keys) => Redaction::from_term(keys).ok_or(Raise::BadArgument)?,
         Err(_) => Redaction::off(),
     };
     Ok(Rules { budget, redaction })
@@ -47,8 +47,7 @@ fn rules(options: Term<'_>) -> NifResult<Rules> {
 /// The bytes of a term, or `{:error, :too_big}`; with `steps: true`, `{bytes, steps}`. Options, a map: `raw: false` goes
 /// through the NIF interface; `bytes`, `depth`, `length` (an atom for no limit); `redact`, as
 /// [`Redaction::from_term`] takes it; `whole: true` for no budget and no masks.
-#[rustler::nif(schedule = "DirtyCpu")]
-fn term_encode<'a>(env: Env<'a>, term: Term<'a>, options: Term<'a>) -> NifResult<Term<'a>> {
+pub fn encode_term<'a>(env: Env<'a>, [term, options]: [Term<'a>; 2]) -> Answer<'a> {
     let mut out = Vec::new();
     let whole = flag(options, atoms::whole(), false)?;
     let raw = flag(options, atoms::raw(), true)?;
@@ -73,44 +72,12 @@ fn term_encode<'a>(env: Env<'a>, term: Term<'a>, options: Term<'a>) -> NifResult
 }
 
 /// The term of one encoded value, or `{:error, message}`.
-#[rustler::nif(schedule = "DirtyCpu")]
-fn term_decode<'a>(env: Env<'a>, bytes: Binary<'a>) -> Term<'a> {
+pub fn decode_term<'a>(env: Env<'a>, [bytes]: [Term<'a>; 1]) -> Answer<'a> {
+    let bytes: Binary<'a> = bytes.decode().map_err(|_| Raise::BadArgument)?;
     let mut reader = Reader::new(bytes.as_slice());
-    match Decoder::new(env).next(&mut reader) {
+    Ok(match Decoder::new(env).next(&mut reader) {
         Ok(term) if reader.rest().is_empty() => term,
         Ok(_) => (atoms::error(), "bytes after the value").encode(env),
         Err(malformed) => (atoms::error(), malformed.to_string()).encode(env),
-    }
-}
-
-/// Learns how this VM lays out terms; see [`raw::learn`].
-#[rustler::nif(schedule = "DirtyCpu")]
-fn raw_learn(env: Env<'_>, samples: Term<'_>) -> Atom {
-    raw::learn(env, samples);
-    atoms::ok()
-}
-
-/// Each shape by name: `:raw`, or `{:nif, reason}`.
-#[rustler::nif]
-fn term_shapes(env: Env<'_>) -> HashMap<String, Term<'_>> {
-    raw::shapes()
-        .map(|(name, failure)| {
-            let how = match failure {
-                None => atoms::raw().encode(env),
-                Some(reason) => (atoms::nif(), reason).encode(env),
-            };
-            (name.to_owned(), how)
-        })
-        .collect()
-}
-
-/// `false` leaves all terms to the NIF interface, `:auto` does not.
-#[rustler::nif]
-fn raw_terms(how: Term<'_>) -> NifResult<Atom> {
-    match how.decode::<bool>() {
-        Ok(on) => raw::switch(on),
-        Err(_) if how.decode::<Atom>()? == atoms::auto() => raw::switch(true),
-        Err(_) => return Err(Error::BadArg),
-    }
-    Ok(atoms::ok())
+    })
 }

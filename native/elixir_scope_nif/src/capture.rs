@@ -1,0 +1,393 @@
+//! What instrumented code calls. Nothing here raises, waits or allocates (a thread's first record, and a site's, excepted).
+//!
+//! The order of every call: the gate, the process's slot, the thread's ring, the terms, publish.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
+use elixir_scope_engine::record::RecordHead;
+use elixir_scope_engine::value::Full;
+use elixir_scope_engine::{Entered, ProcessSlots, RecordBuf, RingWriter, Slot};
+use rustler::{Encoder, Env, Term};
+
+use crate::host::BEAM;
+use crate::payload::Payload;
+use crate::settings::Settings;
+use crate::{atoms, gate, host, runtime, site};
+
+/// What one OS thread keeps for itself.
+struct Thread {
+    /// The gate's word that all of this was fetched for.
+    word: u64,
+    writer: RingWriter,
+    settings: Arc<Settings>,
+    random: u64,
+}
+
+thread_local! {
+    static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
+}
+
+impl Thread {
+    /// Fetches what the gate's word names; the one place of the capture path that may lock and allocate.
+    #[cold]
+    fn attach(cell: &mut Option<Thread>, word: u64) -> Option<&mut Thread> {
+        let (recorder, settings) = runtime::attach(word)?;
+        // The ring goes on when only the settings changed.
+        let writer = cell
+            .take()
+            .map(|thread| thread.writer)
+            .filter(|writer| Arc::ptr_eq(writer.rings(), recorder.rings()))
+            .unwrap_or_else(|| recorder.writer());
+        let random = u64::from(writer.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        Some(cell.insert(Thread {
+            word,
+            writer,
+            settings,
+            random,
+        }))
+    }
+
+    /// Whether a new outermost call is recorded.
+    #[inline]
+    fn sample(settings: &Settings, random: &mut u64) -> bool {
+        if settings.samples_all() {
+            return true;
+        }
+        // xorshift64: sampling needs no better numbers
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        settings.sampled(*random)
+    }
+
+    #[inline(always)]
+    fn write<'a>(
+        &mut self,
+        env: Env<'a>,
+        what: What,
+        place: Entered,
+        body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+    ) {
+        let head = RecordHead {
+            kind: what.kind,
+            depth: place.depth,
+            ticks: Ticks(0),
+            process: what.process,
+            site: what.site,
+            correlation: place.correlation,
+        };
+        // A record that finds no room is counted as lost by the ring.
+        if let Ok(mut record) = self.writer.begin(head) {
+            if body(&mut Payload::new(env, &self.settings.rules, &mut record)).is_ok() {
+                record.commit();
+            }
+        }
+    }
+}
+
+/// What is recorded, and of whom.
+#[derive(Clone, Copy)]
+struct What {
+    kind: EventKind,
+    process: ProcessId,
+    site: SiteId,
+}
+
+/// The place of a process that has no slot.
+const NOWHERE: Entered = Entered {
+    depth: RecordHead::NO_DEPTH,
+    correlation: CorrelationId::NONE,
+    is_sampled: true,
+};
+
+/// Runs `record` with this thread's state and the process's slot, if the gate is open and the process is not muted.
+#[inline(always)]
+fn recording<R>(
+    env: Env<'_>,
+    record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
+) -> Option<R> {
+    let word = gate::word();
+    if word == 0 {
+        return None;
+    }
+    let process = host::this_process(env);
+    let slot = ProcessSlots::shared().get(process, &**BEAM);
+    if slot.is_some_and(Slot::is_muted) {
+        return None;
+    }
+    THREAD.with(|cell| {
+        // Held by this call alone: capture does not call itself, and a thread runs one call at a time.
+        let mut cell = cell.try_borrow_mut().ok()?;
+        let thread = match &mut *cell {
+            Some(thread) if thread.word == word => thread,
+            _ => Thread::attach(&mut cell, word)?,
+        };
+        Some(record(thread, process, slot))
+    })
+}
+
+/// Records something that neither begins nor ends a call. It is never sampled away.
+#[inline(always)]
+fn plain<'a>(
+    env: Env<'a>,
+    kind: EventKind,
+    site: SiteId,
+    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+) -> Term<'a> {
+    recording(env, |thread, process, slot| {
+        let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
+        thread.write(
+            env,
+            What {
+                kind,
+                process,
+                site,
+            },
+            place,
+            body,
+        );
+    });
+    ok(env)
+}
+
+/// Records the beginning of a call, and answers its token.
+#[inline(always)]
+fn enter<'a>(
+    env: Env<'a>,
+    kind: EventKind,
+    site: SiteId,
+    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+) -> Term<'a> {
+    let token = recording(env, |thread, process, slot| {
+        let Thread {
+            writer,
+            settings,
+            random,
+            ..
+        } = thread;
+        let place = slot.map_or(NOWHERE, |slot| {
+            let sample = || Thread::sample(settings, random);
+            slot.enter(settings.generation, sample, || writer.next_correlation())
+        });
+        if place.is_sampled {
+            thread.write(
+                env,
+                What {
+                    kind,
+                    process,
+                    site,
+                },
+                place,
+                body,
+            );
+        }
+        Token {
+            depth: place.depth,
+            is_sampled: place.is_sampled,
+            generation: thread.settings.generation,
+        }
+    });
+    token.map_or(-1, Token::pack).encode(env)
+}
+
+/// Records the end of a call.
+#[inline(always)]
+fn leave<'a>(
+    env: Env<'a>,
+    kind: EventKind,
+    site: SiteId,
+    token: Term<'a>,
+    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+) -> Term<'a> {
+    let Some(token) = token.decode().ok().and_then(Token::unpack) else {
+        return ok(env);
+    };
+    let process = host::this_process(env);
+    let slot = ProcessSlots::shared().find(process);
+    // The depth is taken back even when nothing is recorded now: the gate may have closed, or the process been muted.
+    let place = slot.map_or(NOWHERE, |slot| slot.exit(token.generation, token.depth));
+    if token.is_sampled {
+        recording(env, |thread, process, _slot| {
+            if thread.settings.generation == token.generation {
+                thread.write(
+                    env,
+                    What {
+                        kind,
+                        process,
+                        site,
+                    },
+                    place,
+                    body,
+                );
+            }
+        });
+    }
+    ok(env)
+}
+
+/// What `enter` answers, and the end of the call gives back: the depth of the entry, whether it was recorded, and by which
+/// recorder.
+#[derive(Clone, Copy)]
+struct Token {
+    depth: u16,
+    is_sampled: bool,
+    generation: u32,
+}
+
+impl Token {
+    /// As a small integer of the emulator.
+    fn pack(self) -> i64 {
+        i64::from(self.generation) << 17 | i64::from(self.depth) << 1 | i64::from(self.is_sampled)
+    }
+
+    /// `None` for the token of a call that met a closed gate.
+    fn unpack(token: i64) -> Option<Token> {
+        (token >= 0).then_some(Token {
+            depth: (token >> 1) as u16,
+            is_sampled: token & 1 == 1,
+            generation: (token >> 17) as u32,
+        })
+    }
+}
+
+#[inline(always)]
+fn ok(env: Env<'_>) -> Term<'_> {
+    atoms::ok().to_term(env)
+}
+
+/// `recording()`: whether a capture call would do anything.
+pub fn is_recording<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
+    (gate::word() != 0).encode(env)
+}
+
+/// `event(name, data)`
+pub fn event<'a>(env: Env<'a>, [name, data]: [Term<'a>; 2]) -> Term<'a> {
+    plain(env, EventKind::UserEvent, SiteId::NONE, |payload| {
+        payload.value(name)?;
+        payload.value(data)
+    })
+}
+
+/// `metric(name, value, unit, metadata)`
+pub fn metric<'a>(env: Env<'a>, fields: [Term<'a>; 4]) -> Term<'a> {
+    plain(env, EventKind::PerformanceMetric, SiteId::NONE, |payload| {
+        payload.values(&fields)
+    })
+}
+
+/// `snapshot(site, bindings)`
+pub fn snapshot<'a>(env: Env<'a>, [place, bindings]: [Term<'a>; 2]) -> Term<'a> {
+    if gate::word() == 0 {
+        return ok(env);
+    }
+    plain(
+        env,
+        EventKind::VariableAssignment,
+        site::find(place),
+        |payload| payload.value(bindings),
+    )
+}
+
+/// `span_start(name, metadata)`
+pub fn span_start<'a>(env: Env<'a>, [name, metadata]: [Term<'a>; 2]) -> Term<'a> {
+    enter(env, EventKind::SpanStart, SiteId::NONE, |payload| {
+        payload.value(name)?;
+        payload.value(metadata)
+    })
+}
+
+/// `span_stop(token, name, exit_reason)`
+pub fn span_stop<'a>(env: Env<'a>, [token, name, reason]: [Term<'a>; 3]) -> Term<'a> {
+    leave(env, EventKind::SpanStop, SiteId::NONE, token, |payload| {
+        payload.value(name)?;
+        payload.nil()?;
+        payload.value(reason)
+    })
+}
+
+/// `enter_0(site)` … `enter_8(site, a1, …, a8)`
+pub fn enter_args<'a, const N: usize>(env: Env<'a>, args: [Term<'a>; N]) -> Term<'a> {
+    let Some((place, args)) = args.split_first() else {
+        return ok(env);
+    };
+    if gate::word() == 0 {
+        return (-1).encode(env);
+    }
+    let site = site::find(*place);
+    enter(env, EventKind::FunctionEntry, site, |payload| {
+        payload.args(args, site)
+    })
+}
+
+/// `enter_n(site, args)`
+pub fn enter_list<'a>(env: Env<'a>, [place, args]: [Term<'a>; 2]) -> Term<'a> {
+    if gate::word() == 0 {
+        return (-1).encode(env);
+    }
+    let site = site::find(place);
+    enter(env, EventKind::FunctionEntry, site, |payload| {
+        payload.arg_list(args, site)
+    })
+}
+
+/// `exit(site, token, result)`
+pub fn exit<'a>(env: Env<'a>, [place, token, result]: [Term<'a>; 3]) -> Term<'a> {
+    leave(
+        env,
+        EventKind::FunctionExit,
+        site::find(place),
+        token,
+        |payload| {
+            payload.symbol(atoms::normal())?;
+            payload.value(result)
+        },
+    )
+}
+
+/// `exit_tail(site, token)`
+pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
+    leave(
+        env,
+        EventKind::FunctionExit,
+        site::find(place),
+        token,
+        |payload| {
+            payload.symbol(atoms::tail_call())?;
+            payload.nil()
+        },
+    )
+}
+
+/// `exit_error(site, token, class, reason, stacktrace)`
+pub fn exit_error<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
+    let [place, token, class, reason, stacktrace] = args;
+    leave(
+        env,
+        EventKind::FunctionExit,
+        site::find(place),
+        token,
+        |payload| {
+            payload.tuple(&[class, reason, stacktrace])?;
+            payload.nil()
+        },
+    )
+}
+
+/// `mute()`
+pub fn mute<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
+    runtime::mute(host::this_process(env));
+    ok(env)
+}
+
+/// `unmute()`
+pub fn unmute<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
+    runtime::unmute(host::this_process(env));
+    ok(env)
+}
+
+/// `noop_3(a, b, c)`: an empty call, which benchmarks measure the others against.
+pub fn noop<'a>(env: Env<'a>, _: [Term<'a>; 3]) -> Term<'a> {
+    ok(env)
+}

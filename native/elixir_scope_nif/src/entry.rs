@@ -1,0 +1,187 @@
+//! What the emulator sees: the table of native functions, and how a raw call becomes a Rust call.
+//!
+//! We write this table ourselves because rustler's attribute collects the arguments of each call into a vector on the heap,
+//! and because its entry has no `upgrade`, without which `ElixirScope.Native` could not be loaded anew while it runs.
+#![allow(unsafe_code, reason = "the C interface of the emulator")]
+
+use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rustler::codegen_runtime::internal_write_symbols;
+use rustler::sys::{
+    ErlNifEntry, ErlNifEnv, ErlNifFunc, ErlNifTerm, enif_make_badarg, enif_raise_exception,
+};
+use rustler::{Encoder, Env, SchedulerFlags, Term};
+
+use crate::faults;
+
+/// Why a native function does not answer with a term.
+#[derive(Debug)]
+pub enum Raise {
+    /// An argument is not of the kind that the wrapper promised.
+    BadArgument,
+}
+
+/// The result of a native function.
+pub type Answer<'a> = Result<Term<'a>, Raise>;
+
+/// A function that capture calls: whatever happens, it answers and never raises.
+pub type Capture<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Term<'a>;
+
+/// Any other native function.
+pub type Function<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Answer<'a>;
+
+/// Lifts raw arguments.
+///
+/// # Safety
+/// `env` and `argv` are those of a NIF call with `N` arguments that is running.
+#[inline(always)]
+unsafe fn lift<'a, const N: usize>(
+    marker: &'a (),
+    env: *mut ErlNifEnv,
+    argv: *const ErlNifTerm,
+) -> (Env<'a>, [Term<'a>; N]) {
+    // SAFETY: the environment lives as long as the call, and `marker` no longer.
+    let env = unsafe { Env::new(marker, env) };
+    // SAFETY: the emulator checked the arity, so `argv` has N words; for N = 0 nothing is read.
+    let args = std::array::from_fn(|i| unsafe { Term::new(env, *argv.add(i)) });
+    (env, args)
+}
+
+/// # Safety
+/// As [`lift`].
+#[inline(always)]
+pub unsafe fn capture<const N: usize>(
+    env: *mut ErlNifEnv,
+    argv: *const ErlNifTerm,
+    fallback: fn(Env<'_>) -> Term<'_>,
+    function: Capture<N>,
+) -> ErlNifTerm {
+    let marker = ();
+    // SAFETY: by this function's contract.
+    let (env, args) = unsafe { lift::<N>(&marker, env, argv) };
+    match catch_unwind(AssertUnwindSafe(|| function(env, args).as_c_arg())) {
+        Ok(term) => term,
+        Err(panic) => {
+            faults::capture_panicked(panic.as_ref());
+            fallback(env).as_c_arg()
+        }
+    }
+}
+
+/// # Safety
+/// As [`lift`].
+pub unsafe fn call<const N: usize>(
+    env: *mut ErlNifEnv,
+    argv: *const ErlNifTerm,
+    function: Function<N>,
+) -> ErlNifTerm {
+    let marker = ();
+    // SAFETY: by this function's contract.
+    let (env, args) = unsafe { lift::<N>(&marker, env, argv) };
+    match catch_unwind(AssertUnwindSafe(|| function(env, args))) {
+        Ok(Ok(term)) => term.as_c_arg(),
+        // SAFETY: the environment of the running call, which returns this very answer.
+        Ok(Err(Raise::BadArgument)) => unsafe { enif_make_badarg(env.as_c_arg()) },
+        Err(panic) => {
+            let text = faults::text(panic.as_ref());
+            let reason = (crate::atoms::native_panic(), text).encode(env);
+            // SAFETY: as above.
+            unsafe { enif_raise_exception(env.as_c_arg(), reason.as_c_arg()) }
+        }
+    }
+}
+
+/// Describes one native function.
+pub const fn entry(
+    name: &'static CStr,
+    arity: c_uint,
+    flags: SchedulerFlags,
+    function: unsafe extern "C" fn(*mut ErlNifEnv, c_int, *const ErlNifTerm) -> ErlNifTerm,
+) -> ErlNifFunc {
+    ErlNifFunc {
+        name: name.as_ptr(),
+        arity,
+        function,
+        flags: flags as c_uint,
+    }
+}
+
+/// Rows of the function table: `capture` for what instrumented code calls, with its answer after a panic; `normal` for
+/// quick functions; `dirty` for those that take longer than a scheduler may be kept.
+macro_rules! functions {
+    ($($how:ident $name:literal / $arity:literal => $function:expr $(, or $fallback:expr)?;)*) => {
+        &[$(functions!(@row $how $name $arity $function $(, $fallback)?)),*]
+    };
+    (@row capture $name:literal $arity:literal $function:expr, $fallback:expr) => {{
+        #[allow(unsafe_code, reason = "the C interface of the emulator")]
+        unsafe extern "C" fn raw(
+            env: *mut rustler::sys::ErlNifEnv,
+            _argc: std::ffi::c_int,
+            argv: *const rustler::sys::ErlNifTerm,
+        ) -> rustler::sys::ErlNifTerm {
+            // SAFETY: called by the emulator, with the arity that this row states.
+            unsafe { $crate::entry::capture::<$arity>(env, argv, $fallback, $function) }
+        }
+        $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, raw)
+    }};
+    (@row normal $name:literal $arity:literal $function:expr) => {
+        functions!(@call Normal $name $arity $function)
+    };
+    (@row dirty $name:literal $arity:literal $function:expr) => {
+        functions!(@call DirtyCpu $name $arity $function)
+    };
+    (@call $scheduler:ident $name:literal $arity:literal $function:expr) => {{
+        #[allow(unsafe_code, reason = "the C interface of the emulator")]
+        unsafe extern "C" fn raw(
+            env: *mut rustler::sys::ErlNifEnv,
+            _argc: std::ffi::c_int,
+            argv: *const rustler::sys::ErlNifTerm,
+        ) -> rustler::sys::ErlNifTerm {
+            // SAFETY: called by the emulator, with the arity that this row states.
+            unsafe { $crate::entry::call::<$arity>(env, argv, $function) }
+        }
+        $crate::entry::entry($name, $arity, rustler::SchedulerFlags::$scheduler, raw)
+    }};
+}
+pub(crate) use functions;
+
+unsafe extern "C" fn load(
+    env: *mut ErlNifEnv,
+    _priv_data: *mut *mut c_void,
+    _load_info: ErlNifTerm,
+) -> c_int {
+    let marker = ();
+    // SAFETY: the emulator's environment for this callback; it and the term outlive `marker`.
+    let env = unsafe { Env::new_init_env(&marker, env) };
+    match catch_unwind(AssertUnwindSafe(|| crate::library::load(env))) {
+        Ok(true) => 0,
+        Ok(false) | Err(_) => 1,
+    }
+}
+
+/// The module is loaded anew while an older instance of it exists. Both use this one mapped library, so the recorder goes on.
+unsafe extern "C" fn upgrade(
+    env: *mut ErlNifEnv,
+    priv_data: *mut *mut c_void,
+    _old_priv_data: *mut *mut c_void,
+    load_info: ErlNifTerm,
+) -> c_int {
+    // SAFETY: same contract as `load`.
+    unsafe { load(env, priv_data, load_info) }
+}
+
+/// The emulator's way in.
+#[unsafe(no_mangle)]
+pub extern "C" fn nif_init() -> *const ErlNifEntry {
+    // SAFETY: fills rustler's table of interface functions; a no-op where they are linked directly.
+    unsafe { internal_write_symbols() };
+    let mut entry = ErlNifEntry::new(
+        c"Elixir.ElixirScope.Native",
+        crate::functions::FUNCTIONS,
+        load,
+    );
+    entry.upgrade = Some(upgrade);
+    // The emulator keeps the pointer for as long as the library is mapped.
+    Box::leak(Box::new(entry))
+}

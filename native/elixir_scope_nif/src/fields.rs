@@ -1,0 +1,48 @@
+//! Reading maps that the Elixir side has validated already: what is missing or odd is a fault of ours.
+
+use rustler::{Atom, Decoder, Term};
+
+use crate::entry::Raise;
+
+/// The value of `key`, if the map has it.
+pub fn get<'a>(map: Term<'a>, key: Atom) -> Option<Term<'a>> {
+    map.map_get(key).ok()
+}
+
+/// The value of `key`, decoded.
+pub fn need<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> Result<T, Raise> {
+    map.map_get(key)
+        .and_then(|value| value.decode())
+        .map_err(|_| Raise::BadArgument)
+}
+
+/// The value of `key`, decoded, or `None` if the map does not have it.
+pub fn optional<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> Result<Option<T>, Raise> {
+    get(map, key)
+        .map(|value| value.decode().map_err(|_| Raise::BadArgument))
+        .transpose()
+}
+
+/// A positive integer, or `None` for `:infinity`.
+pub fn bounded<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> Result<Option<T>, Raise> {
+    let value: Term<'a> = need(map, key)?;
+    if value
+        .decode::<Atom>()
+        .is_ok_and(|atom| atom == crate::atoms::infinity())
+    {
+        return Ok(None);
+    }
+    value.decode().map(Some).map_err(|_| Raise::BadArgument)
+}
+
+/// An integer; beyond 64 bits the nearest that fits.
+pub fn clamped(value: Term<'_>) -> Result<i64, Raise> {
+    if let Ok(value) = value.decode::<i64>() {
+        return Ok(value);
+    }
+    if !value.is_integer() {
+        return Err(Raise::BadArgument);
+    }
+    let zero = rustler::Encoder::encode(&0, value.get_env());
+    Ok(if value < zero { i64::MIN } else { i64::MAX })
+}

@@ -1,0 +1,88 @@
+//! The native functions of `ElixirScope.Native`, all of them.
+
+use rustler::sys::ErlNifFunc;
+use rustler::{Encoder, Env, Term};
+
+use crate::entry::functions;
+use crate::{
+    atoms, capture, event_store, library, query, recorder, ring_buffer, subscription, term_tests,
+};
+
+fn ok(env: Env<'_>) -> Term<'_> {
+    atoms::ok().to_term(env)
+}
+
+fn no_token(env: Env<'_>) -> Term<'_> {
+    (-1).encode(env)
+}
+
+fn no(env: Env<'_>) -> Term<'_> {
+    false.encode(env)
+}
+
+/// In the order of `native.ex`.
+pub const FUNCTIONS: &[ErlNifFunc] = functions! {
+    normal c"load_info" / 0 => library::load_info;
+    dirty c"raw_learn" / 1 => library::raw_learn;
+    capture c"noop_3" / 3 => capture::noop, or ok;
+
+    dirty c"start" / 1 => recorder::start;
+    dirty c"stop" / 0 => recorder::stop;
+    normal c"pause" / 0 => recorder::pause;
+    normal c"resume" / 0 => recorder::resume;
+    normal c"running" / 0 => recorder::running;
+    dirty c"status" / 0 => recorder::status;
+    normal c"update_config" / 1 => recorder::update_config;
+    normal c"now" / 0 => recorder::now;
+    normal c"time_offset" / 0 => recorder::time_offset;
+
+    capture c"recording" / 0 => capture::is_recording, or no;
+    capture c"event" / 2 => capture::event, or ok;
+    capture c"metric" / 4 => capture::metric, or ok;
+    capture c"span_start" / 2 => capture::span_start, or no_token;
+    capture c"span_stop" / 3 => capture::span_stop, or ok;
+    capture c"snapshot" / 2 => capture::snapshot, or ok;
+    capture c"enter_0" / 1 => capture::enter_args, or no_token;
+    capture c"enter_1" / 2 => capture::enter_args, or no_token;
+    capture c"enter_2" / 3 => capture::enter_args, or no_token;
+    capture c"enter_3" / 4 => capture::enter_args, or no_token;
+    capture c"enter_4" / 5 => capture::enter_args, or no_token;
+    capture c"enter_5" / 6 => capture::enter_args, or no_token;
+    capture c"enter_6" / 7 => capture::enter_args, or no_token;
+    capture c"enter_7" / 8 => capture::enter_args, or no_token;
+    capture c"enter_8" / 9 => capture::enter_args, or no_token;
+    capture c"enter_n" / 2 => capture::enter_list, or no_token;
+    capture c"exit" / 3 => capture::exit, or ok;
+    capture c"exit_tail" / 2 => capture::exit_tail, or ok;
+    capture c"exit_error" / 5 => capture::exit_error, or ok;
+    capture c"mute" / 0 => capture::mute, or ok;
+    capture c"unmute" / 0 => capture::unmute, or ok;
+
+    dirty c"get_events" / 1 => query::get_events;
+    dirty c"count_events" / 1 => query::count_events;
+    dirty c"explain" / 1 => query::explain;
+    dirty c"estimate" / 1 => query::estimate;
+
+    normal c"subscribe" / 4 => subscription::subscribe;
+    dirty c"subscription_take" / 2 => subscription::take;
+    normal c"subscription_close" / 1 => subscription::close;
+
+    normal c"ring_new" / 2 => ring_buffer::new;
+    normal c"ring_write" / 2 => ring_buffer::write;
+    normal c"ring_refused" / 1 => ring_buffer::refused;
+    normal c"ring_read" / 2 => ring_buffer::read;
+    dirty c"ring_read_batch" / 3 => ring_buffer::read_batch;
+    normal c"ring_stats" / 1 => ring_buffer::stats;
+    dirty c"ring_clear" / 1 => ring_buffer::clear;
+    dirty c"ring_destroy" / 1 => ring_buffer::destroy;
+
+    dirty c"store_new" / 1 => event_store::new;
+    dirty c"store_put" / 2 => event_store::put;
+    dirty c"store_query" / 2 => event_store::query;
+    dirty c"store_stats" / 1 => event_store::stats;
+
+    dirty c"term_encode" / 2 => term_tests::encode_term;
+    dirty c"term_decode" / 1 => term_tests::decode_term;
+    normal c"term_shapes" / 0 => library::term_shapes;
+    normal c"raw_terms" / 1 => library::raw_terms;
+};

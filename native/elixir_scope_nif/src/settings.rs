@@ -1,0 +1,116 @@
+//! What `ElixirScope.Config` hands down, as the engine and capture want it.
+
+use elixir_scope_engine::value::Budget;
+use elixir_scope_engine::{Policy, RingConfig, StoreConfig};
+use rustler::{Atom, Term};
+
+use crate::entry::Raise;
+use crate::events::Origin;
+use crate::fields::{bounded, get, need};
+use crate::term::encode::Rules;
+use crate::term::redact::Redaction;
+use crate::{atoms, term};
+
+/// What capture works by; replaced as a whole when one of them changes.
+#[derive(Clone)]
+pub struct Settings {
+    /// How one captured term is written.
+    pub rules: Rules,
+    /// Outermost calls whose random number lies below this are recorded.
+    sampling: u64,
+    /// The recorder's number.
+    pub generation: u32,
+}
+
+impl Settings {
+    /// Reads the start configuration.
+    pub fn decode(config: Term<'_>, generation: u32) -> Result<Settings, Raise> {
+        let settings = Settings {
+            rules: Rules {
+                budget: Budget {
+                    bytes: 0,
+                    depth: 0,
+                    length: None,
+                },
+                redaction: Redaction::off(),
+            },
+            sampling: u64::MAX,
+            generation,
+        };
+        settings.changed(config)
+    }
+
+    /// These settings with those that the map holds in the place of the old ones.
+    pub fn changed(&self, changes: Term<'_>) -> Result<Settings, Raise> {
+        let mut new = self.clone();
+        let budget = &mut new.rules.budget;
+        if get(changes, atoms::max_payload_bytes()).is_some() {
+            budget.bytes = need(changes, atoms::max_payload_bytes())?;
+        }
+        if get(changes, atoms::max_depth()).is_some() {
+            budget.depth = need(changes, atoms::max_depth())?;
+        }
+        if get(changes, atoms::max_length()).is_some() {
+            budget.length = bounded(changes, atoms::max_length())?;
+        }
+        if let Some(redact) = get(changes, atoms::redact()) {
+            new.rules.redaction = Redaction::from_term(redact).ok_or(Raise::BadArgument)?;
+        }
+        if get(changes, atoms::sampling_rate()).is_some() {
+            let rate: f64 = need(changes, atoms::sampling_rate())?;
+            new.sampling = if rate >= 1.0 {
+                u64::MAX
+            } else {
+                (rate.max(0.0) * u64::MAX as f64) as u64
+            };
+        }
+        Ok(new)
+    }
+
+    /// Whether an outermost call with this random number is recorded.
+    #[inline]
+    pub fn sampled(&self, random: u64) -> bool {
+        self.sampling == u64::MAX || random < self.sampling
+    }
+
+    /// Whether every call is recorded, so that no random number is needed.
+    #[inline]
+    pub fn samples_all(&self) -> bool {
+        self.sampling == u64::MAX
+    }
+}
+
+/// Sizes of the rings.
+pub fn rings(config: Term<'_>) -> Result<RingConfig, Raise> {
+    let policy: Atom = need(config, atoms::overflow_strategy())?;
+    let policy = if policy == atoms::drop_newest() {
+        Policy::DropNewest
+    } else {
+        Policy::DropOldest
+    };
+    let buffer_bytes = need(config, atoms::buffer_bytes())?;
+    Ok(RingConfig::new(
+        buffer_bytes,
+        need(config, atoms::total_bytes())?,
+        policy,
+    ))
+}
+
+/// Bounds of a store.
+pub fn store(config: Term<'_>) -> Result<StoreConfig, Raise> {
+    Ok(StoreConfig {
+        memory_limit: need(config, atoms::memory_limit())?,
+        max_events: bounded(config, atoms::max_events())?,
+        max_age_ns: bounded(config, atoms::max_age_ns())?,
+    })
+}
+
+/// The node and its clock.
+pub fn origin(config: Term<'_>) -> Result<Origin, Raise> {
+    Ok(Origin {
+        node: get(config, atoms::node())
+            .and_then(term::atom_id)
+            .ok_or(Raise::BadArgument)?,
+        time_offset_ns: need(config, atoms::time_offset())?,
+    })
+}
