@@ -30,12 +30,6 @@ impl<'t> NifTerms<'t> {
         NifTerms { env }
     }
 
-    /// The environment of the call.
-    #[must_use]
-    pub fn env(self) -> Env<'t> {
-        self.env
-    }
-
     fn raw_env(self) -> *mut ErlNifEnv {
         self.env.as_c_arg()
     }
