@@ -5,7 +5,8 @@ use elixir_scope_engine::value::{Full, Sink, format};
 use rustler::{Atom, Env, Term};
 
 use crate::site;
-use crate::term::encode::{EncodeError, Rules, encode};
+use crate::term::encode::{EncodeError, Rules, encode, encode_args};
+use crate::term::{Word, word};
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
@@ -23,10 +24,7 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// A term, within the budget and masked.
     #[inline(always)]
     pub fn value(&mut self, value: Term<'t>) -> Result<(), Full> {
-        match encode(value, self.rules, self.sink) {
-            Ok(_steps) => Ok(()),
-            Err(EncodeError::Full | EncodeError::TooBig) => Err(Full),
-        }
+        done(encode(value, self.rules, self.sink))
     }
 
     /// Terms, each within a budget of its own.
@@ -41,56 +39,32 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         self.values(elements)
     }
 
-    /// The arguments of a call as a list, each within a budget of its own; those whose
-    /// names are to be masked as marks.
+    /// The arguments of a call as a list, within one budget; those whose names are to be masked as marks.
     #[inline(always)]
-    pub fn args(&mut self, args: &[Term<'t>], site: SiteId) -> Result<(), Full> {
-        self.arg_terms(args.iter().copied(), site)
+    pub fn args(&mut self, args: &[Word], site: SiteId) -> Result<(), Full> {
+        let mask = self.mask(site);
+        done(encode_args(self.env, args, mask, self.rules, self.sink))
     }
 
-    /// The same of arguments that come as a list.
+    /// The same of arguments that come as a list: few functions have so many.
     pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
         match args.into_list_iterator() {
-            Ok(args) => self.arg_terms(args, site),
+            Ok(list) => self.args(&list.map(word).collect::<Vec<_>>(), site),
             Err(_) => self.value(args),
         }
     }
 
+    /// One bit for each argument with a name that is masked.
     #[inline(always)]
-    fn arg_terms(
-        &mut self,
-        args: impl Iterator<Item = Term<'t>>,
-        site: SiteId,
-    ) -> Result<(), Full> {
-        let names = if self.rules.redaction.is_on() {
-            site::arguments(site)
-        } else {
-            &[]
-        };
-        let mut names = names.iter();
-        let mut any = false;
-        for arg in args {
-            if !any {
-                self.byte(format::LIST)?;
-                any = true;
-            }
-            if names
-                .next()
-                .is_some_and(|name| self.rules.redaction.masks_atom(*name))
-            {
-                self.byte(format::REDACTED)?;
-            } else {
-                self.value(arg)?;
-            }
+    fn mask(&self, site: SiteId) -> u64 {
+        let redaction = &self.rules.redaction;
+        if !redaction.is_on() {
+            return 0;
         }
-        self.byte(if any { format::END } else { format::NIL })
-    }
-
-    #[inline(always)]
-    fn byte(&mut self, byte: u8) -> Result<(), Full> {
-        let mut item = [0; 16];
-        item[0] = byte;
-        self.sink.put_small(&item, 1)
+        let names = site::arguments(site).iter().take(64).enumerate();
+        names.fold(0, |mask, (index, name)| {
+            mask | u64::from(redaction.masks_atom(*name)) << index
+        })
     }
 
     /// An atom of ours.
@@ -102,4 +76,10 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     pub fn nil(&mut self) -> Result<(), Full> {
         self.symbol(crate::atoms::nil())
     }
+}
+
+/// A sink that is full says so; a term within a budget is never too big.
+#[inline(always)]
+fn done(encoded: Result<u64, EncodeError>) -> Result<(), Full> {
+    encoded.map(|_steps| ()).map_err(|_| Full)
 }
