@@ -34,7 +34,7 @@ impl<'t> NifTerms<'t> {
         self.env.as_c_arg()
     }
 
-    fn number<M>(self, term: Word) -> Shape<'t, M> {
+    fn number(self, term: Word) -> Shape<'t> {
         let (mut integer, mut float) = (0, 0.0);
         // SAFETY: `term` is of this environment, as for every call below; what is written to outlives the call.
         unsafe {
@@ -48,7 +48,7 @@ impl<'t> NifTerms<'t> {
         }
     }
 
-    fn bit_string<M>(self, term: Word) -> Shape<'t, M> {
+    fn bit_string(self, term: Word) -> Shape<'t> {
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
         // SAFETY: the VM fills `binary` whenever it answers true.
         unsafe {
@@ -60,7 +60,7 @@ impl<'t> NifTerms<'t> {
         }
     }
 
-    fn list<M>(self, term: Word) -> Shape<'t, M> {
+    fn list(self, term: Word) -> Shape<'t> {
         let (mut head, mut tail) = (nif_term(0), nif_term(0));
         // SAFETY: as in `number`.
         if unsafe { sys::enif_get_list_cell(self.raw_env(), nif_term(term), &mut head, &mut tail) }
@@ -72,7 +72,7 @@ impl<'t> NifTerms<'t> {
         }
     }
 
-    fn tuple<M>(self, term: Word) -> Shape<'t, M> {
+    fn tuple(self, term: Word) -> Shape<'t> {
         let (mut arity, mut elements) = (0, ptr::null());
         // SAFETY: the VM points `elements` at `arity` words inside of the term, which lives as long as the call ('t).
         unsafe {
@@ -200,7 +200,7 @@ fn printed(term: Word) -> Vec<u8> {
 impl<'t> Terms<'t> for NifTerms<'t> {
     type Map = NifMap<'t>;
 
-    fn shape(self, term: Word) -> Shape<'t, NifMap<'t>> {
+    fn shape(self, term: Word) -> Shape<'t> {
         if let Some(atom) = immediate_atom(term) {
             return Shape::Atom(atom);
         }
@@ -209,11 +209,15 @@ impl<'t> Terms<'t> for NifTerms<'t> {
             Kind::Binary => self.bit_string(term),
             Kind::List => self.list(term),
             Kind::Tuple => self.tuple(term),
-            Kind::Map => NifMap::new(self.env, term).map_or(Shape::Rare, Shape::Map),
+            Kind::Map => Shape::Map,
             Kind::Pid if super::is_local_pid(term as u64) => Shape::Pid(term as u64),
             Kind::Port if super::is_local_port(term as u64) => Shape::Port(term as u64),
             _ => Shape::Rare,
         }
+    }
+
+    fn map(self, term: Word) -> Option<NifMap<'t>> {
+        NifMap::new(self.env, term)
     }
 
     fn fun(self, _term: Word) -> Option<Fun<'t>> {

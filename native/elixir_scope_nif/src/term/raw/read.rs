@@ -22,7 +22,7 @@ impl Layout {
     /// # Safety
     /// As for [`Self::other_shape`].
     #[inline(always)]
-    pub unsafe fn common_shape<'t, M>(&self, term: Word) -> Option<Shape<'t, M>> {
+    pub unsafe fn common_shape<'t>(&self, term: Word) -> Option<Shape<'t>> {
         if term & IMMEDIATE == SMALL {
             return Some(Shape::Int((term as isize >> 4) as i64));
         }
@@ -65,7 +65,7 @@ impl Layout {
     ///
     /// # Safety
     /// `term` is a term of the calling NIF's environment, and `'t` ends with that call.
-    pub unsafe fn other_shape<'t>(&self, term: Word) -> Option<Shape<'t, Hamt>> {
+    pub unsafe fn other_shape<'t>(&self, term: Word) -> Option<Shape<'t>> {
         if !is_boxed(term) {
             return match term & IMMEDIATE {
                 PID => Some(Shape::Pid(term as u64)),
@@ -90,9 +90,7 @@ impl Layout {
                 Kind::Float if header == self.float_header => {
                     Some(Shape::Float(f64::from_bits(thing.add(1).read() as u64)))
                 }
-                Kind::Map if self.hamt && header >> KIND_BITS & 0b11 != 0 => {
-                    Hamt::new(term, header & KIND, self.collisions).map(Shape::Map)
-                }
+                Kind::Map if self.hamt && header >> KIND_BITS & 0b11 != 0 => Some(Shape::Map),
                 kind @ (Kind::PositiveBig | Kind::NegativeBig) => {
                     Some(big(thing, header >> KIND_BITS, kind == Kind::NegativeBig))
                 }
@@ -103,9 +101,27 @@ impl Layout {
         }
     }
 
+    /// A walk through the pairs of a [`Shape::Map`]; `None` of anything else.
+    ///
+    /// # Safety
+    /// As for [`Self::other_shape`].
+    pub unsafe fn walk(&self, term: Word) -> Option<Hamt> {
+        if !self.hamt || !is_boxed(term) {
+            return None;
+        }
+        // SAFETY: every boxed term has a header; that of a trie says that it is one.
+        unsafe {
+            let header = pointer(term).read();
+            if self.kind(header) != Kind::Map || header >> KIND_BITS & 0b11 == 0 {
+                return None;
+            }
+            Hamt::new(term, header & KIND, self.collisions)
+        }
+    }
+
     /// # Safety
     /// `thing` is an `ErlSubBin`.
-    unsafe fn sub_binary<'t>(&self, thing: *const Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn sub_binary<'t>(&self, thing: *const Word) -> Option<Shape<'t>> {
         // SAFETY: header, size in bytes, offset in bytes, three bytes of which the first two are bits of size and of
         // offset, original. The original's header is compared before it is read.
         unsafe {
@@ -139,7 +155,7 @@ impl Layout {
 
     /// # Safety
     /// `thing` is an `ErlSubBits`.
-    unsafe fn sub_bits<'t>(&self, thing: *const Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn sub_bits<'t>(&self, thing: *const Word) -> Option<Shape<'t>> {
         // SAFETY: header, base with flags, start and end in bits, original. A base that may have moved is taken from the
         // `Binary` behind the original, whose header is compared before it is read.
         unsafe {
@@ -169,7 +185,7 @@ impl Layout {
 
     /// # Safety
     /// `thing` is a local reference with this header.
-    unsafe fn reference<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn reference<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t>> {
         // SAFETY: an ordinary reference is header, marker, three numbers, 32 bits each but the header; one of an alias
         // the same with a process behind it; a magic one header and pointer to its `MagicBinary`, whose low half is no
         // marker since it is aligned.
@@ -210,7 +226,7 @@ impl Layout {
 
     /// # Safety
     /// `thing` is an `ErlFunThing` with this header.
-    unsafe fn any_fun<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn any_fun<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t>> {
         // SAFETY: the second word of a fun points to its entry, an `Export` of an external fun, which is never freed.
         unsafe {
             match self.is_local(thing, header) {
@@ -345,7 +361,7 @@ fn atom_id(term: Word) -> AtomId {
 
 /// # Safety
 /// `thing` is a bignum of so many digits.
-unsafe fn big<'t, M>(thing: *const Word, digits: usize, negative: bool) -> Shape<'t, M> {
+unsafe fn big<'t>(thing: *const Word, digits: usize, negative: bool) -> Shape<'t> {
     // SAFETY: the digits follow the header.
     let digits = unsafe { words(thing.add(1), digits) };
     if let &[digit] = digits {
@@ -370,7 +386,7 @@ unsafe fn big<'t, M>(thing: *const Word, digits: usize, negative: bool) -> Shape
 /// # Safety
 /// From bit `offset` after `start` the memory holds so many bits, for `'t`.
 #[inline(always)]
-unsafe fn bits<'t, M>(start: *const u8, offset: usize, bits: usize) -> Shape<'t, M> {
+unsafe fn bits<'t>(start: *const u8, offset: usize, bits: usize) -> Shape<'t> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { bytes(start, (offset + bits).div_ceil(8)) };
     if (offset | bits & 7) == 0 {

@@ -4,7 +4,6 @@ use rustler::{Env, Term};
 
 use self::peek::Peek;
 use self::samples::Samples;
-use super::Hamt;
 use super::layout::{BOXED, KIND, Kind, Layout};
 use crate::term::{Shape, Word};
 
@@ -113,7 +112,7 @@ impl Learner {
         learnt
     }
 
-    fn shape(&self, term: Word) -> Option<Shape<'static, Hamt>> {
+    fn shape(&self, term: Word) -> Option<Shape<'static>> {
         // SAFETY: the terms are of the environment of the call that learns, and no shape outlives it.
         unsafe {
             self.layout
@@ -183,7 +182,7 @@ impl Learner {
                 );
             }
             Some(Shape::Bits(bits)) => self.same_external_bytes(term, &bits.shifted(u64::MAX))?,
-            Some(Shape::Map(_)) => self.same_pairs(term)?,
+            Some(Shape::Map) => self.same_pairs(term)?,
             Some(Shape::Ref(_)) => self.same_numbers(term)?,
             Some(Shape::Fun) => {
                 // SAFETY: as in `shape`.
