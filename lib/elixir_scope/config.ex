@@ -267,8 +267,8 @@ defmodule ElixirScope.Config do
       memory_limit: storage.memory_limit,
       max_events: storage.max_events,
       max_age_ns: age_ns(storage.max_age_ms),
-      node: node(),
-      time_offset: System.time_offset(:nanosecond)
+      time_offset: System.time_offset(:nanosecond),
+      node: node()
     })
   end
 

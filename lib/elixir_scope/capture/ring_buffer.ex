@@ -90,6 +90,7 @@ defmodule ElixirScope.Capture.RingBuffer do
       :ok -> :ok
       {:error, :buffer_full} -> full(ring, term)
       {:error, :destroyed} -> destroyed()
+      {:error, :too_big} -> Error.invalid(:term, term, "a term that takes less than 4 GiB")
     end
   end
 
