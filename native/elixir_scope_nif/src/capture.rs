@@ -14,7 +14,7 @@ use rustler::{Encoder, Env, Term};
 use crate::host::BEAM;
 use crate::payload::Payload;
 use crate::settings::Settings;
-use crate::{atoms, gate, host, runtime, site, term};
+use crate::{atoms, gate, host, runtime, site};
 
 /// What one OS thread keeps for itself.
 struct Thread {
@@ -316,13 +316,8 @@ pub fn enter_args<'a, const N: usize>(env: Env<'a>, args: [Term<'a>; N]) -> Term
         return (-1).encode(env);
     }
     let site = site::find(*place);
-    let mut words = [0; 8];
-    for (word, arg) in words.iter_mut().zip(args) {
-        *word = term::word(*arg);
-    }
-    let words = words.get(..args.len()).unwrap_or(&words);
     enter(env, EventKind::FunctionEntry, site, |payload| {
-        payload.args(words, site)
+        payload.args(args, site)
     })
 }
 

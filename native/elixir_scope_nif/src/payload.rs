@@ -5,8 +5,7 @@ use elixir_scope_engine::value::{Full, Sink, format};
 use rustler::{Atom, Env, Term};
 
 use crate::site;
-use crate::term::encode::{EncodeError, Rules, encode, encode_args};
-use crate::term::{Word, word};
+use crate::term::encode::{EncodeError, Rules, encode};
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
@@ -39,32 +38,48 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         self.values(elements)
     }
 
-    /// The arguments of a call as a list, within one budget; those whose names are to be masked as marks.
+    /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
     #[inline(always)]
-    pub fn args(&mut self, args: &[Word], site: SiteId) -> Result<(), Full> {
-        let mask = self.mask(site);
-        done(encode_args(self.env, args, mask, self.rules, self.sink))
+    pub fn args(&mut self, args: &[Term<'t>], site: SiteId) -> Result<(), Full> {
+        let redaction = &self.rules.redaction;
+        let names = if redaction.is_on() {
+            site::arguments(site)
+        } else {
+            &[]
+        };
+        let mut names = names.iter();
+        self.byte(if args.is_empty() {
+            format::NIL
+        } else {
+            format::LIST
+        })?;
+        for arg in args {
+            if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
+                self.byte(format::REDACTED)?;
+            } else {
+                self.value(*arg)?;
+            }
+        }
+        if args.is_empty() {
+            Ok(())
+        } else {
+            self.byte(format::END)
+        }
     }
 
     /// The same of arguments that come as a list: few functions have so many.
     pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
-        match args.into_list_iterator() {
-            Ok(list) => self.args(&list.map(word).collect::<Vec<_>>(), site),
+        match args.decode::<Vec<Term<'t>>>() {
+            Ok(args) => self.args(&args, site),
             Err(_) => self.value(args),
         }
     }
 
-    /// One bit for each argument with a name that is masked.
     #[inline(always)]
-    fn mask(&self, site: SiteId) -> u64 {
-        let redaction = &self.rules.redaction;
-        if !redaction.is_on() {
-            return 0;
-        }
-        let names = site::arguments(site).iter().take(64).enumerate();
-        names.fold(0, |mask, (index, name)| {
-            mask | u64::from(redaction.masks_atom(*name)) << index
-        })
+    fn byte(&mut self, byte: u8) -> Result<(), Full> {
+        let mut item = [0; 16];
+        item[0] = byte;
+        self.sink.put_small(&item, 1)
     }
 
     /// An atom of ours.
