@@ -85,7 +85,7 @@ defmodule ElixirScope.ResilienceTest do
 
       readers = for _ <- 1..2, do: start_load(fn -> ElixirScope.get_events(limit: 100) end)
 
-      for _ <- 1..30 do
+      for _ <- 1..10 do
         assert ElixirScope.stop() == :ok
         refute ElixirScope.running?()
         assert ElixirScope.start() == :ok
@@ -111,7 +111,7 @@ defmodule ElixirScope.ResilienceTest do
           end)
         end
 
-      for _ <- 1..50 do
+      for _ <- 1..25 do
         ElixirScope.stop()
         ElixirScope.start()
       end
@@ -132,7 +132,7 @@ defmodule ElixirScope.ResilienceTest do
           end)
         end
 
-      for _ <- 1..20 do
+      for _ <- 1..8 do
         # No process is in code that is two loads old: each has begun and ended a round since the last one.
         Enum.each(loads, &next_round/1)
         :code.purge(ElixirScope.Native)
