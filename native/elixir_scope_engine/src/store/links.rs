@@ -294,11 +294,11 @@ mod tests {
                 .iter()
                 .enumerate()
                 .map(|(row, &(writer, counter))| {
-                    if counter == 0 { 0 } else { (writer + row as u64 % spread * 4) << 40 | counter + 5_000 }
+                    if counter == 0 { 0 } else { ((writer + row as u64 % spread * 4) << 40) + counter + 5_000 }
                 })
                 .collect();
             if many {
-                roots.extend((0..300).map(|writer| writer << 40 | 1));
+                roots.extend((0..300).map(|writer| (writer << 40) + 1));
             }
             let plan = RootsPlan::new(&roots);
             let column = plan.build(&roots);
@@ -307,7 +307,7 @@ mod tests {
                 prop_assert_eq!(column.get(row), root);
                 prop_assert!(column.may_hold(root));
             }
-            for &wanted in roots.iter().chain(&[0, 1 << 40 | 7, 99]) {
+            for &wanted in roots.iter().chain(&[0, (1 << 40) + 7, 99]) {
                 let mut marks = vec![1; roots.len()];
                 column.keep(0..roots.len(), wanted, &mut marks);
                 let kept: Vec<bool> = marks.iter().map(|&mark| mark == 1).collect();
