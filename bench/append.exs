@@ -41,8 +41,8 @@ defmodule Bench.Append do
   @steps 80_000
 
   def run(options) do
-    Tape.start!()
     check_answers()
+    Tape.start!()
 
     steps = Bench.size(options, @steps, 2_000)
     rounds = Bench.size(options, 40, 3)
@@ -90,6 +90,8 @@ defmodule Bench.Append do
   # What is recorded is the binary as it was at each step, though it went on growing in place.
   defp check_answers do
     steps = 3_000
+    # rings that hold it all
+    Tape.start!(capture: [buffer_bytes: 32 * 1_048_576, total_bytes: 64 * 1_048_576])
 
     Bench.isolated(fn ->
       plain = Loops.plain(steps, <<>>)

@@ -323,7 +323,7 @@ defmodule Bench.Capture do
 
     workers =
       for scheduler <- schedulers do
-        :erlang.spawn_opt(work, [:link, scheduler: scheduler, min_heap_size: 4_000_000])
+        :erlang.spawn_opt(work, [:link, scheduler: scheduler, min_heap_size: 65_536])
       end
 
     times = Enum.flat_map(workers, &answer/1)

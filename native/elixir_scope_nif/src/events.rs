@@ -224,7 +224,7 @@ impl<'a> Shared<'a> {
         for (value, (_, source)) in values.iter_mut().zip(layout.fields.iter().take(own)) {
             *value = self.header(layout, *source, head);
         }
-        // A row that was copied without its payload has no captured terms to show: every kind has a field or more.
+        // A subscription without captured terms keeps none.
         if self.payload && !payload.is_empty() {
             let mut reader = Reader::new(payload);
             for value in values.iter_mut().take(layout.fields.len()).skip(own) {

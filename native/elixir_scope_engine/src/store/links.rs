@@ -246,3 +246,71 @@ impl Roots {
         )
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn links_are_given_back_and_none_is_ruled_out(
+            first in 1u64..1 << 40,
+            distances in prop::collection::vec(prop_oneof![Just(None), (0u64..5).prop_map(Some), (0u64..70_000).prop_map(Some)], 1..40),
+            ahead in prop_oneof![4 => Just(0), 1 => 1u64..100],
+        ) {
+            let links: Vec<u64> = (first..)
+                .zip(&distances)
+                .map(|(id, distance)| distance.map_or(0, |d| id.saturating_sub(d) + ahead))
+                .collect();
+            let plan = LinksPlan::new(first, &links);
+            let column = plan.build(first, &links);
+            prop_assert_eq!(column.bytes(), plan.width() * links.len());
+            for ((row, &link), id) in links.iter().enumerate().zip(first..) {
+                prop_assert_eq!(column.get(row, id), link);
+                prop_assert!(link == 0 || column.may_hold(first, links.len(), link));
+            }
+            let least = links.iter().copied().filter(|&link| link > 0).min();
+            if ahead == 0 && let Some(least) = least {
+                prop_assert!(!column.may_hold(first, links.len(), first + links.len() as u64));
+                // The reach is that of the farthest link, from the first row.
+                let farthest = (first..).zip(&links).filter(|(_, link)| **link > 0).map(|(id, link)| id - link).max();
+                prop_assert!(least >= first - farthest.unwrap_or(0));
+                prop_assert!(first <= farthest.unwrap_or(0) || !column.may_hold(first, links.len(), first - farthest.unwrap_or(0) - 1));
+            }
+        }
+
+        #[test]
+        fn roots_are_given_back_and_found(
+            drafts in prop::collection::vec((0u64..4, 0u64..400), 1..100), many in any::<bool>()
+        ) {
+            // Counters of few writers; or of more writers than a list takes.
+            let spread = if many { 97 } else { 1 };
+            let mut roots: Vec<u64> = drafts
+                .iter()
+                .enumerate()
+                .map(|(row, &(writer, counter))| {
+                    if counter == 0 { 0 } else { (writer + row as u64 % spread * 4) << 40 | counter + 5_000 }
+                })
+                .collect();
+            if many {
+                roots.extend((0..300).map(|writer| writer << 40 | 1));
+            }
+            let plan = RootsPlan::new(&roots);
+            let column = plan.build(&roots);
+            prop_assert_eq!(column.bytes(), plan.bytes(roots.len()));
+            for (row, &root) in roots.iter().enumerate() {
+                prop_assert_eq!(column.get(row), root);
+                prop_assert!(root == 0 || column.may_hold(root));
+            }
+            for &wanted in roots.iter().filter(|root| **root != 0).chain(&[1 << 40 | 7, 99]) {
+                let mut marks = vec![1; roots.len()];
+                column.keep(0..roots.len(), wanted, &mut marks);
+                let kept: Vec<bool> = marks.iter().map(|&mark| mark == 1).collect();
+                let holds: Vec<bool> = roots.iter().map(|&root| root == wanted).collect();
+                prop_assert_eq!(kept, holds);
+            }
+        }
+    }
+}

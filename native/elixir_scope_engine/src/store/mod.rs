@@ -129,6 +129,12 @@ impl Store {
         self.tape.write().clear();
     }
 
+    /// The largest payload that it takes, in bytes: an event with a larger one is refused as [`Refused::TooBig`].
+    #[must_use]
+    pub fn max_payload(&self) -> usize {
+        self.tape.read().max_payload()
+    }
+
     /// Figures of this moment.
     #[must_use]
     pub fn stats(&self) -> StoreStats {

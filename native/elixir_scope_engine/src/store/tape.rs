@@ -63,6 +63,11 @@ impl Tape {
         )
     }
 
+    /// Bytes of the largest payload that gets a segment of its own.
+    pub(crate) fn max_payload(&self) -> usize {
+        self.config.memory_limit / 16
+    }
+
     pub(crate) fn next_id(&self) -> u64 {
         self.open.first() + self.open.rows() as u64
     }
@@ -153,7 +158,7 @@ impl Tape {
             self.seal()?;
             return Ok(self.open.push(event));
         }
-        if payload > self.config.memory_limit / 16 {
+        if payload > self.max_payload() {
             return Err(Refused::TooBig);
         }
         // A segment of its own.

@@ -146,6 +146,7 @@ fn the_store_refuses_when_readers_hold_all_its_memory_and_goes_on_when_they_let_
 #[test]
 fn a_large_payload_gets_a_segment_of_its_own_and_one_beyond_a_sixteenth_is_refused() {
     let store = store(64 << 20, None, None);
+    assert_eq!(store.max_payload(), 4 << 20);
     let large = vec![0x80; 3 << 20];
     store.append(&event(1, 1, &[0x81])).unwrap();
     assert_eq!(store.append(&event(2, 1, &large)), Ok(EventId(2)));

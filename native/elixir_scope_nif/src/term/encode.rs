@@ -9,11 +9,13 @@ use elixir_scope_engine::value::{Budget, Container, Cut, Fit, Full, FunHead, Sin
 use rustler::Term;
 use smallvec::SmallVec;
 
-use super::frames::{Cutting, Frame, Stack};
+use super::frames::{Frame, Stack};
 use super::nif::NifTerms;
 use super::raw::RawTerms;
 use super::redact::{LONGEST_KEY, Redaction};
 use super::{Bits, Fun, MapPairs, Rare, Shape, Terms, Word, note_atom, word};
+
+mod contents;
 
 /// The most that is written of a term that is kept whole, in bytes.
 pub const WHOLE_BYTES: usize = 64 << 20;
@@ -116,15 +118,6 @@ enum Wrote<'t> {
     Container(Shape<'t>),
 }
 
-/// What became of a map's key.
-enum Key<'t> {
-    /// Written, and whether the value under it is masked.
-    Written(bool),
-    NoRoom,
-    /// It takes more than one step.
-    Container(Shape<'t>),
-}
-
 impl<'t> From<Fit> for Wrote<'t> {
     #[inline(always)]
     fn from(fit: Fit) -> Self {
@@ -177,34 +170,6 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             return Err(EncodeError::TooBig);
         }
         self.writer.left_out()?;
-        Ok(self.steps)
-    }
-
-    /// Writes what is open, to its end.
-    fn contents(&mut self, stack: &mut Stack<'f, T::Map>) -> Result<u64, EncodeError> {
-        while let Some(frame) = stack.top() {
-            match frame {
-                Frame::Tuple {
-                    rest,
-                    size,
-                    mask_last,
-                } => self.tuple(rest, size, mask_last, stack)?,
-                Frame::List { next, begun } => self.list(next, begun, stack)?,
-                Frame::FlatMap {
-                    keys,
-                    values,
-                    size,
-                    in_key,
-                } => self.flat_map(keys, values, size, in_key, stack)?,
-                Frame::Map {
-                    size,
-                    begun,
-                    after_key,
-                } => self.map(size, begun, after_key, stack)?,
-                Frame::Fun { rest, size } => self.environment(rest, size, stack)?,
-                Frame::Tail => stack.pop(),
-            }
-        }
         Ok(self.steps)
     }
 
@@ -425,272 +390,6 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
         }
     }
 
-    /// Goes into a container, or says that it does not fit; `frame` is what is left of the one that it stands in.
-    #[inline]
-    fn enter(
-        &mut self,
-        frame: Frame<'f>,
-        wrote: Wrote<'t>,
-        term: Word,
-        stack: &mut Stack<'f, T::Map>,
-    ) -> Result<(), EncodeError> {
-        stack.replace(frame);
-        let fit = match wrote {
-            Wrote::Container(shape) => self.open(term, shape, stack)?,
-            Wrote::Whole => Fit::Written,
-            Wrote::NoRoom => Fit::NoRoom,
-        };
-        if fit == Fit::NoRoom {
-            self.no_room(stack)
-        } else {
-            Ok(())
-        }
-    }
-
-    #[inline]
-    fn tuple(
-        &mut self,
-        mut rest: &'f [Word],
-        size: u32,
-        mask_last: bool,
-        stack: &mut Stack<'f, T::Map>,
-    ) -> Result<(), EncodeError> {
-        while let [element, after @ ..] = rest {
-            rest = after;
-            let mask = mask_last && rest.is_empty();
-            let wrote = if mask {
-                self.writer.redacted()?.into()
-            } else {
-                self.scalar(*element)?
-            };
-            if !matches!(wrote, Wrote::Whole) {
-                return self.enter(
-                    Frame::Tuple {
-                        rest,
-                        size,
-                        mask_last,
-                    },
-                    wrote,
-                    *element,
-                    stack,
-                );
-            }
-        }
-        self.writer.close(Container::Tuple(size))?;
-        stack.pop();
-        Ok(())
-    }
-
-    fn environment(
-        &mut self,
-        mut rest: &'f [Word],
-        size: u32,
-        stack: &mut Stack<'f, T::Map>,
-    ) -> Result<(), EncodeError> {
-        while let [value, after @ ..] = rest {
-            rest = after;
-            let wrote = self.scalar(*value)?;
-            if !matches!(wrote, Wrote::Whole) {
-                return self.enter(Frame::Fun { rest, size }, wrote, *value, stack);
-            }
-        }
-        self.writer.close(Container::Fun(size))?;
-        stack.pop();
-        Ok(())
-    }
-
-    #[inline]
-    fn list(
-        &mut self,
-        mut next: Word,
-        mut begun: u64,
-        stack: &mut Stack<'f, T::Map>,
-    ) -> Result<(), EncodeError> {
-        loop {
-            match self.terms.shape(next) {
-                Shape::Cons(_, _) if begun >= self.length => {
-                    self.writer.cut(Container::List, begun, None)?;
-                    break;
-                }
-                Shape::Cons(head, tail) => {
-                    begun += 1;
-                    next = tail;
-                    let wrote = self.scalar(head)?;
-                    if !matches!(wrote, Wrote::Whole) {
-                        return self.enter(Frame::List { next, begun }, wrote, head, stack);
-                    }
-                }
-                Shape::Nil => {
-                    self.writer.close(Container::List)?;
-                    break;
-                }
-                _ => {
-                    self.writer.tail()?;
-                    let wrote = self.scalar(next)?;
-                    return self.enter(Frame::Tail, wrote, next, stack);
-                }
-            }
-        }
-        stack.pop();
-        Ok(())
-    }
-
-    #[inline]
-    fn flat_map(
-        &mut self,
-        mut keys: &'f [Word],
-        mut values: &'f [Word],
-        size: u32,
-        in_key: bool,
-        stack: &mut Stack<'f, T::Map>,
-    ) -> Result<(), EncodeError> {
-        let container = Container::Map(size);
-        let mut in_key = in_key;
-        loop {
-            let mut masked = false;
-            if !std::mem::take(&mut in_key) {
-                let [key, after @ ..] = keys else {
-                    self.writer.close(container)?;
-                    break;
-                };
-                let begun = u64::from(size) - keys.len() as u64;
-                let wrote = if begun < self.length {
-                    self.key(*key)?
-                } else {
-                    Key::NoRoom
-                };
-                keys = after;
-                match wrote {
-                    Key::Written(mask) => masked = mask,
-                    Key::NoRoom if self.whole => return Err(EncodeError::TooBig),
-                    Key::NoRoom => {
-                        self.writer.cut(container, begun, Some(u64::from(size)))?;
-                        break;
-                    }
-                    Key::Container(shape) => {
-                        let frame = Frame::FlatMap {
-                            keys,
-                            values,
-                            size,
-                            in_key: true,
-                        };
-                        return self.enter(frame, Wrote::Container(shape), *key, stack);
-                    }
-                }
-            }
-            let [value, after @ ..] = values else { break };
-            values = after;
-            let wrote = if masked {
-                self.writer.redacted()?.into()
-            } else {
-                self.scalar(*value)?
-            };
-            if !matches!(wrote, Wrote::Whole) {
-                let frame = Frame::FlatMap {
-                    keys,
-                    values,
-                    size,
-                    in_key: false,
-                };
-                return self.enter(frame, wrote, *value, stack);
-            }
-        }
-        stack.pop();
-        Ok(())
-    }
-
-    fn map(
-        &mut self,
-        size: u32,
-        mut begun: u32,
-        mut after_key: Option<Word>,
-        stack: &mut Stack<'f, T::Map>,
-    ) -> Result<(), EncodeError> {
-        let container = Container::Map(size);
-        loop {
-            let (value, masked) = if let Some(value) = after_key.take() {
-                (value, false)
-            } else {
-                if begun == size {
-                    self.writer.close(container)?;
-                    break;
-                }
-                let within = u64::from(begun) < self.length;
-                let pair = stack
-                    .walk()
-                    .filter(|_| within)
-                    .and_then(MapPairs::next_pair);
-                let wrote = match pair {
-                    Some((key, _)) => self.key(key)?,
-                    None => Key::NoRoom,
-                };
-                match (wrote, pair) {
-                    (Key::Written(masked), Some((_, value))) => {
-                        begun += 1;
-                        (value, masked)
-                    }
-                    (Key::Container(shape), Some((key, value))) => {
-                        let frame = Frame::Map {
-                            size,
-                            begun: begun + 1,
-                            after_key: Some(value),
-                        };
-                        return self.enter(frame, Wrote::Container(shape), key, stack);
-                    }
-                    _ if self.whole => return Err(EncodeError::TooBig),
-                    _ => {
-                        self.writer
-                            .cut(container, u64::from(begun), Some(u64::from(size)))?;
-                        break;
-                    }
-                }
-            };
-            let wrote = if masked {
-                self.writer.redacted()?.into()
-            } else {
-                self.scalar(value)?
-            };
-            if !matches!(wrote, Wrote::Whole) {
-                return self.enter(
-                    Frame::Map {
-                        size,
-                        begun,
-                        after_key: None,
-                    },
-                    wrote,
-                    value,
-                    stack,
-                );
-            }
-        }
-        stack.pop();
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn key(&mut self, key: Word) -> Result<Key<'t>, EncodeError> {
-        self.steps += 1;
-        let (fit, masked) = match self.terms.shape(key) {
-            Shape::Atom(atom) => (self.atom(atom)?, self.redaction.masks_atom(atom)),
-            Shape::Binary(text) => (self.binary(text)?, self.redaction.masks_text(text)),
-            Shape::Int(value) => (self.writer.int(value)?, false),
-            Shape::Bits(bits) => (self.bits(bits)?, self.masks_bits(bits)),
-            container @ (Shape::Tuple(_)
-            | Shape::Cons(..)
-            | Shape::FlatMap(..)
-            | Shape::Map
-            | Shape::Fun) => {
-                return Ok(Key::Container(container));
-            }
-            other => (self.other(key, other)?, false),
-        };
-        Ok(if fit == Fit::Written {
-            Key::Written(masked)
-        } else {
-            Key::NoRoom
-        })
-    }
-
     /// Whether `{key, value}` hides its value. Where only given keys are shown, a pair counts in lists alone: elsewhere it is
     /// more often `{:ok, value}` than a field.
     fn masks_pair(&self, key: Word, parent: Option<Frame<'f>>) -> bool {
@@ -733,32 +432,6 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
                 _ => return None,
             }
         }
-    }
-
-    /// Marks what did not fit, by ending the container that it stands in.
-    #[cold]
-    fn no_room(&mut self, stack: &mut Stack<'f, T::Map>) -> Result<(), EncodeError> {
-        if self.whole {
-            return Err(EncodeError::TooBig);
-        }
-        match stack.top().map(|frame| frame.cutting()) {
-            Some(Cutting::Cut(container, kept, total)) => {
-                self.writer.cut(container, kept, total)?
-            }
-            Some(Cutting::MarkAndCut(size, kept)) => {
-                self.writer.left_out()?;
-                if kept < size {
-                    self.writer.cut(
-                        Container::Map(size),
-                        u64::from(kept),
-                        Some(u64::from(size)),
-                    )?;
-                }
-            }
-            Some(Cutting::Mark) | None => self.writer.left_out()?,
-        }
-        stack.pop();
-        Ok(())
     }
 }
 
