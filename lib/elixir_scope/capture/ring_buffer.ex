@@ -163,7 +163,7 @@ defmodule ElixirScope.Capture.RingBuffer do
   defp policy(strategy), do: strategy
 
   defp full(%__MODULE__{overflow_strategy: {:block, timeout_ms}} = ring, term) do
-    write_again(ring.ref, term, System.monotonic_time(:millisecond) + timeout_ms, 0)
+    write_again(ring.ref, term, System.monotonic_time(:microsecond) + timeout_ms * 1_000, 0)
   end
 
   defp full(_ring, _term), do: {:error, :buffer_full}
@@ -178,7 +178,7 @@ defmodule ElixirScope.Capture.RingBuffer do
         destroyed()
 
       {:error, :buffer_full} ->
-        if System.monotonic_time(:millisecond) >= deadline do
+        if System.monotonic_time(:microsecond) >= deadline do
           Native.ring_refused(ref)
           {:error, :buffer_full}
         else
