@@ -86,6 +86,12 @@ pub fn put<'a>(env: Env<'a>, [handle, events]: [Term<'a>; 2]) -> Answer<'a> {
             None => return Ok((atoms::error(), (atoms::malformed(), event)).encode(env)),
         }
     }
+    // Checked first, so that none of the list is stored when one of them cannot be.
+    let most = store.store.max_payload();
+    if let Some(event) = read.iter().find(|event| event.payload.len() > most) {
+        let reason = (atoms::too_big(), event.payload.len(), most);
+        return Ok((atoms::error(), reason).encode(env));
+    }
     let mut appender = store.store.appender();
     for event in &read {
         let new = NewEvent {
