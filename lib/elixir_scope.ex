@@ -119,13 +119,14 @@ defmodule ElixirScope do
   What the recorder does and holds, measured now.
 
     * `running`, `paused`, `node`, `started_at` (a `DateTime`), `config`, `library` (how the native library was built)
-    * `capture`: `events` recorded, `per_second`, `lost` by cause, `bytes` in rings of `capacity_bytes`, `writers`
-    * `store`: `events`, `segments`, `bytes` by kind, `memory_limit`, `oldest` and `newest` time, `evicted`
+    * `capture`: `events` recorded, `per_second`, `lost` by cause and `lost_by_writer`, `bytes` in rings of `capacity_bytes`, `writers`
+    * `store`: `events`, `segments`, `bytes` in `total` and by kind, `memory_limit`, `oldest` and `newest` time, `evicted`
     * `clock`: `source`, `skew_ns` against `System.monotonic_time/0`
     * `terms`: which shapes of terms are read raw, which fell back to the NIF interface
     * `faults`: `panics`, and the `last` reason
     * `overhead`: `capture_ns` per captured event, sampled, and `cpu_ns` of our own threads
     * `processes`: slots for processes, and how many are in use
+    * `sites`: places in the program that have been recorded
     * `subscriptions`: how many there are
 
   While it is not running only `running`, `node`, `config` and what is known of the library is there.

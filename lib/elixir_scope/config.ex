@@ -267,8 +267,8 @@ defmodule ElixirScope.Config do
       memory_limit: storage.memory_limit,
       max_events: storage.max_events,
       max_age_ns: age_ns(storage.max_age_ms),
-      node: node(),
-      time_offset: System.time_offset(:nanosecond)
+      time_offset: System.time_offset(:nanosecond),
+      node: node()
     })
   end
 
@@ -289,7 +289,7 @@ defmodule ElixirScope.Config do
   @doc false
   @spec age_ns(:infinity | pos_integer) :: :infinity | pos_integer
   def age_ns(:infinity), do: :infinity
-  def age_ns(ms), do: ms * 1_000_000
+  def age_ns(ms) when is_integer(ms), do: ms * 1_000_000
 
   # -- Layers -----------------------------------------------------------------------------------------------------------
 

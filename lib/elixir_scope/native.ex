@@ -32,11 +32,11 @@ defmodule ElixirScope.Native do
   #       max_events: pos_integer | :infinity,
   #       max_age_ns: pos_integer | :infinity,
   #       sampling_rate: float,                         # 0.0 ..= 1.0
-  #       node: atom,                                   # the name of this node
-  #       time_offset: integer                          # added to a timestamp to get wall_time
+  #       time_offset: integer,                         # added to a timestamp to get wall_time
+  #       node: atom                                    # the name of this node
   #     }
   #
-  # -> `:ok | {:error, :already_running} | {:error, term}`. Calls of start and stop are serialised by the caller
+  # -> `:ok | {:error, :already_running} | {:error, {:memory_limit_too_small, given, least}} | {:error, term}`. Calls of start and stop are serialised by the caller
   # (`ElixirScope.Recorder`), but the library must stand two at once.
   #
   # ### `update_config(changes)`: any of
@@ -65,7 +65,7 @@ defmodule ElixirScope.Native do
   # `:exists` comes with a boolean, `:in` with a proper list, any other op with any term.
   #
   # `get_events` -> `[struct] | {:error, term}`; `count_events` -> `non_neg_integer | {:error, term}` (limit, order ignored);
-  # `explain` -> the map of `t:ElixirScope.Query.Engine.explanation/0`; `estimate` -> `%{segments: n, rows: n}`, what would
+  # `explain` -> the map of `t:ElixirScope.Query.Engine.explanation/0`; `estimate` -> `%{segments: n, rows: n, matches: n}`, what would
   # be looked at, from zone maps and indexes alone. All of them answer `{:error, :not_running}` when the recorder is not running,
   # and `{:error, {:timeout, ms}}` when writers in flight did not come to an end.
   #
@@ -82,7 +82,7 @@ defmodule ElixirScope.Native do
   #       paused: boolean,
   #       started_at: integer,                          # tape's clock
   #       capture: %{events: n, per_second: number, lost: %{cause :: atom => n}, bytes: n, capacity_bytes: n, writers: n},
-  #       store: %{events: n, segments: n, bytes: %{atom => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
+  #       store: %{events: n, segments: n, bytes: %{total: n, part => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
   #       clock: %{source: binary, skew_ns: integer},
   #       terms: map,                                   # which shapes are read raw, which fell back
   #       faults: %{panics: n, last: binary | nil},
@@ -114,7 +114,7 @@ defmodule ElixirScope.Native do
   #
   # ### EventStore
   #
-  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, node: atom, time_offset: integer})` -> `{:ok, ref}`;
+  # `store_new(%{memory_limit: n, max_events: n | :infinity, max_age_ns: n | :infinity, time_offset: integer, node: atom})` -> `{:ok, ref}`;
   # `store_put(ref, [struct])` -> `:ok | {:error, term}`, all or nothing; each struct is one of `ElixirScope.Events`, its
   # `timestamp` an integer of 64 bits, `pid` a local pid or nil; ids are given by the store, in the order of the list;
   # `store_query(ref, query)` -> `[struct] | {:error, term}`; `store_stats(ref)` -> a map as `store:` of `status()`.
@@ -190,10 +190,6 @@ defmodule ElixirScope.Native do
   # anything is recorded. Until then terms are read through the NIF interface. See `ElixirScope.RawTerms`.
   @spec raw_learn(samples :: term) :: term
   def raw_learn(_samples), do: missing()
-
-  # An empty call, which benchmarks measure the others against.
-  @spec noop_3(term, term, term) :: :ok
-  def noop_3(_a, _b, _c), do: absent(:ok)
 
   # -- Life cycle (dirty CPU) -------------------------------------------------------------------------------------------
 
@@ -362,7 +358,11 @@ defmodule ElixirScope.Native do
   @spec store_stats(store) :: map
   def store_stats(_store), do: missing()
 
-  # -- For tests --------------------------------------------------------------------------------------------------------
+  # -- For tests and benchmarks ---------------------------------------------------------------------------------------------
+
+  # An empty call, against which benchmarks measure the others.
+  @spec noop_3(term, term, term) :: :ok
+  def noop_3(_1, _2, _3), do: absent(:ok)
 
   @spec term_encode(term, map) :: binary
   def term_encode(_term, _options), do: missing()

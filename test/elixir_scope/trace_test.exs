@@ -175,7 +175,7 @@ defmodule ElixirScope.TraceTest do
             fn -> throw({:ball, 1}) end,
             fn -> exit(:enough) end,
             fn -> exit({:shutdown, 1}) end,
-            fn -> String.to_integer("seven") end,
+            fn -> String.to_integer(Process.get(:no_such_key, "seven")) end,
             fn -> apply(__MODULE__, :no_such_function, [1]) end
           ] do
         {class, reason, stacktrace} = outcome(fn -> Marks.plain(fun) end)

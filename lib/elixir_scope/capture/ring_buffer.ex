@@ -54,7 +54,7 @@ defmodule ElixirScope.Capture.RingBuffer do
   defstruct @enforce_keys
 
   @type overflow_strategy :: :drop_oldest | :drop_newest | {:block, timeout_ms :: non_neg_integer}
-  @opaque t :: %__MODULE__{ref: reference, size: pos_integer, overflow_strategy: overflow_strategy}
+  @type t :: %__MODULE__{ref: reference, size: pos_integer, overflow_strategy: overflow_strategy}
 
   @typedoc "Counts the terms written since the ring was made; a reader begins at 0."
   @type position :: non_neg_integer
@@ -90,6 +90,7 @@ defmodule ElixirScope.Capture.RingBuffer do
       :ok -> :ok
       {:error, :buffer_full} -> full(ring, term)
       {:error, :destroyed} -> destroyed()
+      {:error, :too_big} -> Error.invalid(:term, term, "a term that takes less than 4 GiB")
     end
   end
 
@@ -103,14 +104,19 @@ defmodule ElixirScope.Capture.RingBuffer do
   @spec read(t, position) ::
           {:ok, term, position} | {:lapped, pos_integer, position} | :empty | {:error, Error.t()}
   def read(%__MODULE__{ref: ref}, position) do
-    with :ok <- position(position), do: alive(Native.ring_read(ref, position))
+    with :ok <- position(position),
+         {:error, :destroyed} <- Native.ring_read(ref, position),
+         do: destroyed()
   end
 
   @doc "Reads up to `max` terms from a position on: the terms, the next position, and how many were missed."
   @spec read_batch(t, position, pos_integer) ::
           {[term], next :: position, missed :: non_neg_integer} | {:error, Error.t()}
   def read_batch(%__MODULE__{ref: ref}, position, max) do
-    with :ok <- position(position), :ok <- max(max), do: alive(Native.ring_read_batch(ref, position, max))
+    with :ok <- position(position),
+         :ok <- max(max),
+         {:error, :destroyed} <- Native.ring_read_batch(ref, position, max),
+         do: destroyed()
   end
 
   @doc """
@@ -131,9 +137,9 @@ defmodule ElixirScope.Capture.RingBuffer do
   """
   @spec stats(t) :: map | {:error, Error.t()}
   def stats(%__MODULE__{ref: ref, size: size}) do
-    case alive(Native.ring_stats(ref)) do
+    case Native.ring_stats(ref) do
       %{available: available} = stats -> Map.put(stats, :utilization, available / size)
-      error -> error
+      {:error, :destroyed} -> destroyed()
     end
   end
 
@@ -143,7 +149,9 @@ defmodule ElixirScope.Capture.RingBuffer do
 
   @doc "Acknowledges all that has been written."
   @spec clear(t) :: :ok | {:error, Error.t()}
-  def clear(%__MODULE__{ref: ref}), do: alive(Native.ring_clear(ref))
+  def clear(%__MODULE__{ref: ref}) do
+    with {:error, :destroyed} <- Native.ring_clear(ref), do: destroyed()
+  end
 
   @doc "Frees the memory of a ring; what is done with it afterwards is an error."
   @spec destroy(t) :: :ok
@@ -203,9 +211,6 @@ defmodule ElixirScope.Capture.RingBuffer do
 
   defp max(max) when is_integer(max) and max in 1..0x7FFF_FFFF_FFFF_FFFF, do: :ok
   defp max(other), do: Error.invalid(:max, other, "a positive integer")
-
-  defp alive({:error, :destroyed}), do: destroyed()
-  defp alive(answer), do: answer
 
   defp destroyed, do: {:error, %Error{reason: :destroyed, details: %{what: "the ring"}}}
 

@@ -16,15 +16,30 @@ defmodule ElixirScope.Query.Engine do
   @typedoc """
   How a query was answered.
 
-    * `segments`: how many segments the tape has, and `segments_read`: how many of them had to be read
-    * `rows`: events looked at, and `matched`: events returned
-    * `indexes`: which indexes were used
-    * `losses`: the `:data_loss` events whose time overlaps the window of the query
-    * `time_ns`: time spent, and `drain_ns`: the part of it that emptied the rings before
-
-  More may be told than is listed here.
+    * `segments`: how many segments the tape has; `scanned`: how many of them were looked into; `pruned`: how many were passed
+      over, by the index that spared them
+    * `indexes`: the indexes that narrowed the search
+    * `rows`: events looked at; `verified`: those whose fields and captured terms were held against the conditions; `matched`:
+      those that the query answers
+    * `duration_ns`: time spent, waiting for writers not included; `complete`: whether all that was recorded before had been
+      taken in
+    * `losses`: what was lost within the window of the query, each as a map of `from`, `until`, `count`, `cause` and `writer`;
+      `lost`: how many events in all; `evicted`: how many have left the store, where the window reaches behind the oldest
   """
-  @type explanation :: %{required(atom) => term}
+  @type explanation :: %{
+          segments: non_neg_integer,
+          scanned: non_neg_integer,
+          pruned: %{optional(atom) => pos_integer},
+          indexes: [atom],
+          rows: non_neg_integer,
+          verified: non_neg_integer,
+          matched: non_neg_integer,
+          duration_ns: non_neg_integer,
+          complete: boolean,
+          losses: [map],
+          lost: non_neg_integer,
+          evicted: non_neg_integer
+        }
 
   @doc """
   Runs a query, and answers how it went in place of the events.
@@ -35,7 +50,8 @@ defmodule ElixirScope.Query.Engine do
   end
 
   @doc """
-  What a query would cost, without running it: the segments and rows that it would look at, from zone maps and indexes alone.
+  What a query would cost, without running it: the segments and rows that it would look at, and at most how many
+  of them match, from zone maps and indexes alone.
 
       iex> ElixirScope.start()
       iex> %{segments: segments, rows: rows} = ElixirScope.Query.Engine.estimate_query_cost(pid: self())
@@ -43,7 +59,7 @@ defmodule ElixirScope.Query.Engine do
       true
   """
   @spec estimate_query_cost(keyword) ::
-          %{segments: non_neg_integer, rows: non_neg_integer} | Query.error()
+          %{segments: non_neg_integer, rows: non_neg_integer, matches: non_neg_integer} | Query.error()
   def estimate_query_cost(opts \\ []) do
     Query.ask(opts, [], "ElixirScope.Query.Engine.estimate_query_cost/1", &Native.estimate/1)
   end

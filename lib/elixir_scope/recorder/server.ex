@@ -41,6 +41,9 @@ defmodule ElixirScope.Recorder.Server do
         {:error, :already_running} ->
           :ok
 
+        {:error, {:memory_limit_too_small, given, least}} ->
+          Error.invalid([:storage, :memory_limit], given, "an integer of at least #{least}")
+
         {:error, reason} ->
           {:error, %Error{reason: reason, details: %{what: "the start of the recorder"}}}
       end

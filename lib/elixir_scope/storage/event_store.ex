@@ -60,9 +60,17 @@ defmodule ElixirScope.Storage.EventStore do
          {:ok, ref} <- Native.store_new(to_native(config)) do
       GenServer.start_link(__MODULE__, %__MODULE__{ref: ref}, Keyword.new(Map.take(config, [:name])))
     else
-      %Error{} = failure -> {:error, failure}
-      {:error, %Error{}} = error -> error
-      {:error, reason} -> {:error, %Error{reason: reason, details: %{what: "making a store of events"}}}
+      %Error{} = failure ->
+        {:error, failure}
+
+      {:error, %Error{}} = error ->
+        error
+
+      {:error, {:memory_limit_too_small, given, least}} ->
+        Error.invalid(:memory_limit, given, "an integer of at least #{least}")
+
+      {:error, reason} ->
+        {:error, %Error{reason: reason, details: %{what: "making a store of events"}}}
     end
   end
 
@@ -147,8 +155,8 @@ defmodule ElixirScope.Storage.EventStore do
       memory_limit: config.memory_limit,
       max_events: config.max_events,
       max_age_ns: Config.age_ns(config.max_age_ms),
-      node: node(),
-      time_offset: System.time_offset(:nanosecond)
+      time_offset: System.time_offset(:nanosecond),
+      node: node()
     }
   end
 

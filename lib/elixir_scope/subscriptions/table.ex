@@ -8,8 +8,11 @@ defmodule ElixirScope.Subscriptions.Table do
 
   @type subscription :: %{ref: reference, subscriber: pid, query: map}
 
-  @spec create() :: atom
-  def create, do: :ets.new(@table, [:named_table, :public])
+  @spec create() :: :ok
+  def create do
+    @table = :ets.new(@table, [:named_table, :public])
+    :ok
+  end
 
   @doc "Notes the relay of a subscription; answers the last event that one before it sent, `nil` where there was none."
   @spec register(subscription, pid) :: nil | non_neg_integer

@@ -8,11 +8,12 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
+use elixir_scope_engine::event::{AtomId, CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
 use elixir_scope_engine::value::Sink;
 use elixir_scope_engine::{
-    Barrier, Clock, DrainItem, DrainState, Policy, RingConfig, RingWriter, Rings,
+    Barrier, Clock, DrainItem, DrainState, Host, Policy, ProcessSlots, RingConfig, RingWriter,
+    Rings, SiteDef, SiteTable,
 };
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -68,6 +69,69 @@ fn read_the_counter(bencher: Bencher<'_, '_>) {
 fn now(bencher: Bencher<'_, '_>) {
     let clock = clock();
     bencher.bench_local(|| clock.now());
+}
+
+struct AllAlive;
+
+impl Host for AllAlive {
+    fn monotonic_ns(&self) -> i64 {
+        0
+    }
+
+    fn is_alive(&self, _: ProcessId) -> bool {
+        true
+    }
+
+    fn notify(&self, _: u64) {}
+
+    fn atom_name(&self, _: AtomId, _: &mut String) -> bool {
+        false
+    }
+}
+
+/// What a call asks of its process's slot, entry and exit together.
+#[divan::bench]
+fn enter_and_exit(bencher: Bencher<'_, '_>) {
+    let slots = ProcessSlots::shared();
+    for number in 0..10_000 {
+        slots.get(ProcessId(number << 4 | 3), &AllAlive);
+    }
+    let process = black_box(ProcessId(77 << 4 | 3));
+    bencher.bench_local(|| {
+        let entered = slots
+            .get(process, &AllAlive)
+            .filter(|slot| !slot.is_muted())
+            .map(|slot| slot.enter(1, || true, || CorrelationId(1)));
+        slots
+            .get(process, &AllAlive)
+            .map(|slot| slot.exit(1, entered.map_or(0, |e| e.depth)))
+    });
+}
+
+#[divan::bench]
+fn find_a_site(bencher: Bencher<'_, '_>) {
+    let sites = SiteTable::new();
+    for id in 1..2_000_u64 {
+        let (module, function) = (AtomId(1), Some(AtomId(2)));
+        let file = "lib/a.ex".into();
+        sites.define(
+            id.wrapping_mul(0x1234_5678_9abc_def1) >> 6,
+            SiteDef {
+                module,
+                function,
+                arity: 3,
+                file,
+                line: 1,
+                clause: 1,
+                redact_args: 0,
+            },
+        );
+    }
+    let mut id = 0_u64;
+    bencher.bench_local(|| {
+        id = id % 1_999 + 1;
+        sites.find(black_box(id.wrapping_mul(0x1234_5678_9abc_def1) >> 6))
+    });
 }
 
 /// Nobody drains: every chunk is taken back from the writer's own past.

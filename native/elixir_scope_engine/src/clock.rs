@@ -10,6 +10,7 @@ mod counter;
 use crate::event::{Ticks, TimeNs};
 use crate::sync::{AtomicU64, Mutex, Ordering, fence};
 use counter::Counter;
+pub(crate) use counter::wait_for_instructions;
 
 /// Converts [`Ticks`] to [`TimeNs`]. Shared by writers, ingest and whoever asks for the time.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ pub trait Host: Send + Sync + 'static {
     /// Whether `process` lives still.
     fn is_alive(&self, process: ProcessId) -> bool;
 
-    /// The queue of `subscription` is no longer empty.
+    /// The queue of `subscription` is no longer empty. Called by the recorder's own thread only.
     fn notify(&self, subscription: u64);
 
     /// Appends the text of `atom` to `out`; false, and nothing appended, when the host knows no such name.

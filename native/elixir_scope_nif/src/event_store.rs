@@ -213,5 +213,6 @@ pub fn query<'a>(env: Env<'a>, [handle, map]: [Term<'a>; 2]) -> Answer<'a> {
 
 /// `store_stats(store)`
 pub fn stats<'a>(env: Env<'a>, [handle]: [Term<'a>; 1]) -> Answer<'a> {
-    recorder::store(env, &store(handle)?.store.stats())
+    let stats = store(handle)?.store.stats();
+    recorder::store(env, &stats, None, stats.memory_limit)
 }

@@ -7,23 +7,34 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use elixir_scope_engine::Host;
 use elixir_scope_engine::event::{AtomId, ProcessId};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
-use rustler::sys::{ErlNifPid, enif_is_process_alive, enif_self};
+use rustler::sys::{
+    ErlNifPid, ErlNifTimeUnit, enif_is_process_alive, enif_monotonic_time, enif_self,
+};
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 
 use crate::atoms;
-use crate::host_time::HOST_TIME;
 use crate::term::{self, Word};
 
 /// The emulator that this library is loaded in, and the relay process of each subscription.
 #[derive(Default)]
 pub struct Beam {
+    /// The emulator's monotonic time less the time since [`EPOCH`], when a scheduler looked last: the emulator tells its time
+    /// to schedulers only, and our own thread wants to know it too.
+    offset_ns: AtomicI64,
     relays: RwLock<Vec<(u64, LocalPid)>>,
 }
+
+/// What the emulator answers to a thread that it does not tell the time (`ERL_NIF_TIME_ERROR`).
+const NO_TIME: i64 = i64::MIN;
+
+static EPOCH: Lazy<Instant> = Lazy::new(Instant::now);
 
 /// The one emulator.
 pub static BEAM: Lazy<Arc<Beam>> = Lazy::new(Arc::default);
@@ -51,6 +62,11 @@ pub fn this_process(env: Env<'_>) -> ProcessId {
     }
 }
 
+fn process_of(pid: &LocalPid) -> ProcessId {
+    // SAFETY: `ErlNifPid` is a C struct of one term.
+    ProcessId(unsafe { ptr::from_ref(pid.as_c_arg()).cast::<Word>().read() } as u64)
+}
+
 fn nif_pid(process: ProcessId) -> ErlNifPid {
     // SAFETY: `ErlNifPid` is a C struct of one term, here the immediate word of a local pid.
     unsafe { std::mem::transmute::<Word, ErlNifPid>(process.0 as Word) }
@@ -71,6 +87,15 @@ impl Beam {
         self.relays.write().push((subscription, relay));
     }
 
+    /// The subscriptions whose relay has died.
+    pub fn orphans(&self) -> Vec<u64> {
+        let relays = self.relays.read();
+        let dead = relays
+            .iter()
+            .filter(|(_, relay)| !self.is_alive(process_of(relay)));
+        dead.map(|(id, _)| *id).collect()
+    }
+
     /// Forgets a subscription's relay.
     pub fn remove_relay(&self, subscription: u64) {
         self.relays.write().retain(|(id, _)| *id != subscription);
@@ -79,7 +104,16 @@ impl Beam {
 
 impl Host for Beam {
     fn monotonic_ns(&self) -> i64 {
-        HOST_TIME.now_ns()
+        // SAFETY: may be called from any thread; on one that is no scheduler it answers `NO_TIME`.
+        let told = unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_NSEC) };
+        let elapsed = i64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        if told == NO_TIME {
+            // Relaxed: any recent offset will do.
+            return elapsed.saturating_add(self.offset_ns.load(Ordering::Relaxed));
+        }
+        self.offset_ns
+            .store(told.saturating_sub(elapsed), Ordering::Relaxed);
+        told
     }
 
     fn is_alive(&self, process: ProcessId) -> bool {
@@ -95,9 +129,9 @@ impl Host for Beam {
             .iter()
             .find(|(id, _)| *id == subscription)
             .map(|(_, pid)| *pid);
+        // Called by the engine's own thread alone: one of the emulator's could not send from an environment of its own.
         if let Some(relay) = relay {
-            // Only the engine's own thread calls this, never one of the emulator's, from which an environment could not be sent.
-            // A dead relay is told to no one: its wrapper closes the subscription.
+            // That a relay is dead is seen by `orphans`.
             let _ = OwnedEnv::new().send_and_clear(&relay, |env| {
                 (atoms::elixir_scope_subscription(), subscription).encode(env)
             });

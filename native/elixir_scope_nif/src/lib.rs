@@ -11,7 +11,6 @@ mod functions;
 mod gate;
 mod handle;
 mod host;
-mod host_time;
 mod library;
 mod payload;
 mod query;

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use elixir_scope_engine::event::{Symbol, Symbols};
 use elixir_scope_engine::{
-    KindNames, ProcessSlots, Recorder, RecorderConfig, SiteTable, StartError, Status, StoreStats,
+    Host, KindNames, ProcessSlots, Recorder, RecorderConfig, SiteTable, StartError, Status,
+    StoreStats,
 };
 use rustler::{Atom, Encoder, Env, Term};
 
 use crate::entry::Answer;
 use crate::fields::need;
 use crate::host::BEAM;
-use crate::host_time::HOST_TIME;
 use crate::library::{map, shapes};
 use crate::settings::{self, Settings};
+use crate::subscription::close_orphans;
 use crate::term::{self, raw};
 use crate::{atoms, faults, gate, runtime};
 
@@ -39,7 +40,6 @@ pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// `start(config)`
 pub fn start<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
-    HOST_TIME.measure();
     let origin = settings::origin(config)?;
     let engine = RecorderConfig {
         rings: settings::rings(config)?,
@@ -119,7 +119,11 @@ pub fn status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
     let Some(running) = runtime::running() else {
         return Ok(not_running(env));
     };
-    HOST_TIME.measure();
+    close_orphans(&running.recorder);
+    // Figures of this moment: what lies in the rings is counted where it belongs. How the wait ended does not matter here.
+    running.recorder.sync(PATIENCE);
+    // A scheduler looks at the time, and the clock with it: see `Beam::monotonic_ns`.
+    BEAM.monotonic_ns();
     let status = running.recorder.status();
     let (panics, last) = faults::seen();
     let last = last.or(status.faults.last.clone());
@@ -134,7 +138,10 @@ pub fn status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
             ),
             (atoms::started_at(), status.started_at.0.encode(env)),
             (atoms::capture(), capture(env, &status)?),
-            (atoms::store(), store(env, &status.store)?),
+            (
+                atoms::store(),
+                recorder_store(env, &running.recorder, &status)?,
+            ),
             (
                 atoms::clock(),
                 map(
@@ -240,27 +247,35 @@ fn symbol(symbol: Symbol) -> Atom {
     }
 }
 
+/// The recorder's store, with the open calls that it keeps beside it.
+fn recorder_store<'a>(env: Env<'a>, recorder: &Recorder, status: &Status) -> Answer<'a> {
+    let limit = recorder.config().store.memory_limit;
+    store(env, &status.store, Some(status.ingest.stack_bytes), limit)
+}
+
 /// Figures of a store, the recorder's or one fed by hand.
-pub fn store<'a>(env: Env<'a>, stats: &StoreStats) -> Answer<'a> {
+pub fn store<'a>(
+    env: Env<'a>,
+    stats: &StoreStats,
+    stacks: Option<usize>,
+    limit: usize,
+) -> Answer<'a> {
     let [columns, index, payload, open] = stats.bytes;
-    let bytes = numbers(
-        env,
-        &[
-            (atoms::columns(), columns as u64),
-            (atoms::index(), index as u64),
-            (atoms::payload(), payload as u64),
-            (atoms::open(), open as u64),
-            (atoms::total(), stats.total_bytes as u64),
-        ],
-    )?;
+    let mut bytes = vec![
+        (atoms::columns(), columns as u64),
+        (atoms::index(), index as u64),
+        (atoms::payload(), payload as u64),
+        (atoms::open(), open as u64),
+    ];
+    bytes.extend(stacks.map(|bytes| (atoms::stacks(), bytes as u64)));
     let nil = atoms::nil().encode(env);
     map(
         env,
         &[
             (atoms::events(), stats.events.encode(env)),
             (atoms::segments(), stats.segments.encode(env)),
-            (atoms::bytes(), bytes),
-            (atoms::memory_limit(), stats.memory_limit.encode(env)),
+            (atoms::bytes(), numbers(env, &bytes)?),
+            (atoms::memory_limit(), limit.encode(env)),
             (
                 atoms::oldest(),
                 stats.times.map_or(nil, |(oldest, _)| oldest.0.encode(env)),

@@ -1,5 +1,6 @@
 //! The native side of `ElixirScope.Subscriptions`: queues of events that relays empty.
 
+use elixir_scope_engine::Recorder;
 use rustler::{Encoder, Env, LocalPid, Term};
 
 use crate::entry::{Answer, Raise};
@@ -24,6 +25,14 @@ pub fn subscribe<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Answer<'a> {
         .recorder
         .subscribe(query, capacity, |id| BEAM.add_relay(id, relay));
     Ok((atoms::ok(), id).encode(env))
+}
+
+/// Ends the subscriptions whose relay has died.
+pub fn close_orphans(recorder: &Recorder) {
+    for id in BEAM.orphans() {
+        BEAM.remove_relay(id);
+        recorder.unsubscribe(id);
+    }
 }
 
 /// `subscription_take(id, max)`: `{events, dropped}`

@@ -60,18 +60,26 @@ impl Counter {
     /// Read neither before what stands before it nor after what stands behind it.
     #[inline]
     pub(super) fn read_ordered(&self) -> u64 {
-        // SAFETY: lfence is part of SSE2, which every x86-64 has; it touches no memory.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            core::arch::x86_64::_mm_lfence();
-        }
+        wait_for_instructions();
         let ticks = self.read();
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            core::arch::x86_64::_mm_lfence();
-        }
+        wait_for_instructions();
         ticks
+    }
+}
+
+/// Keeps a reading of the counter, which is no memory access and heeds no fence of memory, from moving across. (Intel SDM,
+/// RDTSC: "LFENCE"; Arm ARM, D11: the counter may be read out of order, "ISB".)
+#[inline(always)]
+pub(crate) fn wait_for_instructions() {
+    // SAFETY: lfence is part of SSE2, which every x86-64 has; it touches no memory.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+    }
+    // SAFETY: isb is part of every arm64; it touches no memory.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        core::arch::asm!("isb", options(nostack));
     }
 }
 
@@ -90,10 +98,10 @@ fn has_invariant_tsc() -> bool {
 #[inline(always)]
 fn read_cntvct() -> u64 {
     let ticks: u64;
-    // SAFETY: Linux and macOS let user code read this register. The isb keeps the reading behind the fence of the
-    // announce protocol (Arm ARM, D11: the counter may be read out of order).
+    // SAFETY: Linux and macOS let user code read this register. Not marked free of memory effects, so that the compiler
+    // keeps it behind the announcement.
     unsafe {
-        core::arch::asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nostack));
+        core::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nostack));
     }
     ticks
 }

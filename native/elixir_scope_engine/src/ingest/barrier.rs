@@ -4,10 +4,7 @@
 //! offers `membarrier(2)` the drainer pays for both: the kernel interrupts every core that runs one of our threads, and the
 //! writer is left with a fence for the compiler. See "Nothing arrives late" in DESIGN.md.
 
-#![allow(
-    unsafe_code,
-    reason = "system calls that libc does not wrap, and one instruction"
-)]
+#![allow(unsafe_code, reason = "a system call that libc does not wrap")]
 
 use crate::sync::{Ordering, fence};
 
@@ -48,13 +45,8 @@ impl Barrier {
             Barrier::Asymmetric => crate::sync::compiler_fence(Ordering::SeqCst),
             Barrier::Fence => {
                 fence(Ordering::SeqCst);
-                // The time-stamp counter is no memory access: without this it may be read ahead of the fence (Intel SDM,
-                // RDTSC: "MFENCE; LFENCE").
-                // SAFETY: lfence is part of SSE2, which every x86-64 has; it touches no memory.
-                #[cfg(target_arch = "x86_64")]
-                unsafe {
-                    core::arch::x86_64::_mm_lfence();
-                }
+                // The fence does not order the counter.
+                crate::clock::wait_for_instructions();
             }
         }
         #[cfg(loom)]

@@ -259,3 +259,7 @@ fn event_head(event: &NewEvent<'_>, id: EventId) -> EventHead {
         correlation: event.correlation,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;

@@ -70,19 +70,23 @@ fn is_span(kind: EventKind) -> bool {
 }
 
 impl Stacks {
-    /// Bytes of a stack without its frames: in the list, and in the index, which is up to half empty.
-    const STACK: usize = size_of::<Stack>() + 2 * (size_of::<(ProcessId, u32)>() + 1);
+    /// Bytes of an entry of the index: hash tables keep a byte beside each.
+    const INDEXED: usize = size_of::<(ProcessId, u32)>() + 1;
+    /// Bytes of a stack without its frames, at most: in the list, and in the index. A hash table's size is a power of two
+    /// of which an eighth stays empty, and it may double when many of its entries came and went.
+    const STACK: usize = size_of::<Stack>() + Self::INDEXED * 32 / 7 + 1;
     /// Deeper calls all say this depth.
     const DEEPEST: u16 = RecordHead::NO_DEPTH - 1;
 
     /// No open calls, and room for as many as fit into `budget` bytes.
     pub(crate) fn new(budget: usize) -> Stacks {
+        let max_stacks = (budget / 2 / Self::STACK).max(8);
         Stacks {
-            index: HashMap::default(),
-            stacks: Vec::new(),
+            index: HashMap::with_capacity_and_hasher(max_stacks, RandomState::default()),
+            stacks: Vec::with_capacity(max_stacks),
             last: None,
             room: 0,
-            max_stacks: (budget / 2 / Self::STACK).max(8),
+            max_stacks,
             max_room: (budget / 2 / size_of::<Frame>()).max(64),
             doubt_until: TimeNs(i64::MIN),
             swept: 0,
@@ -93,7 +97,7 @@ impl Stacks {
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
         self.stacks.capacity() * size_of::<Stack>()
-            + self.index.capacity() * 8 / 7 * (size_of::<(ProcessId, u32)>() + 1)
+            + (self.index.capacity() * 8 / 7).next_power_of_two() * Self::INDEXED
             + self.room * size_of::<Frame>()
     }
 

@@ -16,8 +16,7 @@ use crate::store::{EventHead, Rows, Segment, Store, Tape};
 /// The ids that a query can see.
 fn visible(tape: &Tape, query: &Query) -> Range<u64> {
     let after = query.after.map_or(0, |id| id.0.saturating_add(1));
-    let call = query.call.map_or(0, |id| id.0);
-    let start = tape.floor().max(after).max(call);
+    let start = tape.floor().max(after);
     let end = query.before.map_or(u64::MAX, |id| id.0).min(tape.next_id());
     start..end.max(start)
 }

@@ -110,7 +110,7 @@ fn arb_events(unordered: bool) -> impl Strategy<Value = Vec<Model>> {
         (0u64..3, 0u64..6),
         prop::collection::vec(-3i64..200, 1..4),
     );
-    prop::collection::vec(event, 1..700).prop_map(|drafts| {
+    (prop::collection::vec(event, 1..700), any::<bool>()).prop_map(|(drafts, strange)| {
         let mut time = -500;
         let models = drafts.into_iter().zip(1u64..).map(|(draft, id)| {
             let (kind, step, process, site, (call, parent), (writer, counter), args) = draft;
@@ -121,10 +121,11 @@ fn arb_events(unordered: bool) -> impl Strategy<Value = Vec<Model>> {
                 time,
                 process,
                 site,
-                call: if call == 0 {
-                    id
-                } else {
-                    id.saturating_sub(call)
+                // In a store fed by hand the ids of calls may be those of another recorder.
+                call: match call {
+                    0 => id,
+                    1 if strange => id + 300,
+                    _ => id.saturating_sub(call),
                 },
                 parent: id.saturating_sub(parent * 2),
                 root: if counter == 0 {
@@ -395,11 +396,8 @@ fn check(events: &[Model], shapes: &[Shape], memory_limit: usize, max_events: Op
         }
         let (count, explain) = store.count(&query, &context);
         assert_eq!(count, all as u64, "{shape:?} explained as {explain:?}");
-        assert_eq!(
-            explain.scanned + explain.pruned.iter().sum::<usize>() <= explain.segments,
-            true,
-            "{explain:?}"
-        );
+        let pruned: usize = explain.pruned.iter().sum();
+        assert!(explain.scanned + pruned <= explain.segments, "{explain:?}");
         let estimate = store.estimate(&query, &context);
         if query.before.is_none() && query.after.is_none() {
             assert!(

@@ -13,6 +13,13 @@ use crate::value::{Full, Sink};
 #[derive(Debug)]
 #[must_use = "a record that is not committed is dropped"]
 pub struct RecordBuf<'w> {
+    at: Cursor,
+    writer: &'w mut RingWriter,
+}
+
+/// Where the record stands. Slow paths get a copy, so that the quick ones can keep it in registers.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
     chunk: Chunk,
     /// In the current chunk: the next byte, and the first one that is not ours to write.
     offset: usize,
@@ -24,7 +31,6 @@ pub struct RecordBuf<'w> {
     start_sequence: u32,
     is_lost: bool,
     ticks: u64,
-    writer: &'w mut RingWriter,
 }
 
 impl<'w> RecordBuf<'w> {
@@ -36,7 +42,7 @@ impl<'w> RecordBuf<'w> {
         // SAFETY: `begin` made sure that the head fits; the chunk is this writer's, and what lies behind `published` is
         // read by nobody.
         unsafe { chunk.write(start, &head.encode(0)) };
-        RecordBuf {
+        let at = Cursor {
             chunk,
             offset: start + RecordHead::SIZE,
             end: writer.end,
@@ -45,14 +51,14 @@ impl<'w> RecordBuf<'w> {
             start_sequence: writer.sequence,
             is_lost: false,
             ticks: head.ticks.0,
-            writer,
-        }
+        };
+        RecordBuf { at, writer }
     }
 
     /// Bytes written so far, the head among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        (self.offset as isize + self.before) as usize
+        self.at.len()
     }
 
     /// Whether there is no payload yet.
@@ -64,51 +70,60 @@ impl<'w> RecordBuf<'w> {
     /// The reading that the record is stamped with.
     #[must_use]
     pub fn ticks(&self) -> Ticks {
-        Ticks(self.ticks)
+        Ticks(self.at.ticks)
     }
 
     /// Publishes the record. False if it was lost, which has been counted.
     #[inline]
     pub fn commit(self) -> bool {
         let mut this = std::mem::ManuallyDrop::new(self);
-        if this.is_lost {
-            this.writer.set_idle();
+        let (at, writer) = (this.at, &mut *this.writer);
+        if at.is_lost {
+            writer.set_idle();
             return false;
         }
-        let length = this.len() as u32;
-        if this.start_sequence == this.writer.sequence {
+        let length = at.len() as u32;
+        if at.start_sequence == writer.sequence {
             // SAFETY: the head is in the current chunk, at `start`; nobody reads it before it is published.
-            unsafe { this.chunk.write(this.start, &length.to_le_bytes()) };
+            unsafe { at.chunk.write(at.start, &length.to_le_bytes()) };
         } else {
-            this.set_length_of_spanning(length);
+            set_length_of_spanning(at, writer);
         }
-        let (offset, start, ticks) = (this.offset, this.start_sequence, this.ticks);
-        this.writer.commit(offset, start, ticks);
+        writer.commit(at.offset, at.start_sequence, at.ticks);
         true
     }
 
     /// Forgets the record, without counting it as lost.
     pub fn abort(self) {}
+}
 
-    #[cold]
-    fn set_length_of_spanning(&mut self, length: u32) {
-        if let Some(chunk) = self.writer.chunk_of(self.start_sequence) {
-            // SAFETY: the chunk where this record began is still this writer's: it does not take back chunks of a record
-            // that it is writing.
-            unsafe { chunk.write(self.start, &length.to_le_bytes()) };
-        }
+#[cold]
+fn set_length_of_spanning(at: Cursor, writer: &RingWriter) {
+    if let Some(chunk) = writer.chunk_of(at.start_sequence) {
+        // SAFETY: the chunk where this record began is still this writer's: it does not take back chunks of a record that
+        // it is writing.
+        unsafe { chunk.write(at.start, &(at.len() as u32).to_le_bytes()) };
+    }
+}
+
+impl Cursor {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        (self.offset as isize + self.before) as usize
     }
 
+    /// Where the current chunk may not have room for all, or none is to be had any more.
     #[cold]
     #[inline(never)]
-    fn put_slow(&mut self, mut bytes: &[u8]) -> Result<(), Full> {
-        if self.is_lost {
-            return Err(Full);
+    fn put_slow(self, writer: &mut RingWriter, mut bytes: &[u8]) -> (Cursor, Result<(), Full>) {
+        let mut at = self;
+        if at.is_lost {
+            return (at, Err(Full));
         }
         // Small items stay in one piece.
         let splits = bytes.len() > 16;
         loop {
-            let room = self.end - self.offset;
+            let room = at.end - at.offset;
             let fits = bytes.len() <= room;
             let part = if fits {
                 bytes.len()
@@ -119,34 +134,38 @@ impl<'w> RecordBuf<'w> {
             };
             let (now, later) = bytes.split_at(part);
             // SAFETY: at most `room` bytes, in a chunk that is this writer's; unpublished, so read by nobody.
-            unsafe { self.chunk.write(self.offset, now) };
-            self.offset += part;
+            unsafe { at.chunk.write(at.offset, now) };
+            at.offset += part;
             if fits {
-                return Ok(());
+                return (at, Ok(()));
             }
             bytes = later;
-            self.advance()?;
+            at = at.advance(writer);
+            if at.is_lost {
+                return (at, Err(Full));
+            }
         }
     }
 
-    fn advance(&mut self) -> Result<(), Full> {
-        let length = self.len();
-        self.writer.offset = self.offset;
-        match self.writer.advance(Some(self.start_sequence)) {
-            Ok(()) => {
-                self.chunk = self.writer.chunk;
-                self.offset = 0;
-                self.end = self.writer.end;
-                self.before = length as isize;
-                Ok(())
-            }
+    fn advance(self, writer: &mut RingWriter) -> Cursor {
+        writer.offset = self.offset;
+        match writer.advance(Some(self.start_sequence)) {
+            Ok(()) => Cursor {
+                chunk: writer.chunk,
+                offset: 0,
+                end: writer.end,
+                before: self.len() as isize,
+                ..self
+            },
             Err(cause) => {
-                self.writer.roll_back(self.start_sequence, self.start);
-                self.writer.count_lost(cause, self.ticks);
-                self.is_lost = true;
+                writer.roll_back(self.start_sequence, self.start);
+                writer.count_lost(cause, self.ticks);
                 // No room for anything from here on.
-                self.end = self.offset;
-                Err(Full)
+                Cursor {
+                    is_lost: true,
+                    end: self.offset,
+                    ..self
+                }
             }
         }
     }
@@ -155,31 +174,37 @@ impl<'w> RecordBuf<'w> {
 impl Sink for RecordBuf<'_> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        if bytes.len() > self.end - self.offset || self.is_lost {
-            return self.put_slow(bytes);
+        // What just fits takes the slow way, and so does nothing at all when there is no room: it may be lost.
+        if bytes.len() >= self.at.end - self.at.offset {
+            let (at, result) = self.at.put_slow(self.writer, bytes);
+            self.at = at;
+            return result;
         }
         // SAFETY: fits in the current chunk, which is this writer's; unpublished, so read by nobody.
-        unsafe { self.chunk.write(self.offset, bytes) };
-        self.offset += bytes.len();
+        unsafe { self.at.chunk.write(self.at.offset, bytes) };
+        self.at.offset += bytes.len();
         Ok(())
     }
 
     #[inline]
     fn put_small(&mut self, bytes: &[u8; 16], length: usize) -> Result<(), Full> {
-        if self.end - self.offset < 16 || length > 16 {
-            return self.put_slow(bytes.get(..length).unwrap_or(bytes));
+        if self.at.end - self.at.offset < 16 || length > 16 {
+            let item = bytes.get(..length).unwrap_or(bytes);
+            let (at, result) = self.at.put_slow(self.writer, item);
+            self.at = at;
+            return result;
         }
         // SAFETY: sixteen bytes fit in the current chunk, which is this writer's; unpublished, so read by nobody.
-        unsafe { self.chunk.write(self.offset, bytes) };
-        self.offset += length;
+        unsafe { self.at.chunk.write(self.at.offset, bytes) };
+        self.at.offset += length;
         Ok(())
     }
 }
 
 impl Drop for RecordBuf<'_> {
     fn drop(&mut self) {
-        if !self.is_lost {
-            self.writer.roll_back(self.start_sequence, self.start);
+        if !self.at.is_lost {
+            self.writer.roll_back(self.at.start_sequence, self.at.start);
         }
         self.writer.set_idle();
     }

@@ -180,4 +180,5 @@ impl Appender<'_> {
 pub(crate) const USES: [Use; 4] = [Use::Columns, Use::Index, Use::Payload, Use::Open];
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;

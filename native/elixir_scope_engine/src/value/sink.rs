@@ -29,4 +29,13 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(bytes);
         Ok(())
     }
+
+    #[inline]
+    fn put_small(&mut self, bytes: &[u8; 16], length: usize) -> Result<(), Full> {
+        let end = self.len() + length.min(bytes.len());
+        // a copy of fixed size is two moves, one of any size a call
+        self.extend_from_slice(bytes);
+        self.truncate(end);
+        Ok(())
+    }
 }

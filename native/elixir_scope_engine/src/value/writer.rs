@@ -443,15 +443,22 @@ impl<'s, S: Sink> Writer<'s, S> {
 
 #[inline]
 fn tagged(tag: u8, mut value: u64) -> ([u8; 16], usize) {
-    let mut word = u128::from(tag);
-    let mut shift = 8;
-    while value >= 0x80 {
-        word |= u128::from(value as u8 | 0x80) << shift;
-        value >>= 7;
-        shift += 8;
+    // seven groups of seven bits fit one word with the tag
+    if value < 1 << 49 {
+        let mut word = u64::from(tag);
+        let mut shift = 8;
+        while value >= 0x80 {
+            word |= (value & 0x7f | 0x80) << shift;
+            value >>= 7;
+            shift += 8;
+        }
+        word |= value << shift;
+        return (u128::from(word).to_le_bytes(), shift as usize / 8 + 1);
     }
-    word |= u128::from(value as u8) << shift;
-    (word.to_le_bytes(), shift / 8 + 1)
+    let mut item = [0; 16];
+    item[0] = tag;
+    let size = 1 + put_after(&mut item, 1, value);
+    (item, size)
 }
 
 /// At most 14 bytes as the low end of a word. Two loads that overlap, where a loop would take one step for each byte.

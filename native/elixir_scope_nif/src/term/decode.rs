@@ -225,7 +225,6 @@ impl<'e> Decoder<'e> {
         Ok(word_of(tuple))
     }
 
-    /// A map; `Unknown` if two of its keys are equal.
     fn map(&mut self, start: usize) -> Result<Word, Flaw> {
         let (keys, values) = &mut self.halves;
         keys.clear();
@@ -240,7 +239,31 @@ impl<'e> Decoder<'e> {
             keys.push(*key);
             values.push(*value);
         }
-        make_map(self.env, keys, values)
+        let pairs = keys.len() as u64;
+        if let Ok(map) = make_map(self.env, keys, values) {
+            return Ok(map);
+        }
+        self.map_of_equal_keys(pairs)
+    }
+
+    /// Keys that were cut can have become equal. One of them stays, and a mark says that pairs are missing.
+    #[cold]
+    fn map_of_equal_keys(&mut self, pairs: u64) -> Result<Word, Flaw> {
+        let mut map = make_map(self.env, &[], &[])?;
+        let mut kept = 0;
+        for (key, value) in self.halves.0.iter().zip(&self.halves.1) {
+            map = put(self.env, map, *key, *value)?;
+        }
+        // SAFETY: `map` was made in this environment.
+        unsafe { sys::enif_get_map_size(self.raw_env(), nif_term(map), &mut kept) };
+        let mark = Mark {
+            cut: Cut::Map,
+            kept: kept as u64,
+            total: Some(pairs),
+            prefix: &[],
+        };
+        let mark = self.mark(&mark)?;
+        put(self.env, map, mark, mark)
     }
 
     fn fun(&mut self, head: &FunHead, start: usize, cut: Option<&Mark<'_>>) -> Result<Word, Flaw> {
@@ -399,6 +422,26 @@ fn terms_of(words: &[Word]) -> *const ErlNifTerm {
     words.as_ptr().cast()
 }
 
+fn put(env: Env<'_>, map: Word, key: Word, value: Word) -> Result<Word, Flaw> {
+    let mut out = nif_term(0);
+    // SAFETY: terms of this environment; `out` is set whenever the VM answers true.
+    let made = unsafe {
+        sys::enif_make_map_put(
+            env.as_c_arg(),
+            nif_term(map),
+            nif_term(key),
+            nif_term(value),
+            &mut out,
+        )
+    };
+    if made != 0 {
+        Ok(word_of(out))
+    } else {
+        Err(Flaw::Unknown)
+    }
+}
+
+/// A map; `Unknown` if two of its keys are equal.
 pub(super) fn make_map(env: Env<'_>, keys: &[Word], values: &[Word]) -> Result<Word, Flaw> {
     let mut map = nif_term(0);
     let size = keys.len().min(values.len());

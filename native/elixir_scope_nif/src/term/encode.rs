@@ -6,10 +6,10 @@
 
 use elixir_scope_engine::event::AtomId;
 use elixir_scope_engine::value::{Budget, Container, Cut, Fit, Full, FunHead, Sink, Writer};
-use rustler::Term;
+use rustler::{Env, Term};
 use smallvec::SmallVec;
 
-use super::frames::{Frame, MapPlace};
+use super::frames::{Cutting, Frame, Stack};
 use super::nif::NifTerms;
 use super::raw::RawTerms;
 use super::redact::{LONGEST_KEY, Redaction};
@@ -67,6 +67,33 @@ pub fn encode_whole<S: Sink>(term: Term<'_>, sink: &mut S) -> Result<u64, Encode
     }
 }
 
+/// Writes `args` as the list of them. Bit n of `mask` masks the nth.
+///
+/// # Errors
+/// As [`encode`].
+#[inline]
+pub fn encode_args<S: Sink>(
+    env: Env<'_>,
+    args: &[Word],
+    mask: u64,
+    rules: &Rules,
+    sink: &mut S,
+) -> Result<u64, EncodeError> {
+    match RawTerms::new(env) {
+        Some(raw) => {
+            Encoder::new(raw, rules.budget, &rules.redaction, false, sink).run_args(args, mask)
+        }
+        None => Encoder::new(
+            NifTerms::new(env),
+            rules.budget,
+            &rules.redaction,
+            false,
+            sink,
+        )
+        .run_args(args, mask),
+    }
+}
+
 /// As [`encode`], with the way to look into terms given.
 ///
 /// # Errors
@@ -108,24 +135,34 @@ struct Encoder<'e, T, S> {
     steps: u64,
 }
 
-type Stack<'t, M> = SmallVec<[Frame<'t, M>; 8]>;
-
-/// What is written next.
-enum Next {
-    Value(Word),
-    Mask,
+/// What became of a term.
+enum Wrote<'t> {
+    Whole,
+    NoRoom,
+    /// Nothing yet: it is a container.
+    Container(Shape<'t>),
 }
 
 /// What became of a map's key.
-enum Key {
+enum Key<'t> {
     /// Written, and whether the value under it is masked.
     Written(bool),
     NoRoom,
     /// It takes more than one step.
-    Compound,
+    Container(Shape<'t>),
 }
 
-impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
+impl<'t> From<Fit> for Wrote<'t> {
+    #[inline(always)]
+    fn from(fit: Fit) -> Self {
+        match fit {
+            Fit::Written => Wrote::Whole,
+            Fit::NoRoom => Wrote::NoRoom,
+        }
+    }
+}
+
+impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
     #[inline]
     fn new(
         terms: T,
@@ -147,82 +184,113 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
 
     #[inline]
     fn run(mut self, term: Word) -> Result<u64, EncodeError> {
-        let mut stack = Stack::new();
-        let mut next = Next::Value(term);
-        loop {
-            let fit = match next {
-                Next::Value(term) => self.value(term, &mut stack)?,
-                Next::Mask => self.writer.redacted()?,
-            };
-            if fit == Fit::NoRoom {
-                self.no_room(&mut stack)?;
-            }
-            next = loop {
-                let Some(frame) = stack.last_mut() else {
-                    return Ok(self.steps);
-                };
-                match self.advance(frame)? {
-                    Some(next) => break next,
-                    None => stack.pop(),
-                };
-            };
+        match self.scalar(term)? {
+            Wrote::Whole => Ok(self.steps),
+            Wrote::NoRoom => self.left_out(),
+            Wrote::Container(shape) => self.run_container(term, shape),
         }
     }
 
-    /// Writes a term, or opens it.
-    #[inline]
-    fn value(&mut self, term: Word, stack: &mut Stack<'t, T::Map>) -> Result<Fit, EncodeError> {
+    fn run_container(mut self, term: Word, shape: Shape<'t>) -> Result<u64, EncodeError> {
+        let mut stack = Stack::new();
+        match self.open(term, shape, &mut stack)? {
+            Fit::Written => self.contents(&mut stack),
+            Fit::NoRoom => self.left_out(),
+        }
+    }
+
+    fn run_args(mut self, args: &'f [Word], mask: u64) -> Result<u64, EncodeError> {
+        if args.is_empty() {
+            return match self.writer.nil()? {
+                Fit::Written => Ok(self.steps),
+                Fit::NoRoom => self.left_out(),
+            };
+        }
+        if self.writer.open(Container::List)? == Fit::NoRoom {
+            return self.left_out();
+        }
+        let mut stack = Stack::new();
+        stack.push(Frame::Args {
+            rest: args,
+            size: size_of(args.len()),
+            mask,
+        });
+        self.contents(&mut stack)
+    }
+
+    fn left_out(&mut self) -> Result<u64, EncodeError> {
+        if self.whole {
+            return Err(EncodeError::TooBig);
+        }
+        self.writer.left_out()?;
+        Ok(self.steps)
+    }
+
+    /// Writes what is open, to its end.
+    fn contents(&mut self, stack: &mut Stack<'f, T::Map>) -> Result<u64, EncodeError> {
+        while let Some(frame) = stack.top() {
+            match frame {
+                Frame::Tuple {
+                    rest,
+                    size,
+                    mask_last,
+                } => self.tuple(rest, size, mask_last, stack)?,
+                Frame::List { next, begun } => self.list(next, begun, stack)?,
+                Frame::Args { rest, size, mask } => self.args(rest, size, mask, stack)?,
+                Frame::FlatMap {
+                    keys,
+                    values,
+                    size,
+                    in_key,
+                } => self.flat_map(keys, values, size, in_key, stack)?,
+                Frame::Map {
+                    size,
+                    begun,
+                    after_key,
+                } => self.map(size, begun, after_key, stack)?,
+                Frame::Fun { rest, size } => self.environment(rest, size, stack)?,
+                Frame::Tail => stack.pop(),
+            }
+        }
+        Ok(self.steps)
+    }
+
+    /// Writes a term, if that takes no more than one step.
+    #[inline(always)]
+    fn scalar(&mut self, term: Word) -> Result<Wrote<'t>, EncodeError> {
         self.steps += 1;
         let fit = match self.terms.shape(term) {
             Shape::Int(value) => self.writer.int(value)?,
             Shape::Atom(atom) => self.atom(atom)?,
             Shape::Binary(bytes) => self.binary(bytes)?,
+            container @ (Shape::Tuple(_)
+            | Shape::Cons(..)
+            | Shape::FlatMap(..)
+            | Shape::Map
+            | Shape::Fun) => {
+                return Ok(Wrote::Container(container));
+            }
+            other => self.other(term, other)?,
+        };
+        Ok(fit.into())
+    }
+
+    #[inline(never)]
+    fn other(&mut self, term: Word, shape: Shape<'t>) -> Result<Fit, EncodeError> {
+        Ok(match shape {
             Shape::Float(value) => self.writer.float(value)?,
             Shape::Nil => self.writer.nil()?,
             Shape::Pid(process) => self.writer.pid(process)?,
-            Shape::Tuple(elements) => return self.open_tuple(elements, stack),
-            Shape::Cons(..) => {
-                return self.open(
-                    Container::List,
-                    Frame::List {
-                        next: term,
-                        begun: 0,
-                    },
-                    stack,
-                );
-            }
-            Shape::FlatMap(keys, values) => {
-                let size = size_of(keys.len());
-                let frame = Frame::FlatMap {
-                    keys,
-                    values,
-                    place: MapPlace::new(size),
-                };
-                return self.open(Container::Map(size), frame, stack);
-            }
-            Shape::Map(map) => {
-                let size = size_of(map.len());
-                let frame = Frame::Map {
-                    map,
-                    place: MapPlace::new(size),
-                };
-                return self.open(Container::Map(size), frame, stack);
-            }
-            Shape::Fun => match self.terms.fun(term) {
-                Some(fun) => return self.open_fun(&fun, stack),
-                None => self.rare(term)?,
-            },
             Shape::Port(port) => self.writer.port(port)?,
             Shape::Ref(numbers) => self.writer.reference(numbers.words())?,
             Shape::Big(negative, magnitude) => self.writer.big(negative, magnitude)?,
             Shape::Bits(bits) => self.bits(bits)?,
             Shape::Export(module, function, arity) => self.export(module, function, arity)?,
-            Shape::Rare => self.rare(term)?,
-        };
-        Ok(fit)
+            _ => self.rare(term)?,
+        })
     }
 
-    #[inline]
+    #[inline(always)]
     fn atom(&mut self, atom: AtomId) -> Result<Fit, Full> {
         note_atom(atom);
         self.writer.atom(atom)
@@ -234,7 +302,7 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
         self.writer.export(module, function, arity)
     }
 
-    #[inline]
+    #[inline(always)]
     fn binary(&mut self, bytes: &[u8]) -> Result<Fit, Full> {
         if self.whole && bytes.len() + 16 > self.writer.left() {
             return Ok(Fit::NoRoom);
@@ -269,19 +337,56 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
         }
     }
 
+    /// Opens a container, or writes a mark where it stands too deep.
     #[inline]
     fn open(
         &mut self,
-        container: Container,
-        frame: Frame<'t, T::Map>,
-        stack: &mut Stack<'t, T::Map>,
+        term: Word,
+        shape: Shape<'t>,
+        stack: &mut Stack<'f, T::Map>,
     ) -> Result<Fit, EncodeError> {
-        let size = match container {
-            Container::List => None,
-            Container::Tuple(n) | Container::Map(n) | Container::Fun(n) => Some(n),
+        let (container, frame) = match shape {
+            Shape::Tuple(elements) => {
+                let mask_last = match elements {
+                    [key, _] if self.redaction.is_on() => self.masks_pair(*key, stack.top()),
+                    _ => false,
+                };
+                let size = size_of(elements.len());
+                (
+                    Container::Tuple(size),
+                    Frame::Tuple {
+                        rest: elements,
+                        size,
+                        mask_last,
+                    },
+                )
+            }
+            Shape::Cons(..) => (
+                Container::List,
+                Frame::List {
+                    next: term,
+                    begun: 0,
+                },
+            ),
+            Shape::FlatMap(keys, values) => {
+                let size = size_of(keys.len());
+                (
+                    Container::Map(size),
+                    Frame::FlatMap {
+                        keys,
+                        values,
+                        size,
+                        in_key: false,
+                    },
+                )
+            }
+            Shape::Map => return self.open_map(term, stack),
+            _ => return self.open_fun(term, stack),
         };
-        if stack.len() >= self.depth && size != Some(0) {
-            return self.too_deep(size.map(u64::from));
+        if stack.depth() >= self.depth
+            && !matches!(container, Container::Tuple(0) | Container::Map(0))
+        {
+            return self.too_deep(container);
         }
         let fit = self.writer.open(container)?;
         if fit == Fit::Written {
@@ -290,39 +395,378 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
         Ok(fit)
     }
 
+    #[inline(never)]
+    fn open_map(&mut self, term: Word, stack: &mut Stack<'f, T::Map>) -> Result<Fit, EncodeError> {
+        let Some(map) = self.terms.map(term) else {
+            return Ok(self.writer.truncated(Cut::Map, 0, None, &[])?);
+        };
+        let size = size_of(map.len());
+        if stack.depth() >= self.depth && size > 0 {
+            return self.too_deep(Container::Map(size));
+        }
+        let fit = self.writer.open(Container::Map(size))?;
+        if fit == Fit::Written {
+            stack.push_map(size, map);
+        }
+        Ok(fit)
+    }
+
     #[cold]
-    fn too_deep(&mut self, size: Option<u64>) -> Result<Fit, EncodeError> {
+    fn too_deep(&mut self, container: Container) -> Result<Fit, EncodeError> {
         if self.whole {
             return Err(EncodeError::TooBig);
         }
+        let size = match container {
+            Container::Tuple(n) | Container::Map(n) => Some(u64::from(n)),
+            Container::List | Container::Fun(_) => None,
+        };
         Ok(self.writer.truncated(Cut::Depth, 0, size, &[])?)
     }
 
-    #[inline]
-    fn open_tuple(
-        &mut self,
-        elements: &'t [Word],
-        stack: &mut Stack<'t, T::Map>,
-    ) -> Result<Fit, EncodeError> {
-        let mask_last = match elements {
-            [key, _] if self.redaction.is_on() => self.masks_pair(*key, stack.last()),
-            _ => false,
+    #[inline(never)]
+    fn open_fun(&mut self, term: Word, stack: &mut Stack<'f, T::Map>) -> Result<Fit, EncodeError> {
+        let Some(fun) = self.terms.fun(term) else {
+            return Ok(self.rare(term)?);
         };
-        let size = size_of(elements.len());
-        self.open(
-            Container::Tuple(size),
-            Frame::Tuple {
-                rest: elements,
+        let size = size_of(fun.env.len());
+        if stack.depth() >= self.depth {
+            return self.too_deep(Container::Fun(size));
+        }
+        note_atom(fun.module);
+        let head = FunHead {
+            module: fun.module,
+            arity: fun.arity,
+            index: fun.index,
+            uniq: fun.uniq,
+            old_index: fun.old_index,
+            old_uniq: fun.old_uniq,
+            free: size,
+        };
+        if self.writer.open_fun(&head)? == Fit::NoRoom {
+            return Ok(Fit::NoRoom);
+        }
+        match self.creator(&fun)? {
+            Fit::Written => stack.push(Frame::Fun {
+                rest: fun.env,
                 size,
-                mask_last,
+            }),
+            Fit::NoRoom if self.whole => return Err(EncodeError::TooBig),
+            Fit::NoRoom => self
+                .writer
+                .cut(Container::Fun(size), 0, Some(u64::from(size)))?,
+        }
+        Ok(Fit::Written)
+    }
+
+    fn creator(&mut self, fun: &Fun<'t>) -> Result<Fit, Full> {
+        match fun
+            .creator
+            .map(|creator| (creator, self.terms.shape(creator)))
+        {
+            Some((_, Shape::Pid(process))) => self.writer.pid(process),
+            Some((creator, Shape::Rare)) => match self.terms.rare(creator) {
+                Rare::Foreign(external) => self.writer.foreign(&external),
+                _ => self.writer.nil(),
             },
-            stack,
-        )
+            _ => self.writer.nil(),
+        }
+    }
+
+    /// Goes into a container, or says that it does not fit; `frame` is what is left of the one that it stands in.
+    #[inline]
+    fn enter(
+        &mut self,
+        frame: Frame<'f>,
+        wrote: Wrote<'t>,
+        term: Word,
+        stack: &mut Stack<'f, T::Map>,
+    ) -> Result<(), EncodeError> {
+        stack.replace(frame);
+        let fit = match wrote {
+            Wrote::Container(shape) => self.open(term, shape, stack)?,
+            Wrote::Whole => Fit::Written,
+            Wrote::NoRoom => Fit::NoRoom,
+        };
+        if fit == Fit::NoRoom {
+            self.no_room(stack)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[inline]
+    fn tuple(
+        &mut self,
+        mut rest: &'f [Word],
+        size: u32,
+        mask_last: bool,
+        stack: &mut Stack<'f, T::Map>,
+    ) -> Result<(), EncodeError> {
+        while let [element, after @ ..] = rest {
+            rest = after;
+            let mask = mask_last && rest.is_empty();
+            let wrote = if mask {
+                self.writer.redacted()?.into()
+            } else {
+                self.scalar(*element)?
+            };
+            if !matches!(wrote, Wrote::Whole) {
+                return self.enter(
+                    Frame::Tuple {
+                        rest,
+                        size,
+                        mask_last,
+                    },
+                    wrote,
+                    *element,
+                    stack,
+                );
+            }
+        }
+        self.writer.close(Container::Tuple(size))?;
+        stack.pop();
+        Ok(())
+    }
+
+    fn environment(
+        &mut self,
+        mut rest: &'f [Word],
+        size: u32,
+        stack: &mut Stack<'f, T::Map>,
+    ) -> Result<(), EncodeError> {
+        while let [value, after @ ..] = rest {
+            rest = after;
+            let wrote = self.scalar(*value)?;
+            if !matches!(wrote, Wrote::Whole) {
+                return self.enter(Frame::Fun { rest, size }, wrote, *value, stack);
+            }
+        }
+        self.writer.close(Container::Fun(size))?;
+        stack.pop();
+        Ok(())
+    }
+
+    #[inline]
+    fn args(
+        &mut self,
+        mut rest: &'f [Word],
+        size: u32,
+        mut mask: u64,
+        stack: &mut Stack<'f, T::Map>,
+    ) -> Result<(), EncodeError> {
+        while let [arg, after @ ..] = rest {
+            rest = after;
+            let masked = mask & 1 != 0;
+            mask >>= 1;
+            let wrote = if masked {
+                self.writer.redacted()?.into()
+            } else {
+                self.scalar(*arg)?
+            };
+            if !matches!(wrote, Wrote::Whole) {
+                return self.enter(Frame::Args { rest, size, mask }, wrote, *arg, stack);
+            }
+        }
+        self.writer.close(Container::List)?;
+        stack.pop();
+        Ok(())
+    }
+
+    #[inline]
+    fn list(
+        &mut self,
+        mut next: Word,
+        mut begun: u64,
+        stack: &mut Stack<'f, T::Map>,
+    ) -> Result<(), EncodeError> {
+        loop {
+            match self.terms.shape(next) {
+                Shape::Cons(_, _) if begun >= self.length => {
+                    self.writer.cut(Container::List, begun, None)?;
+                    break;
+                }
+                Shape::Cons(head, tail) => {
+                    begun += 1;
+                    next = tail;
+                    let wrote = self.scalar(head)?;
+                    if !matches!(wrote, Wrote::Whole) {
+                        return self.enter(Frame::List { next, begun }, wrote, head, stack);
+                    }
+                }
+                Shape::Nil => {
+                    self.writer.close(Container::List)?;
+                    break;
+                }
+                _ => {
+                    self.writer.tail()?;
+                    let wrote = self.scalar(next)?;
+                    return self.enter(Frame::Tail, wrote, next, stack);
+                }
+            }
+        }
+        stack.pop();
+        Ok(())
+    }
+
+    #[inline]
+    fn flat_map(
+        &mut self,
+        mut keys: &'f [Word],
+        mut values: &'f [Word],
+        size: u32,
+        in_key: bool,
+        stack: &mut Stack<'f, T::Map>,
+    ) -> Result<(), EncodeError> {
+        let container = Container::Map(size);
+        let mut in_key = in_key;
+        loop {
+            let mut masked = false;
+            if !std::mem::take(&mut in_key) {
+                let [key, after @ ..] = keys else {
+                    self.writer.close(container)?;
+                    break;
+                };
+                let begun = u64::from(size) - keys.len() as u64;
+                let wrote = if begun < self.length {
+                    self.key(*key)?
+                } else {
+                    Key::NoRoom
+                };
+                keys = after;
+                match wrote {
+                    Key::Written(mask) => masked = mask,
+                    Key::NoRoom if self.whole => return Err(EncodeError::TooBig),
+                    Key::NoRoom => {
+                        self.writer.cut(container, begun, Some(u64::from(size)))?;
+                        break;
+                    }
+                    Key::Container(shape) => {
+                        let frame = Frame::FlatMap {
+                            keys,
+                            values,
+                            size,
+                            in_key: true,
+                        };
+                        return self.enter(frame, Wrote::Container(shape), *key, stack);
+                    }
+                }
+            }
+            let [value, after @ ..] = values else { break };
+            values = after;
+            let wrote = if masked {
+                self.writer.redacted()?.into()
+            } else {
+                self.scalar(*value)?
+            };
+            if !matches!(wrote, Wrote::Whole) {
+                let frame = Frame::FlatMap {
+                    keys,
+                    values,
+                    size,
+                    in_key: false,
+                };
+                return self.enter(frame, wrote, *value, stack);
+            }
+        }
+        stack.pop();
+        Ok(())
+    }
+
+    fn map(
+        &mut self,
+        size: u32,
+        mut begun: u32,
+        mut after_key: Option<Word>,
+        stack: &mut Stack<'f, T::Map>,
+    ) -> Result<(), EncodeError> {
+        let container = Container::Map(size);
+        loop {
+            let (value, masked) = if let Some(value) = after_key.take() {
+                (value, false)
+            } else {
+                if begun == size {
+                    self.writer.close(container)?;
+                    break;
+                }
+                let within = u64::from(begun) < self.length;
+                let pair = stack
+                    .walk()
+                    .filter(|_| within)
+                    .and_then(MapPairs::next_pair);
+                let wrote = match pair {
+                    Some((key, _)) => self.key(key)?,
+                    None => Key::NoRoom,
+                };
+                match (wrote, pair) {
+                    (Key::Written(masked), Some((_, value))) => {
+                        begun += 1;
+                        (value, masked)
+                    }
+                    (Key::Container(shape), Some((key, value))) => {
+                        let frame = Frame::Map {
+                            size,
+                            begun: begun + 1,
+                            after_key: Some(value),
+                        };
+                        return self.enter(frame, Wrote::Container(shape), key, stack);
+                    }
+                    _ if self.whole => return Err(EncodeError::TooBig),
+                    _ => {
+                        self.writer
+                            .cut(container, u64::from(begun), Some(u64::from(size)))?;
+                        break;
+                    }
+                }
+            };
+            let wrote = if masked {
+                self.writer.redacted()?.into()
+            } else {
+                self.scalar(value)?
+            };
+            if !matches!(wrote, Wrote::Whole) {
+                return self.enter(
+                    Frame::Map {
+                        size,
+                        begun,
+                        after_key: None,
+                    },
+                    wrote,
+                    value,
+                    stack,
+                );
+            }
+        }
+        stack.pop();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn key(&mut self, key: Word) -> Result<Key<'t>, EncodeError> {
+        self.steps += 1;
+        let (fit, masked) = match self.terms.shape(key) {
+            Shape::Atom(atom) => (self.atom(atom)?, self.redaction.masks_atom(atom)),
+            Shape::Binary(text) => (self.binary(text)?, self.redaction.masks_text(text)),
+            Shape::Int(value) => (self.writer.int(value)?, false),
+            Shape::Bits(bits) => (self.bits(bits)?, self.masks_bits(bits)),
+            container @ (Shape::Tuple(_)
+            | Shape::Cons(..)
+            | Shape::FlatMap(..)
+            | Shape::Map
+            | Shape::Fun) => {
+                return Ok(Key::Container(container));
+            }
+            other => (self.other(key, other)?, false),
+        };
+        Ok(if fit == Fit::Written {
+            Key::Written(masked)
+        } else {
+            Key::NoRoom
+        })
     }
 
     /// Whether `{key, value}` hides its value. Where only given keys are shown, a pair counts in lists alone: elsewhere it is
     /// more often `{:ok, value}` than a field.
-    fn masks_pair(&self, key: Word, parent: Option<&Frame<'t, T::Map>>) -> bool {
+    fn masks_pair(&self, key: Word, parent: Option<Frame<'f>>) -> bool {
         if self.redaction.shows_only() && !matches!(parent, Some(Frame::List { .. })) {
             return false;
         }
@@ -338,6 +782,7 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
     }
 
     /// A binary that does not start at a byte.
+    #[cold]
     fn masks_bits(&self, bits: Bits<'_>) -> bool {
         bits.bits.is_multiple_of(8)
             && self
@@ -363,192 +808,27 @@ impl<'e, 't, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
         }
     }
 
-    fn open_fun(
-        &mut self,
-        fun: &Fun<'t>,
-        stack: &mut Stack<'t, T::Map>,
-    ) -> Result<Fit, EncodeError> {
-        let size = size_of(fun.env.len());
-        if stack.len() >= self.depth {
-            return self.too_deep(None);
-        }
-        note_atom(fun.module);
-        let head = FunHead {
-            module: fun.module,
-            arity: fun.arity,
-            index: fun.index,
-            uniq: fun.uniq,
-            old_index: fun.old_index,
-            old_uniq: fun.old_uniq,
-            free: size,
-        };
-        let fit = self.writer.open_fun(&head)?;
-        if fit == Fit::NoRoom {
-            return Ok(fit);
-        }
-        let creator = match fun
-            .creator
-            .map(|creator| (creator, self.terms.shape(creator)))
-        {
-            Some((_, Shape::Pid(process))) => self.writer.pid(process)?,
-            Some((creator, Shape::Rare)) => match self.terms.rare(creator) {
-                Rare::Foreign(external) => self.writer.foreign(&external)?,
-                _ => self.writer.nil()?,
-            },
-            _ => self.writer.nil()?,
-        };
-        match creator {
-            Fit::Written => stack.push(Frame::Fun {
-                rest: fun.env,
-                size,
-            }),
-            Fit::NoRoom if self.whole => return Err(EncodeError::TooBig),
-            Fit::NoRoom => self
-                .writer
-                .cut(Container::Fun(size), 0, Some(u64::from(size)))?,
-        }
-        Ok(Fit::Written)
-    }
-
-    /// The next thing to write in a container; `None` when it is closed.
-    #[inline]
-    fn advance(&mut self, frame: &mut Frame<'t, T::Map>) -> Result<Option<Next>, EncodeError> {
-        match frame {
-            Frame::Tuple {
-                rest,
-                size,
-                mask_last,
-            } => {
-                if let [element, after @ ..] = *rest {
-                    *rest = after;
-                    let mask = *mask_last && after.is_empty();
-                    return Ok(Some(if mask {
-                        Next::Mask
-                    } else {
-                        Next::Value(*element)
-                    }));
-                }
-                self.writer.close(Container::Tuple(*size))?;
-                Ok(None)
-            }
-            Frame::List { next, begun } => match self.terms.shape(*next) {
-                Shape::Cons(head, tail) => {
-                    if *begun >= self.length {
-                        self.writer.cut(Container::List, *begun, None)?;
-                        return Ok(None);
-                    }
-                    *begun += 1;
-                    *next = tail;
-                    Ok(Some(Next::Value(head)))
-                }
-                Shape::Nil => {
-                    self.writer.close(Container::List)?;
-                    Ok(None)
-                }
-                _ => {
-                    let tail = *next;
-                    self.writer.tail()?;
-                    *frame = Frame::Tail;
-                    Ok(Some(Next::Value(tail)))
-                }
-            },
-            Frame::Tail => Ok(None),
-            Frame::FlatMap { .. } | Frame::Map { .. } => self.advance_map(frame),
-            Frame::Fun { rest, size } => {
-                if let [value, after @ ..] = *rest {
-                    *rest = after;
-                    return Ok(Some(Next::Value(*value)));
-                }
-                self.writer.close(Container::Fun(*size))?;
-                Ok(None)
-            }
-        }
-    }
-
-    #[inline]
-    fn advance_map(&mut self, frame: &mut Frame<'t, T::Map>) -> Result<Option<Next>, EncodeError> {
-        let Some(place) = frame.map_place() else {
-            return Ok(None);
-        };
-        if let Some(value) = place.after_key.take() {
-            return Ok(Some(Next::Value(value)));
-        }
-        let MapPlace { size, begun, .. } = *place;
-        let container = Container::Map(size);
-        if begun == size {
-            self.writer.close(container)?;
-            return Ok(None);
-        }
-        let pair = if u64::from(begun) < self.length {
-            frame.next_pair()
-        } else {
-            None
-        };
-        let (Some((key, value)), Some(place)) = (pair, frame.map_place()) else {
-            self.writer
-                .cut(container, u64::from(begun), Some(u64::from(size)))?;
-            return Ok(None);
-        };
-        place.begun += 1;
-        match self.key(key)? {
-            Key::Written(false) => Ok(Some(Next::Value(value))),
-            Key::Written(true) => Ok(Some(Next::Mask)),
-            Key::Compound => {
-                place.after_key = Some(value);
-                Ok(Some(Next::Value(key)))
-            }
-            Key::NoRoom if self.whole => Err(EncodeError::TooBig),
-            Key::NoRoom => {
-                self.writer
-                    .cut(container, u64::from(begun), Some(u64::from(size)))?;
-                Ok(None)
-            }
-        }
-    }
-
-    #[inline]
-    fn key(&mut self, key: Word) -> Result<Key, Full> {
-        let (fit, masked) = match self.terms.shape(key) {
-            Shape::Atom(atom) => (self.atom(atom)?, self.redaction.masks_atom(atom)),
-            Shape::Binary(text) => (self.binary(text)?, self.redaction.masks_text(text)),
-            Shape::Bits(bits) => (self.bits(bits)?, self.masks_bits(bits)),
-            Shape::Int(value) => (self.writer.int(value)?, false),
-            _ => return Ok(Key::Compound),
-        };
-        self.steps += 1;
-        Ok(if fit == Fit::Written {
-            Key::Written(masked)
-        } else {
-            Key::NoRoom
-        })
-    }
-
     /// Marks what did not fit, by ending the container that it stands in.
     #[cold]
-    fn no_room(&mut self, stack: &mut Stack<'t, T::Map>) -> Result<(), EncodeError> {
+    fn no_room(&mut self, stack: &mut Stack<'f, T::Map>) -> Result<(), EncodeError> {
         if self.whole {
             return Err(EncodeError::TooBig);
         }
-        let Some(frame) = stack.last_mut() else {
-            return Ok(self.writer.left_out()?);
-        };
-        if let Some((container, kept, total)) = frame.cut() {
-            self.writer.cut(container, kept, total)?;
-        } else if let Some(place) = frame.map_place() {
-            let in_key = place.after_key.is_some();
-            if !in_key {
+        match stack.top().map(|frame| frame.cutting()) {
+            Some(Cutting::Cut(container, kept, total)) => {
+                self.writer.cut(container, kept, total)?
+            }
+            Some(Cutting::MarkAndCut(size, kept)) => {
                 self.writer.left_out()?;
+                if kept < size {
+                    self.writer.cut(
+                        Container::Map(size),
+                        u64::from(kept),
+                        Some(u64::from(size)),
+                    )?;
+                }
             }
-            let kept = place.begun - u32::from(in_key);
-            if kept < place.size {
-                self.writer.cut(
-                    Container::Map(place.size),
-                    u64::from(kept),
-                    Some(u64::from(place.size)),
-                )?;
-            }
-        } else {
-            self.writer.left_out()?;
+            Some(Cutting::Mark) | None => self.writer.left_out()?,
         }
         stack.pop();
         Ok(())

@@ -1,14 +1,16 @@
 //! The containers that the encoder is inside of.
 
 use elixir_scope_engine::value::Container;
+use smallvec::SmallVec;
 
-use super::{MapPairs, Word};
+use super::Word;
 
 /// An open container, and what of it is still to be written.
-pub(super) enum Frame<'t, M> {
+#[derive(Clone, Copy)]
+pub(super) enum Frame<'f> {
     /// Elements left; of how many; whether the last one is to be masked.
     Tuple {
-        rest: &'t [Word],
+        rest: &'f [Word],
         size: u32,
         mask_last: bool,
     },
@@ -16,84 +18,139 @@ pub(super) enum Frame<'t, M> {
     List { next: Word, begun: u64 },
     /// After a list's tail mark.
     Tail,
-    /// A map of two arrays.
-    FlatMap {
-        keys: &'t [Word],
-        values: &'t [Word],
-        place: MapPlace,
+    /// A list that is given as an array: elements left, of how many, and a bit for each that is to be masked.
+    Args {
+        rest: &'f [Word],
+        size: u32,
+        mask: u64,
     },
-    /// A map with an iterator.
-    Map { map: M, place: MapPlace },
+    /// Keys and values of a map left, of how many pairs; whether the key before the values, a container, is being written.
+    FlatMap {
+        keys: &'f [Word],
+        values: &'f [Word],
+        size: u32,
+        in_key: bool,
+    },
+    /// A map with a walk of its own: pairs begun, and the value whose key, a container, is being written.
+    Map {
+        size: u32,
+        begun: u32,
+        after_key: Option<Word>,
+    },
     /// The values that a fun closes over.
-    Fun { rest: &'t [Word], size: u32 },
+    Fun { rest: &'f [Word], size: u32 },
 }
 
-/// Where the encoder is in a map.
-#[derive(Clone, Copy)]
-pub(super) struct MapPlace {
-    /// Pairs in all.
-    pub size: u32,
-    /// Pairs begun.
-    pub begun: u32,
-    /// The value whose key, a container, is being written.
-    pub after_key: Option<Word>,
+/// What was open where something did not fit, and how to say so.
+pub(super) enum Cutting {
+    /// A mark stands for the value, and nothing follows.
+    Mark,
+    /// The container ends, with so much of it kept.
+    Cut(Container, u64, Option<u64>),
+    /// A mark stands for a map's value; then, if there are more, the map ends.
+    MarkAndCut(u32, u32),
 }
 
-impl MapPlace {
-    pub(super) fn new(size: u32) -> Self {
-        MapPlace {
+impl Frame<'_> {
+    /// What to write where the element begun last does not fit.
+    pub(super) fn cutting(&self) -> Cutting {
+        let before =
+            |rest: &[Word], size: u32| u64::from(size).saturating_sub(rest.len() as u64 + 1);
+        let map = |size: u32, begun: u32, in_key: bool| match in_key {
+            true => Cutting::Cut(
+                Container::Map(size),
+                u64::from(begun.saturating_sub(1)),
+                Some(u64::from(size)),
+            ),
+            false => Cutting::MarkAndCut(size, begun),
+        };
+        match *self {
+            Frame::Tuple { rest, size, .. } => Cutting::Cut(
+                Container::Tuple(size),
+                before(rest, size),
+                Some(u64::from(size)),
+            ),
+            Frame::Fun { rest, size } => Cutting::Cut(
+                Container::Fun(size),
+                before(rest, size),
+                Some(u64::from(size)),
+            ),
+            Frame::Args { rest, size, .. } => {
+                Cutting::Cut(Container::List, before(rest, size), Some(u64::from(size)))
+            }
+            Frame::List { begun, .. } => {
+                Cutting::Cut(Container::List, begun.saturating_sub(1), None)
+            }
+            Frame::Tail => Cutting::Mark,
+            Frame::FlatMap {
+                keys, size, in_key, ..
+            } => map(size, size.saturating_sub(keys.len() as u32), in_key),
+            Frame::Map {
+                size,
+                begun,
+                after_key,
+            } => map(size, begun, after_key.is_some()),
+        }
+    }
+}
+
+/// The frames, and beside them the walks of the maps among them: few frames have one, and it is several times as large.
+pub(super) struct Stack<'f, M> {
+    frames: SmallVec<[Frame<'f>; 16]>,
+    walks: SmallVec<[M; 4]>,
+}
+
+impl<'f, M> Stack<'f, M> {
+    #[inline]
+    pub(super) fn new() -> Self {
+        Stack {
+            frames: SmallVec::new(),
+            walks: SmallVec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn depth(&self) -> usize {
+        self.frames.len()
+    }
+
+    #[inline]
+    pub(super) fn top(&self) -> Option<Frame<'f>> {
+        self.frames.last().copied()
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, frame: Frame<'f>) {
+        self.frames.push(frame);
+    }
+
+    #[inline]
+    pub(super) fn push_map(&mut self, size: u32, walk: M) {
+        self.frames.push(Frame::Map {
             size,
             begun: 0,
             after_key: None,
-        }
-    }
-}
-
-impl<M: MapPairs> Frame<'_, M> {
-    /// Where the encoder is, if this is a map.
-    pub(super) fn map_place(&mut self) -> Option<&mut MapPlace> {
-        match self {
-            Frame::FlatMap { place, .. } | Frame::Map { place, .. } => Some(place),
-            _ => None,
-        }
+        });
+        self.walks.push(walk);
     }
 
-    /// The next pair of a map.
+    /// The walk of the innermost map that has one.
     #[inline]
-    pub(super) fn next_pair(&mut self) -> Option<(Word, Word)> {
-        match self {
-            Frame::FlatMap {
-                keys,
-                values,
-                place,
-            } => {
-                let at = place.begun as usize;
-                Some((*keys.get(at)?, *values.get(at)?))
-            }
-            Frame::Map { map, .. } => map.next_pair(),
-            _ => None,
+    pub(super) fn walk(&mut self) -> Option<&mut M> {
+        self.walks.last_mut()
+    }
+
+    #[inline]
+    pub(super) fn replace(&mut self, frame: Frame<'f>) {
+        if let Some(top) = self.frames.last_mut() {
+            *top = frame;
         }
     }
 
-    /// How the rest of this container is said to be missing, the element begun last among it.
-    pub(super) fn cut(&self) -> Option<(Container, u64, Option<u64>)> {
-        match self {
-            Frame::Tuple { rest, size, .. } => Some((
-                Container::Tuple(*size),
-                begun_before(rest, *size),
-                Some(u64::from(*size)),
-            )),
-            Frame::Fun { rest, size } => Some((
-                Container::Fun(*size),
-                begun_before(rest, *size),
-                Some(u64::from(*size)),
-            )),
-            Frame::List { begun, .. } => Some((Container::List, begun.saturating_sub(1), None)),
-            Frame::Tail | Frame::FlatMap { .. } | Frame::Map { .. } => None,
+    #[inline]
+    pub(super) fn pop(&mut self) {
+        if let Some(Frame::Map { .. }) = self.frames.pop() {
+            self.walks.pop();
         }
     }
-}
-
-fn begun_before(rest: &[Word], size: u32) -> u64 {
-    u64::from(size).saturating_sub(rest.len() as u64 + 1)
 }

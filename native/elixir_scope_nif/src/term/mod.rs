@@ -153,8 +153,8 @@ pub fn map<'e>(env: Env<'e>, keys: &[Word], values: &[Word]) -> Option<Term<'e>>
 /// What a term is, one level deep.
 ///
 /// Slices point into the term itself and live as long as the NIF call (`'t`).
-#[derive(Debug)]
-pub enum Shape<'t, M> {
+#[derive(Clone, Copy, Debug)]
+pub enum Shape<'t> {
     /// An integer that fits 64 bits. An implementation may give any integer as [`Shape::Big`] as well.
     Int(i64),
     /// A larger integer: negative or not, and its magnitude in little-endian bytes (zeros at the end are fine).
@@ -175,8 +175,8 @@ pub enum Shape<'t, M> {
     Tuple(&'t [Word]),
     /// A map whose keys and values stand in two arrays of the same length.
     FlatMap(&'t [Word], &'t [Word]),
-    /// Any other map.
-    Map(M),
+    /// Any other map; ask [`Terms::map`] for its pairs.
+    Map,
     /// A local process: its immediate word.
     Pid(u64),
     /// A local port: its immediate word.
@@ -189,32 +189,6 @@ pub enum Shape<'t, M> {
     Export(AtomId, AtomId, u32),
     /// Something rare, or something that this implementation cannot look into; ask [`Terms::rare`].
     Rare,
-}
-
-impl<'t, M> Shape<'t, M> {
-    /// The same shape with another kind of map.
-    #[inline]
-    pub fn with_map<N>(self, f: impl FnOnce(M) -> N) -> Shape<'t, N> {
-        match self {
-            Shape::Int(value) => Shape::Int(value),
-            Shape::Big(negative, magnitude) => Shape::Big(negative, magnitude),
-            Shape::Float(value) => Shape::Float(value),
-            Shape::Atom(atom) => Shape::Atom(atom),
-            Shape::Binary(bytes) => Shape::Binary(bytes),
-            Shape::Bits(bits) => Shape::Bits(bits),
-            Shape::Nil => Shape::Nil,
-            Shape::Cons(head, tail) => Shape::Cons(head, tail),
-            Shape::Tuple(elements) => Shape::Tuple(elements),
-            Shape::FlatMap(keys, values) => Shape::FlatMap(keys, values),
-            Shape::Map(map) => Shape::Map(f(map)),
-            Shape::Pid(word) => Shape::Pid(word),
-            Shape::Port(word) => Shape::Port(word),
-            Shape::Ref(numbers) => Shape::Ref(numbers),
-            Shape::Fun => Shape::Fun,
-            Shape::Export(module, function, arity) => Shape::Export(module, function, arity),
-            Shape::Rare => Shape::Rare,
-        }
-    }
 }
 
 /// A bit string in place: `bits` bits of `bytes`, of which the first `offset` (0 to 7, from the high end) do not count.
@@ -320,11 +294,14 @@ pub trait MapPairs {
 ///
 /// Every `Word` given to it must be a term of this call's environment: the caller got it from [`word`] or out of a [`Shape`].
 pub trait Terms<'t>: Copy {
-    /// Walks the maps that are no [`Shape::FlatMap`].
+    /// Walks a [`Shape::Map`].
     type Map: MapPairs;
 
-    /// What `term` is. It allocates nothing but for [`Shape::Map`] on the NIF interface.
-    fn shape(self, term: Word) -> Shape<'t, Self::Map>;
+    /// What `term` is.
+    fn shape(self, term: Word) -> Shape<'t>;
+
+    /// The pairs of a [`Shape::Map`]; `None` of anything else. On the NIF interface this can allocate.
+    fn map(self, term: Word) -> Option<Self::Map>;
 
     /// The parts of a [`Shape::Fun`]; `None` of anything else.
     fn fun(self, term: Word) -> Option<Fun<'t>>;

@@ -42,7 +42,7 @@ impl<'t> NifTerms<'t> {
         self.env.as_c_arg()
     }
 
-    fn integer<M>(self, term: Word) -> Shape<'t, M> {
+    fn integer(self, term: Word) -> Shape<'t> {
         let mut value = 0;
         // SAFETY: `term` is of this environment, as for every call below; `value` outlives the call.
         if unsafe { sys::enif_get_int64(self.raw_env(), nif_term(term), &mut value) } != 0 {
@@ -52,7 +52,7 @@ impl<'t> NifTerms<'t> {
         }
     }
 
-    fn float<M>(self, term: Word) -> Shape<'t, M> {
+    fn float(self, term: Word) -> Shape<'t> {
         let mut value = 0.0;
         // SAFETY: as in `integer`.
         if unsafe { sys::enif_get_double(self.raw_env(), nif_term(term), &mut value) } != 0 {
@@ -62,7 +62,7 @@ impl<'t> NifTerms<'t> {
         }
     }
 
-    fn bit_string<M>(self, term: Word) -> Shape<'t, M> {
+    fn bit_string(self, term: Word) -> Shape<'t> {
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
         // SAFETY: the VM fills `binary` whenever it answers true.
         unsafe {
@@ -74,7 +74,7 @@ impl<'t> NifTerms<'t> {
         }
     }
 
-    fn list<M>(self, term: Word) -> Shape<'t, M> {
+    fn list(self, term: Word) -> Shape<'t> {
         let (mut head, mut tail) = (nif_term(0), nif_term(0));
         // SAFETY: as in `integer`.
         if unsafe { sys::enif_get_list_cell(self.raw_env(), nif_term(term), &mut head, &mut tail) }
@@ -86,7 +86,7 @@ impl<'t> NifTerms<'t> {
         }
     }
 
-    fn tuple<M>(self, term: Word) -> Shape<'t, M> {
+    fn tuple(self, term: Word) -> Shape<'t> {
         let (mut arity, mut elements) = (0, ptr::null());
         // SAFETY: the VM points `elements` at `arity` words inside of the term, which lives as long as the call ('t).
         unsafe {
@@ -171,7 +171,7 @@ fn printed(term: Word) -> Vec<u8> {
 impl<'t> Terms<'t> for NifTerms<'t> {
     type Map = NifMap<'t>;
 
-    fn shape(self, term: Word) -> Shape<'t, NifMap<'t>> {
+    fn shape(self, term: Word) -> Shape<'t> {
         // SAFETY: `term` is of this environment.
         match unsafe { sys::enif_term_type(self.raw_env(), nif_term(term)) } {
             ErlNifTermType::ERL_NIF_TERM_TYPE_ATOM => {
@@ -182,9 +182,7 @@ impl<'t> Terms<'t> for NifTerms<'t> {
             ErlNifTermType::ERL_NIF_TERM_TYPE_BITSTRING => self.bit_string(term),
             ErlNifTermType::ERL_NIF_TERM_TYPE_LIST => self.list(term),
             ErlNifTermType::ERL_NIF_TERM_TYPE_TUPLE => self.tuple(term),
-            ErlNifTermType::ERL_NIF_TERM_TYPE_MAP => {
-                NifMap::new(self.env, term).map_or(Shape::Rare, Shape::Map)
-            }
+            ErlNifTermType::ERL_NIF_TERM_TYPE_MAP => Shape::Map,
             ErlNifTermType::ERL_NIF_TERM_TYPE_PID if super::is_local_pid(term as u64) => {
                 Shape::Pid(term as u64)
             }
@@ -193,6 +191,10 @@ impl<'t> Terms<'t> for NifTerms<'t> {
             }
             _ => Shape::Rare,
         }
+    }
+
+    fn map(self, term: Word) -> Option<NifMap<'t>> {
+        NifMap::new(self.env, term)
     }
 
     fn fun(self, _term: Word) -> Option<Fun<'t>> {

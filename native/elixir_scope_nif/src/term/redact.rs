@@ -1,7 +1,5 @@
 //! Which keys have values that must not be seen.
 
-use std::collections::HashSet;
-
 use elixir_scope_engine::event::AtomId;
 use rustler::{Atom, ListIterator, Term};
 use smallvec::SmallVec;
@@ -11,24 +9,28 @@ use super::{immediate_atom, note_atom, word_of};
 /// The longest key that is looked at, in bytes. No name that is configured may be longer.
 pub const LONGEST_KEY: usize = 64;
 
+/// A power of two.
+const BLOOM_WORDS: usize = 64;
+
 /// A set of keys, and whether the values under them are masked or the only ones shown.
 ///
 /// Keys are names: atoms, strings, and (in pairs) charlists. Strings are compared without regard to case, with `-` as `_`.
 /// Other keys, numbers for instance, are never masked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Redaction {
     mode: Mode,
     /// One bit for each atom by its number: most atoms are told from the set by this alone.
-    bloom: [u64; 16],
-    atoms: HashSet<u32>,
+    bloom: [u64; BLOOM_WORDS],
+    /// In order.
+    atoms: Vec<u32>,
     /// One bit for each length of a name.
     lengths: u64,
-    names: HashSet<Box<[u8]>>,
+    /// In order.
+    names: Vec<Box<[u8]>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
-    #[default]
     Off,
     Deny,
     Only,
@@ -38,7 +40,13 @@ impl Redaction {
     /// Masks nothing.
     #[must_use]
     pub fn off() -> Self {
-        Self::default()
+        Redaction {
+            mode: Mode::Off,
+            bloom: [0; BLOOM_WORDS],
+            atoms: Vec::new(),
+            lengths: 0,
+            names: Vec::new(),
+        }
     }
 
     /// Masks the values under `keys`. `intern` makes an atom of a text; it is asked for each key and its usual spellings.
@@ -101,7 +109,7 @@ impl Redaction {
     ) -> Self {
         let mut redaction = Redaction {
             mode,
-            ..Self::default()
+            ..Self::off()
         };
         for key in keys {
             if mode == Mode::Deny && key == "__struct__" {
@@ -110,7 +118,7 @@ impl Redaction {
             for spelling in spellings(key) {
                 let atom = intern(&spelling);
                 note_atom(atom);
-                redaction.atoms.insert(atom.0);
+                redaction.atoms.push(atom.0);
                 let (word, bit) = bloom_place(atom);
                 if let Some(word) = redaction.bloom.get_mut(word) {
                     *word |= bit;
@@ -118,9 +126,11 @@ impl Redaction {
             }
             if let Some(name) = normal(key.bytes()) {
                 redaction.lengths |= length_bit(name.len());
-                redaction.names.insert(name.into_vec().into_boxed_slice());
+                redaction.names.push(name.into_vec().into_boxed_slice());
             }
         }
+        redaction.atoms.sort_unstable();
+        redaction.names.sort_unstable();
         redaction
     }
 
@@ -146,8 +156,8 @@ impl Redaction {
         let may_be_in = self.bloom.get(word).is_some_and(|word| word & bit != 0);
         match self.mode {
             Mode::Off => false,
-            Mode::Deny => may_be_in && self.atoms.contains(&atom.0),
-            Mode::Only => !(may_be_in && self.atoms.contains(&atom.0)),
+            Mode::Deny => may_be_in && self.atoms.binary_search(&atom.0).is_ok(),
+            Mode::Only => !(may_be_in && self.atoms.binary_search(&atom.0).is_ok()),
         }
     }
 
@@ -161,15 +171,21 @@ impl Redaction {
         self.holds_text(text) == (self.mode == Mode::Deny)
     }
 
+    fn holds_name(&self, name: &[u8]) -> bool {
+        self.names
+            .binary_search_by(|held| held.as_ref().cmp(name))
+            .is_ok()
+    }
+
     fn holds_text(&self, text: &[u8]) -> bool {
         text.len() <= LONGEST_KEY
             && self.lengths & length_bit(text.len()) != 0
-            && normal(text.iter().copied()).is_some_and(|name| self.names.contains(name.as_slice()))
+            && normal(text.iter().copied()).is_some_and(|name| self.holds_name(&name))
     }
 }
 
 fn bloom_place(atom: AtomId) -> (usize, u64) {
-    (atom.0 as usize >> 6 & 15, 1 << (atom.0 & 63))
+    (atom.0 as usize >> 6 & (BLOOM_WORDS - 1), 1 << (atom.0 & 63))
 }
 
 fn length_bit(length: usize) -> u64 {

@@ -12,6 +12,7 @@ pub(super) const PRIMARY: Word = 0b11;
 pub(super) const LIST: Word = 0b01;
 pub(super) const BOXED: Word = 0b10;
 /// Tags of immediates: pids, ports and small integers have four bits, atoms and the empty list six.
+pub(super) const IMMEDIATE: Word = 0b1111;
 pub(super) const PID: Word = 0b0011;
 pub(super) const PORT: Word = 0b0111;
 pub(super) const SMALL: Word = 0b1111;

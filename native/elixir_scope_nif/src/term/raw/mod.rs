@@ -97,15 +97,13 @@ impl<'t> RawTerms<'t> {
         })
     }
 
-    /// What the NIF interface says of `term`.
-    #[cold]
     #[inline(never)]
-    fn fall_back(self, term: Word) -> Shape<'t, RawMap<'t>> {
-        let nif = NifTerms::new(self.env);
-        nif.shape(term).with_map(|map| RawMap {
-            nif,
-            walk: Walk::Nif(map),
-        })
+    fn other_shape(self, term: Word) -> Shape<'t> {
+        // SAFETY: as in `shape`.
+        match unsafe { self.layout.other_shape(term) } {
+            Some(shape) => shape,
+            None => NifTerms::new(self.env).shape(term),
+        }
     }
 
     /// How many pairs `term` has; `None` of what is no map.
@@ -114,7 +112,7 @@ impl<'t> RawTerms<'t> {
     pub fn map_size(self, term: Word) -> Option<usize> {
         match self.shape(term) {
             Shape::FlatMap(keys, _) => Some(keys.len()),
-            Shape::Map(map) => Some(map.len()),
+            Shape::Map => self.map(term).map(|map| map.len()),
             _ => None,
         }
     }
@@ -124,15 +122,22 @@ impl<'t> Terms<'t> for RawTerms<'t> {
     type Map = RawMap<'t>;
 
     #[inline(always)]
-    fn shape(self, term: Word) -> Shape<'t, RawMap<'t>> {
+    fn shape(self, term: Word) -> Shape<'t> {
         // SAFETY: `Terms` asks for terms of this call's environment, and `'t` ends with the call.
-        match unsafe { self.layout.shape(term) } {
-            Some(shape) => shape.with_map(|hamt| RawMap {
-                nif: NifTerms::new(self.env),
-                walk: Walk::Raw(hamt),
-            }),
-            None => self.fall_back(term),
+        match unsafe { self.layout.common_shape(term) } {
+            Some(shape) => shape,
+            None => self.other_shape(term),
         }
+    }
+
+    fn map(self, term: Word) -> Option<RawMap<'t>> {
+        let nif = NifTerms::new(self.env);
+        // SAFETY: as above.
+        let walk = match unsafe { self.layout.walk(term) } {
+            Some(hamt) => Walk::Raw(hamt),
+            None => Walk::Nif(nif.map(term)?),
+        };
+        Some(RawMap { nif, walk })
     }
 
     fn fun(self, term: Word) -> Option<Fun<'t>> {
@@ -161,9 +166,7 @@ impl RawMap<'_> {
     #[cold]
     #[inline(never)]
     fn fall_back(&mut self, hamt: Hamt) -> Option<(Word, Word)> {
-        let Shape::Map(mut map) = self.nif.shape(hamt.term()) else {
-            return None;
-        };
+        let mut map = self.nif.map(hamt.term())?;
         for _ in 0..hamt.given() {
             map.next_pair()?;
         }

@@ -4,8 +4,8 @@ use elixir_scope_engine::event::AtomId;
 
 use super::hamt::Hamt;
 use super::layout::{
-    ATOM, BOXED, FunSizes, KIND, KIND_BITS, Kind, LIST, Layout, NIL, PID, PORT, PRIMARY, SMALL,
-    TUPLE, address, pointer,
+    ATOM, BOXED, FunSizes, IMMEDIATE, KIND, KIND_BITS, Kind, Layout, NIL, PID, PORT, PRIMARY,
+    SMALL, TUPLE, address, is_boxed, is_cell, pointer,
 };
 use crate::term::{Bits, Fun, RefNumbers, Shape, Word};
 
@@ -16,29 +16,63 @@ const SUB_BITS_FLAGS: Word = 0b11;
 const SUB_BITS_VOLATILE: Word = 0b10;
 
 impl Layout {
-    /// What `term` is, or `None` for what was not learnt.
+    /// What `term` is, if it is of the shapes that most terms have: in few instructions, to be merged with what the caller
+    /// does about each of them. `None` says nothing.
+    ///
+    /// # Safety
+    /// As for [`Self::other_shape`].
+    #[inline(always)]
+    pub unsafe fn common_shape<'t>(&self, term: Word) -> Option<Shape<'t>> {
+        if term & IMMEDIATE == SMALL {
+            return Some(Shape::Int((term as isize >> 4) as i64));
+        }
+        if term & KIND == ATOM {
+            return Some(Shape::Atom(atom_id(term)));
+        }
+        if is_cell(term) {
+            let cell = pointer(term);
+            // SAFETY: the tag says that a list cell stands there, which is two words.
+            return unsafe { Some(Shape::Cons(cell.read(), cell.add(1).read())) };
+        }
+        if !is_boxed(term) {
+            return (term == NIL).then_some(Shape::Nil);
+        }
+        let thing = pointer(term);
+        // SAFETY: every boxed term has a header; for the rest, see `other_shape`.
+        unsafe {
+            let header = thing.read();
+            let kind = self.kind(header);
+            if kind == Kind::Tuple {
+                return Some(Shape::Tuple(words(thing.add(1), header >> KIND_BITS)));
+            }
+            if kind == Kind::HeapBinary {
+                let start = thing.add(2).cast();
+                return Some(Shape::Binary(bytes(start, thing.add(1).read())));
+            }
+            if kind == Kind::HeapBits && thing.add(1).read() & 7 == 0 {
+                let start = thing.add(2).cast();
+                return Some(Shape::Binary(bytes(start, thing.add(1).read() >> 3)));
+            }
+            if kind == Kind::Map {
+                let (keys, values) = flat_map(thing, header)?;
+                return Some(Shape::FlatMap(keys, values));
+            }
+        }
+        None
+    }
+
+    /// What `term` is if [`Self::common_shape`] does not say; `None` for what was not learnt.
     ///
     /// # Safety
     /// `term` is a term of the calling NIF's environment, and `'t` ends with that call.
-    #[inline(always)]
-    pub unsafe fn shape<'t>(&self, term: Word) -> Option<Shape<'t, Hamt>> {
-        match term & PRIMARY {
-            LIST => {
-                let cell = pointer(term);
-                // SAFETY: the tag says that a list cell stands there, which is two words.
-                unsafe { Some(Shape::Cons(cell.read(), cell.add(1).read())) }
-            }
-            // SAFETY: the tag says that a boxed term stands there; the rest is the caller's promise.
-            BOXED => unsafe { self.boxed(term) },
-            PRIMARY => immediate(term),
-            _ => None,
+    pub unsafe fn other_shape<'t>(&self, term: Word) -> Option<Shape<'t>> {
+        if !is_boxed(term) {
+            return match term & IMMEDIATE {
+                PID => Some(Shape::Pid(term as u64)),
+                PORT => Some(Shape::Port(term as u64)),
+                _ => None,
+            };
         }
-    }
-
-    /// # Safety
-    /// As for [`Self::shape`], and `term` is a pointer to a boxed term.
-    #[inline(always)]
-    unsafe fn boxed<'t>(&self, term: Word) -> Option<Shape<'t, Hamt>> {
         let thing = pointer(term);
         // SAFETY: every boxed term has a header. What is read beyond it belongs to the kind that the header says, in which
         // the learner found it on terms of the same kind; sizes are those that the header or the word behind it gives.
@@ -46,12 +80,6 @@ impl Layout {
         unsafe {
             let header = thing.read();
             match self.kind(header) {
-                Kind::Tuple => Some(Shape::Tuple(words(thing.add(1), header >> KIND_BITS))),
-                Kind::Map => self.map(term, thing, header),
-                Kind::HeapBinary => Some(Shape::Binary(bytes(
-                    thing.add(2).cast(),
-                    thing.add(1).read(),
-                ))),
                 Kind::HeapBits => Some(bits(thing.add(2).cast(), 0, thing.add(1).read())),
                 Kind::ProcBin if header == self.proc_bin_header => {
                     let start = thing.add(self.proc_bin_bytes).read();
@@ -62,6 +90,7 @@ impl Layout {
                 Kind::Float if header == self.float_header => {
                     Some(Shape::Float(f64::from_bits(thing.add(1).read() as u64)))
                 }
+                Kind::Map if self.hamt && header >> KIND_BITS & 0b11 != 0 => Some(Shape::Map),
                 kind @ (Kind::PositiveBig | Kind::NegativeBig) => {
                     Some(big(thing, header >> KIND_BITS, kind == Kind::NegativeBig))
                 }
@@ -72,43 +101,27 @@ impl Layout {
         }
     }
 
+    /// A walk through the pairs of a [`Shape::Map`]; `None` of anything else.
+    ///
     /// # Safety
-    /// `thing` is a map with this header, and `term` points to it.
-    #[inline(always)]
-    unsafe fn map<'t>(
-        &self,
-        term: Word,
-        thing: *const Word,
-        header: Word,
-    ) -> Option<Shape<'t, Hamt>> {
-        // SAFETY: a flat map is header, size, tuple of the keys, values; the tuple's header is compared before its
-        // elements are read.
+    /// As for [`Self::other_shape`].
+    pub unsafe fn walk(&self, term: Word) -> Option<Hamt> {
+        if !self.hamt || !is_boxed(term) {
+            return None;
+        }
+        // SAFETY: every boxed term has a header; that of a trie says that it is one.
         unsafe {
-            if header >> KIND_BITS & 0b11 == 0 {
-                let (size, keys) = (thing.add(1).read(), thing.add(2).read());
-                if keys & PRIMARY != BOXED {
-                    return None;
-                }
-                let keys = pointer(keys);
-                if keys.read() != size << KIND_BITS | TUPLE {
-                    return None;
-                }
-                return Some(Shape::FlatMap(
-                    words(keys.add(1), size),
-                    words(thing.add(3), size),
-                ));
-            }
-            if !self.hamt {
+            let header = pointer(term).read();
+            if self.kind(header) != Kind::Map || header >> KIND_BITS & 0b11 == 0 {
                 return None;
             }
-            Hamt::new(term, header & KIND, self.collisions).map(Shape::Map)
+            Hamt::new(term, header & KIND, self.collisions)
         }
     }
 
     /// # Safety
     /// `thing` is an `ErlSubBin`.
-    #[inline(always)]
-    unsafe fn sub_binary<'t>(&self, thing: *const Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn sub_binary<'t>(&self, thing: *const Word) -> Option<Shape<'t>> {
         // SAFETY: header, size in bytes, offset in bytes, three bytes of which the first two are bits of size and of
         // offset, original. The original's header is compared before it is read.
         unsafe {
@@ -142,8 +155,7 @@ impl Layout {
 
     /// # Safety
     /// `thing` is an `ErlSubBits`.
-    #[inline(always)]
-    unsafe fn sub_bits<'t>(&self, thing: *const Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn sub_bits<'t>(&self, thing: *const Word) -> Option<Shape<'t>> {
         // SAFETY: header, base with flags, start and end in bits, original. A base that may have moved is taken from the
         // `Binary` behind the original, whose header is compared before it is read.
         unsafe {
@@ -173,7 +185,7 @@ impl Layout {
 
     /// # Safety
     /// `thing` is a local reference with this header.
-    unsafe fn reference<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn reference<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t>> {
         // SAFETY: an ordinary reference is header, marker, three numbers, 32 bits each but the header; one of an alias
         // the same with a process behind it; a magic one header and pointer to its `MagicBinary`, whose low half is no
         // marker since it is aligned.
@@ -214,7 +226,7 @@ impl Layout {
 
     /// # Safety
     /// `thing` is an `ErlFunThing` with this header.
-    unsafe fn any_fun<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t, Hamt>> {
+    unsafe fn any_fun<'t>(&self, thing: *const Word, header: Word) -> Option<Shape<'t>> {
         // SAFETY: the second word of a fun points to its entry, an `Export` of an external fun, which is never freed.
         unsafe {
             match self.is_local(thing, header) {
@@ -257,7 +269,7 @@ impl Layout {
     /// The parts of a local fun; `None` of anything else.
     ///
     /// # Safety
-    /// As for [`Self::shape`].
+    /// As for [`Self::other_shape`].
     pub unsafe fn fun<'t>(&self, term: Word) -> Option<Fun<'t>> {
         if !self.local_funs || term & PRIMARY != BOXED {
             return None;
@@ -300,6 +312,28 @@ impl Layout {
     }
 }
 
+/// Keys and values of a flat map; `None` of another map.
+///
+/// # Safety
+/// `thing` is a map with this header.
+#[inline(always)]
+unsafe fn flat_map<'t>(thing: *const Word, header: Word) -> Option<(&'t [Word], &'t [Word])> {
+    if header >> KIND_BITS & 0b11 != 0 {
+        return None;
+    }
+    // SAFETY: a flat map is header, size, tuple of the keys, values; the tuple's header is compared before its elements
+    // are read.
+    unsafe {
+        let (size, keys) = (thing.add(1).read(), thing.add(2).read());
+        if !is_boxed(keys) {
+            return None;
+        }
+        let keys = pointer(keys);
+        let sized = keys.read() == size << KIND_BITS | TUPLE;
+        sized.then(|| (words(keys.add(1), size), words(thing.add(3), size)))
+    }
+}
+
 /// The first element of a pair, if it is a small integer and the term a pair.
 ///
 /// # Safety
@@ -316,19 +350,7 @@ pub(super) unsafe fn first_of_pair(term: Word) -> Option<u64> {
             return None;
         }
         let first = thing.add(1).read();
-        (first & 0b1111 == SMALL && (first as isize) >= 0).then_some(first as u64 >> 4)
-    }
-}
-
-#[inline(always)]
-fn immediate<'t>(term: Word) -> Option<Shape<'t, Hamt>> {
-    match term & 0b1111 {
-        SMALL => Some(Shape::Int((term as isize >> 4) as i64)),
-        PID => Some(Shape::Pid(term as u64)),
-        PORT => Some(Shape::Port(term as u64)),
-        _ if term & KIND == ATOM => Some(Shape::Atom(atom_id(term))),
-        _ if term == NIL => Some(Shape::Nil),
-        _ => None,
+        (first & IMMEDIATE == SMALL && (first as isize) >= 0).then_some(first as u64 >> 4)
     }
 }
 
@@ -339,7 +361,7 @@ fn atom_id(term: Word) -> AtomId {
 
 /// # Safety
 /// `thing` is a bignum of so many digits.
-unsafe fn big<'t, M>(thing: *const Word, digits: usize, negative: bool) -> Shape<'t, M> {
+unsafe fn big<'t>(thing: *const Word, digits: usize, negative: bool) -> Shape<'t> {
     // SAFETY: the digits follow the header.
     let digits = unsafe { words(thing.add(1), digits) };
     if let &[digit] = digits {
@@ -364,7 +386,7 @@ unsafe fn big<'t, M>(thing: *const Word, digits: usize, negative: bool) -> Shape
 /// # Safety
 /// From bit `offset` after `start` the memory holds so many bits, for `'t`.
 #[inline(always)]
-unsafe fn bits<'t, M>(start: *const u8, offset: usize, bits: usize) -> Shape<'t, M> {
+unsafe fn bits<'t>(start: *const u8, offset: usize, bits: usize) -> Shape<'t> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { bytes(start, (offset + bits).div_ceil(8)) };
     if (offset | bits & 7) == 0 {

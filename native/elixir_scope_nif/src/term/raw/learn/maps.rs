@@ -76,7 +76,9 @@ impl Learner {
     }
 
     pub(super) fn same_pairs(&self, map: Word) -> Step {
-        let Some(Shape::Map(mut hamt)) = self.shape(map) else {
+        // SAFETY: as in `shape`.
+        let walk = unsafe { self.layout.walk(map) };
+        let (Some(Shape::Map), Some(mut hamt)) = (self.shape(map), walk) else {
             return Err("not read as a large map".into());
         };
         let expected = self.samples.pairs(map).ok_or("no pairs")?;

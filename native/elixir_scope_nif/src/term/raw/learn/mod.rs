@@ -5,7 +5,6 @@ use rustler::{Env, Term};
 use self::binaries::shifted;
 use self::peek::Peek;
 use self::samples::Samples;
-use super::Hamt;
 use super::layout::{BOXED, KIND, Kind, Layout};
 use crate::term::{Shape, Word};
 
@@ -114,9 +113,13 @@ impl Learner {
         learnt
     }
 
-    fn shape(&self, term: Word) -> Option<Shape<'static, Hamt>> {
+    fn shape(&self, term: Word) -> Option<Shape<'static>> {
         // SAFETY: the terms are of the environment of the call that learns, and no shape outlives it.
-        unsafe { self.layout.shape(term) }
+        unsafe {
+            self.layout
+                .common_shape(term)
+                .or_else(|| self.layout.other_shape(term))
+        }
     }
 
     /// The header of a boxed term, and so many words behind it.
@@ -180,7 +183,7 @@ impl Learner {
                 );
             }
             Some(Shape::Bits(bits)) => self.same_external_bytes(term, &shifted(&bits))?,
-            Some(Shape::Map(_)) => self.same_pairs(term)?,
+            Some(Shape::Map) => self.same_pairs(term)?,
             Some(Shape::Ref(_)) => self.same_numbers(term)?,
             Some(Shape::Fun) => {
                 // SAFETY: as in `shape`.
