@@ -268,6 +268,8 @@ pub fn store<'a>(
         (atoms::open(), open as u64),
     ];
     bytes.extend(stacks.map(|bytes| (atoms::stacks(), bytes as u64)));
+    let total = bytes.iter().map(|(_, bytes)| bytes).sum();
+    bytes.push((atoms::total(), total));
     let nil = atoms::nil().encode(env);
     map(
         env,
