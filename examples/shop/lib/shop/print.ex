@@ -77,14 +77,12 @@ defmodule Shop.Print do
         ["segments", Unit.count(memory.segments)],
         ["evicted", Unit.count(memory.evicted)],
         ["rings", Unit.bytes(memory.rings)],
-        ["store (limit #{Unit.bytes(memory.store_limit)})", Unit.bytes(total(memory.store))],
+        ["store (limit #{Unit.bytes(memory.store_limit)})", Unit.bytes(memory.store)],
         ["all of the node's Erlang memory", Unit.bytes(memory.node)]
       ],
       align: [:left, :right]
     )
   end
-
-  defp total(bytes), do: bytes |> Map.values() |> Enum.sum()
 
   @doc "What came in, and how fast."
   @spec throughput(map()) :: :ok
