@@ -23,6 +23,7 @@ defmodule Shop.Audit.Recorder do
       ),
       Check.new("events kept, by counter and by query", status.store.events, Tape.count()),
       Check.new("events evicted to make room", 0, status.store.evicted),
+      Check.new("tape's clock within 5 ms of the node's", true, status.clock.skew_ns < 5_000_000),
       Check.new("store within its limit", true, status.store.bytes.total <= status.store.memory_limit)
     ]
   end
