@@ -3,7 +3,7 @@ defmodule ElixirScope.Application do
 
   use Application
 
-  alias ElixirScope.{Native, RawTerms, Recorder}
+  alias ElixirScope.{Native, Patience, RawTerms, Recorder}
 
   # Loading the application records nothing: these processes wait until `ElixirScope.start/1` or `{ElixirScope, opts}`.
   # The recorder itself lives in the native library, so that none of them, nor all of them, takes the tape along when it dies.
@@ -15,7 +15,8 @@ defmodule ElixirScope.Application do
 
   @impl true
   def prep_stop(state) do
-    Recorder.halt()
+    # `:application_master` calls this also when our topmost supervisor has crashed. The tape outlives that.
+    if Process.whereis(Patience.root()), do: Recorder.halt()
     state
   end
 end

@@ -13,6 +13,25 @@ defmodule ElixirScope.Patience do
   @spec root() :: atom
   def root, do: @root
 
+  @doc """
+  Starts a process that has a name. A supervisor that was killed leaves children that end by themselves, but may still hold
+  their names when its successor starts new ones: they are waited for.
+  """
+  @spec start((() -> Supervisor.on_start())) :: Supervisor.on_start()
+  def start(start) do
+    with {:error, {:already_started, orphan}} <- start.() do
+      monitor = Process.monitor(orphan)
+
+      receive do
+        {:DOWN, ^monitor, :process, ^orphan, _reason} -> start.()
+      after
+        @limit_ms ->
+          Process.demonitor(monitor, [:flush])
+          {:error, {:already_started, orphan}}
+      end
+    end
+  end
+
   @doc "Runs `request`, which calls processes of ours, again as long as they are being restarted."
   @spec call((() -> answer), non_neg_integer) :: answer | {:error, Error.t()} when answer: term
   def call(request, left_ms \\ @limit_ms) do

@@ -10,26 +10,27 @@ defmodule ElixirScope.Server do
 
   @spec start_link(term) :: GenServer.on_start()
   def start_link(opts) do
-    # Here and not in `init/1`: a wrong option is an answer to the caller, not a crash.
-    case Muted.run(fn -> Config.load(opts) end) do
-      {:ok, %{enabled: false}} -> :ignore
-      {:ok, config} -> started(GenServer.start_link(__MODULE__, config, name: __MODULE__))
-      {:error, error} -> {:error, error}
-    end
+    # The recorder is started here and not in `init/1`: what is wrong is an answer to the caller, not a crash.
+    Muted.run(fn ->
+      case Config.load(opts) do
+        {:ok, %{enabled: false}} -> :ignore
+        {:ok, config} -> start_once(config, Process.whereis(__MODULE__))
+        {:error, error} -> {:error, error}
+      end
+    end)
   end
 
-  defp started({:error, {:shutdown, error}}), do: {:error, error}
-  defp started(answer), do: answer
+  defp start_once(config, nil) do
+    with :ok <- Recorder.start_with(config), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+  end
+
+  defp start_once(_config, server), do: {:error, {:already_started, server}}
 
   @impl true
-  def init(config) do
+  def init(nil) do
     Muted.forever()
     Process.flag(:trap_exit, true)
-
-    case Recorder.start_with(config) do
-      :ok -> {:ok, nil}
-      {:error, error} -> {:stop, {:shutdown, error}}
-    end
+    {:ok, nil}
   end
 
   @impl true

@@ -37,7 +37,7 @@ defmodule ElixirScope.Subscriptions do
   @doc "Ends all subscriptions."
   @spec close_all() :: :ok
   def close_all do
-    for {ref, _relay, _last_id, _subscription} <- Table.rows(), do: close(ref)
+    for {ref, _relay, _last_id, _queue, _subscription} <- Table.rows(), do: close(ref)
     :ok
   end
 
@@ -52,7 +52,7 @@ defmodule ElixirScope.Subscriptions do
   @doc "Starts the relays of all subscriptions in the table; there are some when their supervisor has crashed."
   @spec restore() :: :ignore
   def restore do
-    for {_ref, _dead, _last_id, subscription} <- Table.rows(), do: Relays.start_relay(subscription)
+    for {_ref, _dead, _last_id, _queue, subscription} <- Table.rows(), do: Relays.start_relay(subscription)
     :ignore
   end
 end

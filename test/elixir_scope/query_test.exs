@@ -20,8 +20,13 @@ defmodule ElixirScope.QueryTest do
         opts = filters(tape, pids)
         asked = opts ++ paging(tape)
 
-        assert ElixirScope.get_events(asked) == Oracle.query(tape, asked),
-               "round #{round}: get_events(#{inspect(asked)})"
+        answer = ElixirScope.get_events(asked)
+        expected = Oracle.query(tape, asked)
+
+        assert answer == expected,
+               "round #{round}: get_events(#{inspect(asked)})\n" <>
+                 "too many: #{inspect(Enum.take(answer -- expected, 2))}\n" <>
+                 "missing: #{inspect(Enum.take(expected -- answer, 2))}"
 
         assert ElixirScope.count_events(opts) == Oracle.count(tape, opts),
                "round #{round}: count_events(#{inspect(opts)})"
@@ -59,7 +64,12 @@ defmodule ElixirScope.QueryTest do
 
     test "pages backwards and forwards without overlap or gap while events keep arriving" do
       for n <- 1..500, do: Trace.event(:n, n)
-      load = start_load(fn -> Trace.event(:noise, nil) end)
+
+      load =
+        start_load(fn ->
+          for n <- 1..10, do: Trace.event(:noise, n)
+          Process.sleep(1)
+        end)
 
       backwards =
         page(fn last -> ElixirScope.get_events(page_of(:before, last, self())) end, :before, nil, [])

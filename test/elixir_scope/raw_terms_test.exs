@@ -198,6 +198,23 @@ defmodule ElixirScope.RawTermsTest do
     end
   end
 
+  if String.to_integer(System.otp_release()) >= 29 do
+    describe "native records" do
+      test "which the NIF interface does not know, are told by their text" do
+        atoms = for name <- ~w(some_module pair a b), into: <<>>, do: <<119, byte_size(name), name::binary>>
+        record = :erlang.binary_to_term(<<131, 67, 2::32, 0, atoms::binary, 97, 1, 97, 2>>)
+        assert inspect(record) =~ "pair"
+
+        for encode <- [&raw/1, &nif/1] do
+          assert [:before, %ElixirScope.Truncated{prefix: text}] =
+                   Native.term_decode(encode.([:before, record]))
+
+          assert text =~ "pair"
+        end
+      end
+    end
+  end
+
   describe "a binary that the host appends to" do
     # The VM copies a binary that it may not extend in place, the whole of it for each byte.
     @first 512

@@ -62,6 +62,12 @@ defmodule ElixirScope.SubscriptionsTest do
       refute_received {:elixir_scope_event, _event}
     end
 
+    test "leaves out captured terms when asked to", %{recorder: recorder} do
+      {:ok, _ref} = ElixirScope.subscribe_to_events(payload: false)
+      record(recorder, fn -> Trace.event(:name, %{big: 1}) end)
+      assert_receive {:elixir_scope_event, %Events.UserEvent{name: nil, data: nil, pid: ^recorder}}, 5_000
+    end
+
     test "leaves out the subscriber's own events", %{recorder: recorder} do
       {:ok, _ref} = ElixirScope.subscribe_to_events()
       Trace.event(:mine, nil)

@@ -112,7 +112,7 @@ defmodule ElixirScope.Performance.Monitor do
         cpu_ns: status.overhead.cpu_ns,
         capture_ns: status.overhead.capture_ns,
         ring_bytes: status.capture.bytes,
-        store_bytes: status.store.bytes.total,
+        store_bytes: status.store.bytes |> Map.values() |> Enum.sum(),
         store_events: status.store.events
       }
     else

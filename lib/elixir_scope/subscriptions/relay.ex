@@ -28,17 +28,18 @@ defmodule ElixirScope.Subscriptions.Relay do
     Process.flag(:trap_exit, true)
     Process.monitor(subscriber)
 
-    last_id = Table.register(subscription, self())
+    left = Table.left(ref)
+    with {_last_id, queue} <- left, do: Native.subscription_close(queue)
 
     case Native.subscribe(query, self(), subscriber, @capacity) do
       {:ok, id} ->
         state = %{ref: ref, subscriber: subscriber, id: id, skip: 0, waiting: false}
-        {:ok, resume_after(last_id, state, query)}
+        {:ok, resume_after(left, state, subscription)}
 
       {:error, reason} ->
         Table.forget(ref)
         # A subscription that cannot go on after a crash ends; a new one tells its caller why it cannot begin.
-        if last_id, do: :ignore, else: {:stop, {:shutdown, reason}}
+        if left, do: :ignore, else: {:stop, {:shutdown, reason}}
     end
   end
 
@@ -91,23 +92,27 @@ defmodule ElixirScope.Subscriptions.Relay do
     %{state | waiting: true}
   end
 
-  # What was recorded up to here and not sent is told as dropped, also where the new queue holds it already. The first relay
-  # begins with the newest event that there is.
-  defp resume_after(last_id, %{ref: ref, subscriber: subscriber} = state, query) do
-    query = Map.merge(query, %{exclude: subscriber, payload: false})
-    newest = newest_id(query)
-
-    if last_id != nil and newest > last_id do
-      missed = Map.merge(query, %{after: last_id, before: newest + 1})
-      tell_dropped(state, Native.count_events(missed))
-    end
-
-    Table.sent(ref, max(newest, last_id || 0))
-    %{state | skip: if(last_id, do: newest, else: 0)}
+  # The first relay begins with what comes from now on.
+  defp resume_after(nil, state, subscription) do
+    Table.register(subscription, self(), newest_id(state, subscription), state.id)
+    state
   end
 
-  defp newest_id(query) do
-    case Native.get_events(Map.merge(query, %{limit: 1, order: :asc})) do
+  # What was recorded up to here and not sent is told as dropped, also where the new queue holds it already.
+  defp resume_after({last_id, _queue}, state, subscription) do
+    newest = max(newest_id(state, subscription), last_id)
+    Table.register(subscription, self(), newest, state.id)
+    missed = Map.merge(asked(state, subscription), %{after: last_id, before: newest + 1})
+    tell_dropped(state, Native.count_events(missed))
+    %{state | skip: newest}
+  end
+
+  defp asked(%{subscriber: subscriber}, %{query: query}) do
+    Map.merge(query, %{exclude: subscriber, payload: false})
+  end
+
+  defp newest_id(state, subscription) do
+    case Native.get_events(Map.put(asked(state, subscription), :limit, 1)) do
       [%{id: id}] -> id
       _none -> 0
     end

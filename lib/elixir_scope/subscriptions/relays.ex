@@ -9,7 +9,9 @@ defmodule ElixirScope.Subscriptions.Relays do
   alias ElixirScope.Subscriptions.{Relay, Table}
 
   @spec start_link(term) :: Supervisor.on_start()
-  def start_link(_arg), do: DynamicSupervisor.start_link(__MODULE__, nil, name: __MODULE__)
+  def start_link(_arg) do
+    Patience.start(fn -> DynamicSupervisor.start_link(__MODULE__, nil, name: __MODULE__) end)
+  end
 
   @doc "Starts the relay of a subscription; answers its reference."
   @spec start_relay(Table.subscription()) :: {:ok, reference} | {:error, term}

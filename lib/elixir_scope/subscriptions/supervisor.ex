@@ -5,10 +5,12 @@ defmodule ElixirScope.Subscriptions.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Muted, Subscriptions}
+  alias ElixirScope.{Muted, Patience, Subscriptions}
 
   @spec start_link(term) :: Supervisor.on_start()
-  def start_link(_arg), do: Supervisor.start_link(__MODULE__, nil, name: __MODULE__)
+  def start_link(_arg) do
+    Patience.start(fn -> Supervisor.start_link(__MODULE__, nil, name: __MODULE__) end)
+  end
 
   @impl true
   def init(nil) do

@@ -1,8 +1,8 @@
 defmodule ElixirScope.Subscriptions.Table do
   @moduledoc false
 
-  # What outlives a relay: rows `{ref, relay, id of the last event sent, subscription}`. The table belongs to our topmost
-  # supervisor.
+  # What outlives a relay. The table belongs to our topmost supervisor. Rows are
+  # `{ref, relay, id of the last event sent, native id of the queue, subscription}`.
 
   @table __MODULE__
 
@@ -14,17 +14,19 @@ defmodule ElixirScope.Subscriptions.Table do
     :ok
   end
 
-  @doc "Notes the relay of a subscription; answers the last event that one before it sent, `nil` where there was none."
-  @spec register(subscription, pid) :: nil | non_neg_integer
-  def register(%{ref: ref} = subscription, relay) do
-    last_id =
-      case :ets.lookup(@table, ref) do
-        [] -> nil
-        [{^ref, _dead, last_id, _subscription}] -> last_id
-      end
+  @doc "What the relay before this one has left: the last event that it sent, and its queue. `nil` for the first relay."
+  @spec left(reference) :: nil | {last_id :: non_neg_integer, queue :: integer}
+  def left(ref) do
+    case :ets.lookup(@table, ref) do
+      [{^ref, _dead, last_id, queue, _subscription}] -> {last_id, queue}
+      [] -> nil
+    end
+  end
 
-    :ets.insert(@table, {ref, relay, last_id || 0, subscription})
-    last_id
+  @doc "Notes the relay of a subscription."
+  @spec register(subscription, pid, non_neg_integer, integer) :: true
+  def register(%{ref: ref} = subscription, relay, last_id, queue) do
+    :ets.insert(@table, {ref, relay, last_id, queue, subscription})
   end
 
   @doc "Notes the last event that was sent."
@@ -41,11 +43,11 @@ defmodule ElixirScope.Subscriptions.Table do
   @spec relay(reference) :: pid | nil
   def relay(ref) do
     case :ets.lookup(@table, ref) do
-      [{^ref, relay, _last_id, _subscription}] -> relay
+      [{^ref, relay, _last_id, _queue, _subscription}] -> relay
       [] -> nil
     end
   end
 
-  @spec rows() :: [{reference, pid, non_neg_integer, subscription}]
+  @spec rows() :: [{reference, pid, non_neg_integer, integer, subscription}]
   def rows, do: :ets.tab2list(@table)
 end

@@ -23,10 +23,7 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// A term, within the budget and masked.
     #[inline(always)]
     pub fn value(&mut self, value: Term<'t>) -> Result<(), Full> {
-        match encode(value, self.rules, self.sink) {
-            Ok(_steps) => Ok(()),
-            Err(EncodeError::Full | EncodeError::TooBig) => Err(Full),
-        }
+        done(encode(value, self.rules, self.sink))
     }
 
     /// Terms, each within a budget of its own.
@@ -41,49 +38,41 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         self.values(elements)
     }
 
-    /// The arguments of a call as a list, each within a budget of its own; those whose
-    /// names are to be masked as marks.
+    /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
     #[inline(always)]
     pub fn args(&mut self, args: &[Term<'t>], site: SiteId) -> Result<(), Full> {
-        self.arg_terms(args.iter().copied(), site)
-    }
-
-    /// The same of arguments that come as a list.
-    pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
-        match args.into_list_iterator() {
-            Ok(args) => self.arg_terms(args, site),
-            Err(_) => self.value(args),
-        }
-    }
-
-    #[inline(always)]
-    fn arg_terms(
-        &mut self,
-        args: impl Iterator<Item = Term<'t>>,
-        site: SiteId,
-    ) -> Result<(), Full> {
-        let names = if self.rules.redaction.is_on() {
+        let redaction = &self.rules.redaction;
+        let names = if redaction.is_on() {
             site::arguments(site)
         } else {
             &[]
         };
         let mut names = names.iter();
-        let mut any = false;
+        self.byte(if args.is_empty() {
+            format::NIL
+        } else {
+            format::LIST
+        })?;
         for arg in args {
-            if !any {
-                self.byte(format::LIST)?;
-                any = true;
-            }
-            if names
-                .next()
-                .is_some_and(|name| self.rules.redaction.masks_atom(*name))
-            {
+            if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
                 self.byte(format::REDACTED)?;
             } else {
-                self.value(arg)?;
+                self.value(*arg)?;
             }
         }
-        self.byte(if any { format::END } else { format::NIL })
+        if args.is_empty() {
+            Ok(())
+        } else {
+            self.byte(format::END)
+        }
+    }
+
+    /// The same of arguments that come as a list: few functions have so many.
+    pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
+        match args.decode::<Vec<Term<'t>>>() {
+            Ok(args) => self.args(&args, site),
+            Err(_) => self.value(args),
+        }
     }
 
     #[inline(always)]
@@ -102,4 +91,10 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     pub fn nil(&mut self) -> Result<(), Full> {
         self.symbol(crate::atoms::nil())
     }
+}
+
+/// A sink that is full says so; a term within a budget is never too big.
+#[inline(always)]
+fn done(encoded: Result<u64, EncodeError>) -> Result<(), Full> {
+    encoded.map(|_steps| ()).map_err(|_| Full)
 }

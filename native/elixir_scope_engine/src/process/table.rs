@@ -39,8 +39,7 @@ impl ProcessSlots {
         }
     }
 
-    /// The one table of this library, shared by all recorders.
-    #[cfg(not(loom))]
+    /// The one table of this library, shared by all recorders. (Not for models: loom's atomics live as long as one run.)
     pub fn shared() -> &'static ProcessSlots {
         static TABLE: std::sync::OnceLock<ProcessSlots> = std::sync::OnceLock::new();
         TABLE.get_or_init(|| ProcessSlots::new(ProcessSlots::SHARED_SLOTS))

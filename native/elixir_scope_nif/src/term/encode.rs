@@ -6,7 +6,7 @@
 
 use elixir_scope_engine::event::AtomId;
 use elixir_scope_engine::value::{Budget, Container, Cut, Fit, Full, FunHead, Sink, Writer};
-use rustler::{Env, Term};
+use rustler::Term;
 use smallvec::SmallVec;
 
 use super::frames::{Cutting, Frame, Stack};
@@ -64,33 +64,6 @@ pub fn encode_whole<S: Sink>(term: Term<'_>, sink: &mut S) -> Result<u64, Encode
     match RawTerms::new(term.get_env()) {
         Some(raw) => encode_word_whole(raw, word(term), sink),
         None => encode_word_whole(NifTerms::new(term.get_env()), word(term), sink),
-    }
-}
-
-/// Writes `args` as the list of them. Bit n of `mask` masks the nth.
-///
-/// # Errors
-/// As [`encode`].
-#[inline]
-pub fn encode_args<S: Sink>(
-    env: Env<'_>,
-    args: &[Word],
-    mask: u64,
-    rules: &Rules,
-    sink: &mut S,
-) -> Result<u64, EncodeError> {
-    match RawTerms::new(env) {
-        Some(raw) => {
-            Encoder::new(raw, rules.budget, &rules.redaction, false, sink).run_args(args, mask)
-        }
-        None => Encoder::new(
-            NifTerms::new(env),
-            rules.budget,
-            &rules.redaction,
-            false,
-            sink,
-        )
-        .run_args(args, mask),
     }
 }
 
@@ -199,25 +172,6 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
         }
     }
 
-    fn run_args(mut self, args: &'f [Word], mask: u64) -> Result<u64, EncodeError> {
-        if args.is_empty() {
-            return match self.writer.nil()? {
-                Fit::Written => Ok(self.steps),
-                Fit::NoRoom => self.left_out(),
-            };
-        }
-        if self.writer.open(Container::List)? == Fit::NoRoom {
-            return self.left_out();
-        }
-        let mut stack = Stack::new();
-        stack.push(Frame::Args {
-            rest: args,
-            size: size_of(args.len()),
-            mask,
-        });
-        self.contents(&mut stack)
-    }
-
     fn left_out(&mut self) -> Result<u64, EncodeError> {
         if self.whole {
             return Err(EncodeError::TooBig);
@@ -236,7 +190,6 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
                     mask_last,
                 } => self.tuple(rest, size, mask_last, stack)?,
                 Frame::List { next, begun } => self.list(next, begun, stack)?,
-                Frame::Args { rest, size, mask } => self.args(rest, size, mask, stack)?,
                 Frame::FlatMap {
                     keys,
                     values,
@@ -542,32 +495,6 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             }
         }
         self.writer.close(Container::Fun(size))?;
-        stack.pop();
-        Ok(())
-    }
-
-    #[inline]
-    fn args(
-        &mut self,
-        mut rest: &'f [Word],
-        size: u32,
-        mut mask: u64,
-        stack: &mut Stack<'f, T::Map>,
-    ) -> Result<(), EncodeError> {
-        while let [arg, after @ ..] = rest {
-            rest = after;
-            let masked = mask & 1 != 0;
-            mask >>= 1;
-            let wrote = if masked {
-                self.writer.redacted()?.into()
-            } else {
-                self.scalar(*arg)?
-            };
-            if !matches!(wrote, Wrote::Whole) {
-                return self.enter(Frame::Args { rest, size, mask }, wrote, *arg, stack);
-            }
-        }
-        self.writer.close(Container::List)?;
         stack.pop();
         Ok(())
     }

@@ -18,12 +18,6 @@ pub(super) enum Frame<'f> {
     List { next: Word, begun: u64 },
     /// After a list's tail mark.
     Tail,
-    /// A list that is given as an array: elements left, of how many, and a bit for each that is to be masked.
-    Args {
-        rest: &'f [Word],
-        size: u32,
-        mask: u64,
-    },
     /// Keys and values of a map left, of how many pairs; whether the key before the values, a container, is being written.
     FlatMap {
         keys: &'f [Word],
@@ -75,9 +69,6 @@ impl Frame<'_> {
                 before(rest, size),
                 Some(u64::from(size)),
             ),
-            Frame::Args { rest, size, .. } => {
-                Cutting::Cut(Container::List, before(rest, size), Some(u64::from(size)))
-            }
             Frame::List { begun, .. } => {
                 Cutting::Cut(Container::List, begun.saturating_sub(1), None)
             }

@@ -216,7 +216,7 @@ impl Bits<'_> {
         }
         if let Some(last) = out.last_mut()
             && most >= bytes
-            && self.bits % 8 != 0
+            && !self.bits.is_multiple_of(8)
         {
             *last &= 0xff << (8 - self.bits % 8);
         }

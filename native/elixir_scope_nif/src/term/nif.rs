@@ -12,9 +12,7 @@ use std::ptr;
 
 use elixir_scope_engine::event::AtomId;
 use rustler::Env;
-use rustler::sys::{
-    self, ErlNifBinary, ErlNifEnv, ErlNifMapIterator, ErlNifMapIteratorEntry, ErlNifTermType,
-};
+use rustler::sys::{self, ErlNifBinary, ErlNifEnv, ErlNifMapIterator, ErlNifMapIteratorEntry};
 
 use super::external::{self, Parsed};
 use super::{Fun, MapPairs, Rare, Shape, Terms, Word, immediate_atom, nif_term, word_of};
@@ -32,33 +30,21 @@ impl<'t> NifTerms<'t> {
         NifTerms { env }
     }
 
-    /// The environment of the call.
-    #[must_use]
-    pub fn env(self) -> Env<'t> {
-        self.env
-    }
-
     fn raw_env(self) -> *mut ErlNifEnv {
         self.env.as_c_arg()
     }
 
-    fn integer(self, term: Word) -> Shape<'t> {
-        let mut value = 0;
-        // SAFETY: `term` is of this environment, as for every call below; `value` outlives the call.
-        if unsafe { sys::enif_get_int64(self.raw_env(), nif_term(term), &mut value) } != 0 {
-            Shape::Int(value)
-        } else {
-            Shape::Rare
-        }
-    }
-
-    fn float(self, term: Word) -> Shape<'t> {
-        let mut value = 0.0;
-        // SAFETY: as in `integer`.
-        if unsafe { sys::enif_get_double(self.raw_env(), nif_term(term), &mut value) } != 0 {
-            Shape::Float(value)
-        } else {
-            Shape::Rare
+    fn number(self, term: Word) -> Shape<'t> {
+        let (mut integer, mut float) = (0, 0.0);
+        // SAFETY: `term` is of this environment, as for every call below; what is written to outlives the call.
+        unsafe {
+            if sys::enif_get_int64(self.raw_env(), nif_term(term), &mut integer) != 0 {
+                Shape::Int(integer)
+            } else if sys::enif_get_double(self.raw_env(), nif_term(term), &mut float) != 0 {
+                Shape::Float(float)
+            } else {
+                Shape::Rare
+            }
         }
     }
 
@@ -76,7 +62,7 @@ impl<'t> NifTerms<'t> {
 
     fn list(self, term: Word) -> Shape<'t> {
         let (mut head, mut tail) = (nif_term(0), nif_term(0));
-        // SAFETY: as in `integer`.
+        // SAFETY: as in `number`.
         if unsafe { sys::enif_get_list_cell(self.raw_env(), nif_term(term), &mut head, &mut tail) }
             != 0
         {
@@ -97,6 +83,49 @@ impl<'t> NifTerms<'t> {
                 elements.cast::<Word>(),
                 usize::try_from(arity).unwrap_or(0),
             ))
+        }
+    }
+
+    /// `enif_term_type` would do it in one call, but ends the emulator on terms that it does not know: the native records of
+    /// OTP 29.
+    fn kind(self, term: Word) -> Kind {
+        let (env, term) = (self.raw_env(), nif_term(term));
+        // SAFETY: as in `number`.
+        unsafe {
+            if sys::enif_is_number(env, term) != 0 {
+                Kind::Number
+            } else if sys::enif_is_binary(env, term) != 0 {
+                Kind::Binary
+            } else if sys::enif_is_list(env, term) != 0 {
+                Kind::List
+            } else if sys::enif_is_tuple(env, term) != 0 {
+                Kind::Tuple
+            } else if sys::enif_is_map(env, term) != 0 {
+                Kind::Map
+            } else if sys::enif_is_pid(env, term) != 0 {
+                Kind::Pid
+            } else if sys::enif_is_ref(env, term) != 0 {
+                Kind::Reference
+            } else if sys::enif_is_fun(env, term) != 0 {
+                Kind::Fun
+            } else if sys::enif_is_port(env, term) != 0 {
+                Kind::Port
+            } else {
+                Kind::Other
+            }
+        }
+    }
+
+    /// A big integer or a bit string, out of its external form.
+    fn flat(self, term: Word) -> Rare {
+        let bytes = self.external(term);
+        match external::parse(&bytes) {
+            Some(Parsed::Big {
+                negative,
+                magnitude,
+            }) => Rare::Big(negative, magnitude.to_vec()),
+            Some(Parsed::Bits { bytes, bits }) => Rare::Bits(bytes, bits),
+            _ => Rare::Foreign(bytes),
         }
     }
 
@@ -172,23 +201,17 @@ impl<'t> Terms<'t> for NifTerms<'t> {
     type Map = NifMap<'t>;
 
     fn shape(self, term: Word) -> Shape<'t> {
-        // SAFETY: `term` is of this environment.
-        match unsafe { sys::enif_term_type(self.raw_env(), nif_term(term)) } {
-            ErlNifTermType::ERL_NIF_TERM_TYPE_ATOM => {
-                immediate_atom(term).map_or(Shape::Rare, Shape::Atom)
-            }
-            ErlNifTermType::ERL_NIF_TERM_TYPE_INTEGER => self.integer(term),
-            ErlNifTermType::ERL_NIF_TERM_TYPE_FLOAT => self.float(term),
-            ErlNifTermType::ERL_NIF_TERM_TYPE_BITSTRING => self.bit_string(term),
-            ErlNifTermType::ERL_NIF_TERM_TYPE_LIST => self.list(term),
-            ErlNifTermType::ERL_NIF_TERM_TYPE_TUPLE => self.tuple(term),
-            ErlNifTermType::ERL_NIF_TERM_TYPE_MAP => Shape::Map,
-            ErlNifTermType::ERL_NIF_TERM_TYPE_PID if super::is_local_pid(term as u64) => {
-                Shape::Pid(term as u64)
-            }
-            ErlNifTermType::ERL_NIF_TERM_TYPE_PORT if super::is_local_port(term as u64) => {
-                Shape::Port(term as u64)
-            }
+        if let Some(atom) = immediate_atom(term) {
+            return Shape::Atom(atom);
+        }
+        match self.kind(term) {
+            Kind::Number => self.number(term),
+            Kind::Binary => self.bit_string(term),
+            Kind::List => self.list(term),
+            Kind::Tuple => self.tuple(term),
+            Kind::Map => Shape::Map,
+            Kind::Pid if super::is_local_pid(term as u64) => Shape::Pid(term as u64),
+            Kind::Port if super::is_local_port(term as u64) => Shape::Port(term as u64),
             _ => Shape::Rare,
         }
     }
@@ -202,27 +225,33 @@ impl<'t> Terms<'t> for NifTerms<'t> {
     }
 
     fn rare(self, term: Word) -> Rare {
-        // SAFETY: `term` is of this environment.
-        match unsafe { sys::enif_term_type(self.raw_env(), nif_term(term)) } {
-            ErlNifTermType::ERL_NIF_TERM_TYPE_INTEGER
-            | ErlNifTermType::ERL_NIF_TERM_TYPE_BITSTRING => {
-                let bytes = self.external(term);
-                match external::parse(&bytes) {
-                    Some(Parsed::Big {
-                        negative,
-                        magnitude,
-                    }) => Rare::Big(negative, magnitude.to_vec()),
-                    Some(Parsed::Bits { bytes, bits }) => Rare::Bits(bytes, bits),
-                    _ => Rare::Foreign(bytes),
-                }
-            }
-            ErlNifTermType::ERL_NIF_TERM_TYPE_REFERENCE => self.reference(term),
-            ErlNifTermType::ERL_NIF_TERM_TYPE_PID | ErlNifTermType::ERL_NIF_TERM_TYPE_PORT => {
-                Rare::Foreign(self.external(term))
-            }
-            _ => self.some_fun(term),
+        match self.kind(term) {
+            Kind::Number | Kind::Binary => self.flat(term),
+            Kind::Reference => self.reference(term),
+            Kind::Pid | Kind::Port => Rare::Foreign(self.external(term)),
+            Kind::Fun => self.some_fun(term),
+            // what is within any other term can share so much that its external form would never end, as with a fun
+            _ => match printed(term) {
+                text if text.starts_with(b"<<") => self.flat(term),
+                text => Rare::FunText(text),
+            },
         }
     }
+}
+
+/// What a term is, as far as the NIF interface tells.
+enum Kind {
+    Number,
+    Binary,
+    List,
+    Tuple,
+    Map,
+    Pid,
+    Port,
+    Reference,
+    Fun,
+    /// A bit string that is no binary, or a kind of term that the NIF interface does not know.
+    Other,
 }
 
 /// Iterates over a map; above 32 keys this allocates.

@@ -53,13 +53,13 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum FunSizes {
     /// In two bytes at this offset; the creator's word stands before the environment and is an atom in external funs.
-    InThing(usize),
+    Thing(usize),
     /// In the header: the arity from bit 8, from bit 16 the values of the environment and one more, 0 in external funs
     /// (OTP 27, which keeps a reference to the entry behind the values).
-    InHeaderWithReference,
+    HeaderAndReference,
     /// In the header: the arity from bit 8, from bit 16 the values of the environment, in bit 24 whether it is external
     /// (OTP 29).
-    InHeader,
+    Header,
 }
 
 /// What was learnt. Offsets into terms count words, offsets into structures of the VM bytes.
@@ -121,7 +121,7 @@ impl Layout {
         pid_ref_header: 0,
         pid_ref_numbers: 0,
         magic_numbers: 0,
-        fun_sizes: FunSizes::InHeader,
+        fun_sizes: FunSizes::Header,
         fun_env: 0,
         entry_module: 0,
         entry_index: 0,

@@ -105,17 +105,6 @@ impl<'t> RawTerms<'t> {
             None => NifTerms::new(self.env).shape(term),
         }
     }
-
-    /// How many pairs `term` has; `None` of what is no map.
-    #[inline]
-    #[must_use]
-    pub fn map_size(self, term: Word) -> Option<usize> {
-        match self.shape(term) {
-            Shape::FlatMap(keys, _) => Some(keys.len()),
-            Shape::Map => self.map(term).map(|map| map.len()),
-            _ => None,
-        }
-    }
 }
 
 impl<'t> Terms<'t> for RawTerms<'t> {

@@ -254,11 +254,11 @@ impl Layout {
     unsafe fn is_local(&self, thing: *const Word, header: Word) -> Option<bool> {
         match self.fun_sizes {
             // SAFETY: the creator's word stands before the environment.
-            FunSizes::InThing(_) => unsafe {
+            FunSizes::Thing(_) => unsafe {
                 Some(thing.add(self.fun_env - 1).read() & KIND != ATOM)
             },
-            FunSizes::InHeaderWithReference => Some(header >> 16 != 0),
-            FunSizes::InHeader => match header >> 24 {
+            FunSizes::HeaderAndReference => Some(header >> 16 != 0),
+            FunSizes::Header => match header >> 24 {
                 0 => Some(true),
                 1 => Some(false),
                 _ => None,
@@ -283,11 +283,11 @@ impl Layout {
                 return None;
             }
             let (arity, free, creator) = match self.fun_sizes {
-                FunSizes::InHeaderWithReference => {
+                FunSizes::HeaderAndReference => {
                     ((header >> 8) as u8, (header >> 16) - 1, self.creator)
                 }
-                FunSizes::InHeader => ((header >> 8) as u8, header >> 16, self.creator),
-                FunSizes::InThing(offset) => {
+                FunSizes::Header => ((header >> 8) as u8, header >> 16, self.creator),
+                FunSizes::Thing(offset) => {
                     let sizes = thing.cast::<u8>().add(offset);
                     (
                         sizes.read(),

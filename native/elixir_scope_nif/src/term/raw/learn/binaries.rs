@@ -2,7 +2,7 @@
 
 use super::super::layout::{BOXED, Kind};
 use super::{Learner, Step, ensure};
-use crate::term::{Bits, Shape, Word};
+use crate::term::{Shape, Word};
 
 impl Learner {
     pub(super) fn heap_binaries(&mut self) -> Step {
@@ -104,7 +104,7 @@ impl Learner {
                 read.bits
             );
             ensure!(
-                shifted(&read) == content,
+                read.shifted(u64::MAX).as_slice() == content,
                 "{expected} bits were read wrongly"
             );
         }
@@ -183,19 +183,4 @@ impl Learner {
 
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n * 7 + n / 251 + 1) as u8).collect()
-}
-
-/// The bits from the high end of the first byte on, the last byte padded with zeros.
-pub(super) fn shifted(bits: &Bits<'_>) -> Vec<u8> {
-    let length = bits.bits.div_ceil(8) as usize;
-    let byte = |at: usize| bits.bytes.get(at).copied().unwrap_or(0);
-    let mut shifted: Vec<u8> = (0..length)
-        .map(|at| (u16::from_be_bytes([byte(at), byte(at + 1)]) << bits.offset >> 8) as u8)
-        .collect();
-    if let Some(last) = shifted.last_mut()
-        && bits.bits & 7 != 0
-    {
-        *last &= !(0xff >> (bits.bits & 7));
-    }
-    shifted
 }

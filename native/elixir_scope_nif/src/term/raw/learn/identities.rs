@@ -77,15 +77,15 @@ impl Learner {
             .collect();
         let (arity, free) = (usize::from(FUN.arity), usize::from(FUN.env));
         self.layout.fun_sizes = if header >> 8 == arity | (free + 1) << 8 {
-            FunSizes::InHeaderWithReference
+            FunSizes::HeaderAndReference
         } else if header >> 8 == arity | free << 8 {
-            FunSizes::InHeader
+            FunSizes::Header
         } else {
             let at = bytes
                 .chunks(8)
                 .position(|word| word.starts_with(&sizes))
                 .ok_or("no arity")?;
-            FunSizes::InThing(8 + at * 8)
+            FunSizes::Thing(8 + at * 8)
         };
         let module = self.samples.atom(FUN.module);
         let entry = words.first().copied().unwrap_or_default();

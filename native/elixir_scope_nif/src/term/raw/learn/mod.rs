@@ -2,7 +2,6 @@
 
 use rustler::{Env, Term};
 
-use self::binaries::shifted;
 use self::peek::Peek;
 use self::samples::Samples;
 use super::layout::{BOXED, KIND, Kind, Layout};
@@ -174,7 +173,7 @@ impl Learner {
                 );
             }
             Some(Shape::Bits(bits)) if bits.bits & 7 != 0 => {
-                let (read, last) = (shifted(&bits), (bits.bits & 7) as u8);
+                let (read, last) = (bits.shifted(u64::MAX), (bits.bits & 7) as u8);
                 let length = (read.len() as u32).to_be_bytes();
                 let expected = [&[131, 77], &length[..], &[last], &read].concat();
                 ensure!(
@@ -182,7 +181,7 @@ impl Learner {
                     "a bit string was read wrongly"
                 );
             }
-            Some(Shape::Bits(bits)) => self.same_external_bytes(term, &shifted(&bits))?,
+            Some(Shape::Bits(bits)) => self.same_external_bytes(term, &bits.shifted(u64::MAX))?,
             Some(Shape::Map) => self.same_pairs(term)?,
             Some(Shape::Ref(_)) => self.same_numbers(term)?,
             Some(Shape::Fun) => {

@@ -41,7 +41,7 @@ impl Peek {
 
     /// `count` words at `address`, which must be aligned.
     pub(super) fn words(&mut self, address: usize, count: usize) -> Option<Vec<Word>> {
-        if address % size_of::<Word>() != 0 {
+        if !address.is_multiple_of(size_of::<Word>()) {
             return None;
         }
         let bytes = self.bytes(address, count * size_of::<Word>())?;

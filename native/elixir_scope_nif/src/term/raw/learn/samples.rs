@@ -147,7 +147,7 @@ impl Samples {
     }
 
     /// The term with this external format, without its version byte.
-    pub(super) fn from_external(&self, bytes: &[u8]) -> Option<Word> {
+    pub(super) fn internal(&self, bytes: &[u8]) -> Option<Word> {
         let bytes = [&[VERSION], bytes].concat();
         let mut term = nif_term(0);
         // SAFETY: as above; the term is written if the answer is not 0.
@@ -174,12 +174,12 @@ impl Samples {
 
     pub(super) fn big(&self, negative: bool, magnitude: &[u8]) -> Option<Word> {
         let length = u8::try_from(magnitude.len()).ok()?;
-        self.from_external(&[&[SMALL_BIG, length, negative.into()], magnitude].concat())
+        self.internal(&[&[SMALL_BIG, length, negative.into()], magnitude].concat())
     }
 
     pub(super) fn bit_string(&self, bytes: &[u8], bits_of_last: u8) -> Option<Word> {
         let length = u32::try_from(bytes.len()).ok()?.to_be_bytes();
-        self.from_external(&[&[BIT_BINARY], &length[..], &[bits_of_last], bytes].concat())
+        self.internal(&[&[BIT_BINARY], &length[..], &[bits_of_last], bytes].concat())
     }
 
     /// The node's name as an atom, and this node's creation.
@@ -190,12 +190,12 @@ impl Samples {
 
     pub(super) fn port(&self, number: u32) -> Option<Word> {
         let (node, creation) = self.node()?;
-        self.from_external(&[&[NEW_PORT], node, &number.to_be_bytes(), creation].concat())
+        self.internal(&[&[NEW_PORT], node, &number.to_be_bytes(), creation].concat())
     }
 
     pub(super) fn pid(&self, number: u32) -> Option<Word> {
         let (node, creation) = self.node()?;
-        self.from_external(&[&[NEW_PID], node, &number.to_be_bytes(), &[0; 4], creation].concat())
+        self.internal(&[&[NEW_PID], node, &number.to_be_bytes(), &[0; 4], creation].concat())
     }
 
     /// The number words of a local reference by its external format.
@@ -224,7 +224,7 @@ impl Samples {
             body.extend([SMALL_INTEGER, value]);
         }
         let size = u32::try_from(body.len() + 4).ok()?.to_be_bytes();
-        self.from_external(&[&[NEW_FUN], &size[..], &body].concat())
+        self.internal(&[&[NEW_FUN], &size[..], &body].concat())
     }
 
     /// What the VM says of the creator of `fun`, whose external format we know but for that.
@@ -244,12 +244,12 @@ impl Samples {
         let pid = head.get(
             atom + numbers(sample.old_index) + numbers(sample.old_uniq)..head.len() - after_env,
         )?;
-        self.from_external(pid)
+        self.internal(pid)
     }
 
     pub(super) fn export(&self, module: &str, function: &str, arity: u8) -> Option<Word> {
         let (module, function) = (external_atom(module), external_atom(function));
-        self.from_external(&[&[EXPORT][..], &module, &function, &[SMALL_INTEGER, arity]].concat())
+        self.internal(&[&[EXPORT][..], &module, &function, &[SMALL_INTEGER, arity]].concat())
     }
 
     /// What [`Fun`] must tell of a fun made from `sample`, its environment aside.
