@@ -1,13 +1,13 @@
 defmodule Shop.Audit.Orders do
   @moduledoc "Each order was placed at its price and sent out once, or crashed the dispatcher once, for the known reason."
 
-  alias Shop.{Audit, Bank, Questions, Tape}
+  alias Shop.{Bank, Questions, Tape}
   alias Shop.Audit.Check
   alias Shop.Load.{Entry, Ledger, Plan}
 
   @doc false
   def checks(ledger) do
-    window = Audit.window(ledger)
+    window = Ledger.window(ledger)
     orders = Ledger.orders(ledger)
     crashers = Ledger.crashers(ledger)
     ids = Enum.map(orders, &Ledger.order_id/1)

@@ -2,13 +2,13 @@ defmodule Shop.Audit.Recorder do
   @moduledoc "Nothing is lost without being counted, nothing secret is on the tape, and memory stays below its limit."
 
   alias ElixirScope.Redacted
-  alias Shop.{Audit, Tape}
+  alias Shop.Tape
   alias Shop.Audit.{Check, Secrets}
   alias Shop.Load.Ledger
 
   @doc false
   def checks(ledger) do
-    window = Audit.window(ledger)
+    window = Ledger.window(ledger)
     payments = Tape.begun_spans("payment", window)
     status = Tape.status()
     losses = Tape.all(event_type: :data_loss)

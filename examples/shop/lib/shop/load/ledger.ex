@@ -21,6 +21,10 @@ defmodule Shop.Load.Ledger do
   @spec duration_ns(t()) :: non_neg_integer()
   def duration_ns(ledger), do: ledger.until - ledger.since
 
+  @doc "The time that it covers, as options of a query."
+  @spec window(t()) :: keyword()
+  def window(ledger), do: [since: ledger.since, until: ledger.until]
+
   @doc "How many requests took each route."
   @spec routes(t()) :: %{atom() => pos_integer()}
   def routes(ledger), do: Enum.frequencies_by(ledger.entries, &Entry.route(&1.step))
