@@ -113,6 +113,7 @@ rustler::atoms! {
     timeout,
     timestamp,
     too_big,
+    total,
     total_bytes,
     total,
     total_writes,

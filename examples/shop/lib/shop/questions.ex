@@ -33,8 +33,8 @@ defmodule Shop.Questions do
   @doc "Events recorded and lost since the recorder started, and how many a second came in between two instants of the tape."
   @spec throughput(since :: integer(), until :: integer()) :: map()
   def throughput(since, until) do
-    status = ElixirScope.status()
-    events = ElixirScope.count_events(since: since, until: until)
+    status = Tape.status()
+    events = Tape.count(since: since, until: until)
 
     %{
       recorded: status.capture.events,
@@ -139,14 +139,14 @@ defmodule Shop.Questions do
   @doc "What the recorder holds in memory, in bytes."
   @spec memory() :: map()
   def memory do
-    status = ElixirScope.status()
+    status = Tape.status()
 
     %{
       events: status.store.events,
       segments: status.store.segments,
       evicted: status.store.evicted,
       rings: status.capture.bytes,
-      store: status.store.bytes,
+      store: status.store.bytes.total,
       store_limit: status.store.memory_limit,
       node: :erlang.memory(:total)
     }
