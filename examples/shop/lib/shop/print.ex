@@ -33,7 +33,8 @@ defmodule Shop.Print do
   def checkouts(checkouts) do
     rows =
       for checkout <- checkouts do
-        parts = Enum.map_join(checkout.parts, ", ", fn {name, ns} -> "#{name} #{Unit.time(ns)}" end)
+        parts = checkout.parts ++ [{"waiting for others", checkout.rest_ns}]
+        parts = Enum.map_join(parts, ", ", fn {name, ns} -> "#{name} #{Unit.time(ns)}" end)
         [checkout.cart, Unit.time(checkout.duration_ns), Unit.clock(checkout.wall_time), parts]
       end
 

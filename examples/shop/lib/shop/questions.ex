@@ -16,7 +16,8 @@ defmodule Shop.Questions do
           cart: Shop.cart_id(),
           duration_ns: non_neg_integer(),
           wall_time: integer(),
-          parts: [{name :: String.t(), duration_ns :: non_neg_integer()}]
+          parts: [{name :: String.t(), duration_ns :: non_neg_integer()}],
+          rest_ns: non_neg_integer()
         }
 
   @type crash :: %{
@@ -45,7 +46,7 @@ defmodule Shop.Questions do
     }
   end
 
-  @doc "The slowest checkouts, slowest first, each with the spans that its process went through."
+  @doc "The slowest checkouts, slowest first, each with the spans that its process went through; the rest was waiting for others."
   @spec slowest_checkouts(pos_integer(), keyword()) :: [checkout()]
   def slowest_checkouts(count \\ 5, opts \\ []) do
     "checkout"
@@ -67,7 +68,8 @@ defmodule Shop.Questions do
       cart: start.metadata.cart,
       duration_ns: stop.duration_ns,
       wall_time: start.wall_time,
-      parts: parts
+      parts: parts,
+      rest_ns: stop.duration_ns - (parts |> Enum.map(&elem(&1, 1)) |> Enum.sum())
     }
   end
 

@@ -13,6 +13,7 @@ defmodule Shop.Audit.Orders do
     ids = Enum.map(orders, &Ledger.order_id/1)
 
     [
+      Check.new("orders, each with a number of its own", length(orders), ids |> Enum.uniq() |> length()),
       Check.same(
         "orders placed, each with cart and price",
         placed_by_shoppers(orders),
