@@ -56,7 +56,7 @@ defmodule ElixirScope.TermTest do
           do: sign * (Bitwise.bsl(1, shift) + offset)
 
     floats = [0.0, 1.0, -1.5, 1.0e308, 2.2250738585072014e-308, 5.0e-324, 0.1]
-    atoms = [nil, true, :"", :ä, :"日本", :"with space", String, :"#{String.duplicate("ü", 255)}"]
+    atoms = [nil, true, :"", :ä, :日本, :"with space", String, :"#{String.duplicate("ü", 255)}"]
 
     binaries = [
       "",
@@ -97,7 +97,8 @@ defmodule ElixirScope.TermTest do
 
     plain =
       [big, -big, cut_out] ++
-        integers ++ floats ++ atoms ++ binaries ++ bits ++ lists ++ tuples ++ maps ++ references ++ processes ++ exports
+        integers ++
+        floats ++ atoms ++ binaries ++ bits ++ lists ++ tuples ++ maps ++ references ++ processes ++ exports
 
     {plain, funs}
   end
@@ -126,7 +127,10 @@ defmodule ElixirScope.TermTest do
         for term <- if(@raw, do: plain ++ funs, else: plain) do
           assert round_trip(term, %{raw: @raw}) === term
           assert round_trip(term, %{raw: @raw, whole: true}) === term
-          assert round_trip([term | {term, %{term => term}}], %{raw: @raw}) === [term | {term, %{term => term}}]
+
+          assert round_trip([term | {term, %{term => term}}], %{raw: @raw}) === [
+                   term | {term, %{term => term}}
+                 ]
         end
       end
 
@@ -193,7 +197,9 @@ defmodule ElixirScope.TermTest do
         assert %Truncated{kind: :binary, kept: kept, total: 1000, prefix: prefix} = cut.(text, %{bytes: 101})
         assert kept == byte_size(prefix) and kept > 50 and String.starts_with?(text, prefix)
 
-        assert %Truncated{kind: :bits, kept: kept, total: 8001, prefix: prefix} = cut.(<<0::8001>>, %{bytes: 101})
+        assert %Truncated{kind: :bits, kept: kept, total: 8001, prefix: prefix} =
+                 cut.(<<0::8001>>, %{bytes: 101})
+
         assert kept == bit_size(prefix) and kept > 400
 
         assert [1, 2, 3, %Truncated{kind: :list, kept: 3, total: nil}] = cut.([1, 2, 3, 4, 5], %{length: 3})
@@ -231,6 +237,7 @@ defmodule ElixirScope.TermTest do
                  %{"Password" => %Redacted{}, "API-Key" => %Redacted{}, "pass" => 1}
 
         assert masked.([password: 1, user: 2], keys) == [password: %Redacted{}, user: 2]
+
         assert masked.([{"token", 1}, {'Api-Key', 2}, {"other", 3}], keys) == [
                  {"token", %Redacted{}},
                  {'Api-Key', %Redacted{}},
@@ -256,7 +263,7 @@ defmodule ElixirScope.TermTest do
         shown = fn term -> round_trip(term, %{raw: @raw, redact: {:only, [:id, "name"]}}) end
         assert shown.(%{"NAME" => 3, id: 1, secret: 2}) == %{"NAME" => 3, id: 1, secret: %Redacted{}}
         assert shown.(%{1 => %{id: 1, age: 2}}) == %{1 => %{id: 1, age: %Redacted{}}}
-        assert shown.([id: 1, age: 2]) == [id: 1, age: %Redacted{}]
+        assert shown.(id: 1, age: 2) == [id: 1, age: %Redacted{}]
         assert shown.({:ok, 5}) == {:ok, 5}
         assert shown.(%URI{}) |> Map.fetch!(:__struct__) == URI
       end
@@ -299,13 +306,23 @@ defmodule ElixirScope.TermTest do
       x = :binary.copy("x", 500)
       y = List.to_tuple(Enum.to_list(1..100))
       f = fn -> {x, y} end
-      assert %Truncated{kind: :fun_env, total: 2, prefix: "#Fun<" <> _} = round_trip(f, %{raw: true, bytes: 70})
+
+      assert %Truncated{kind: :fun_env, total: 2, prefix: "#Fun<" <> _} =
+               round_trip(f, %{raw: true, bytes: 70})
     end
   end
 
   describe "bytes that no term was encoded to" do
     test "are refused" do
-      for bytes <- [<<>>, <<0>>, <<0x7F>>, <<0x80, 0x80>>, <<4, 255, 255, 255, 255, 15>>, <<0x0D, 1>>, <<0x12, 2, 131, 100>>] do
+      for bytes <- [
+            <<>>,
+            <<0>>,
+            <<0x7F>>,
+            <<0x80, 0x80>>,
+            <<4, 255, 255, 255, 255, 15>>,
+            <<0x0D, 1>>,
+            <<0x12, 2, 131, 100>>
+          ] do
         assert {:error, text} = Native.term_decode(bytes)
         assert is_binary(text)
       end
