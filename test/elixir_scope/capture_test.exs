@@ -31,6 +31,17 @@ defmodule ElixirScope.CaptureTest do
              }
     end
 
+    test "stand in the place of HTTP headers, however they are written" do
+      Trace.event(:request, [
+        {"Authorization", "Basic x"},
+        {"X-API-Key", "y"},
+        {String.to_charlist("cookie"), "z"},
+        {"Host", "h"}
+      ])
+
+      assert [%Redacted{}, %Redacted{}, %Redacted{}, "h"] = for({_name, value} <- the_event().data, do: value)
+    end
+
     test "stand in the place of arguments that are named so" do
       site = Site.new({Accounts, :login, 2, "lib/accounts.ex", 3, 1, [:name, :password]})
       token = ElixirScope.Native.enter_2(site, "ann", "hunter2")
