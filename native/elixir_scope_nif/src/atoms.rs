@@ -115,7 +115,6 @@ rustler::atoms! {
     too_big,
     total,
     total_bytes,
-    total,
     total_writes,
     until,
     verified,
