@@ -82,7 +82,7 @@ defmodule ElixirScope.Native do
   #       paused: boolean,
   #       started_at: integer,                          # tape's clock
   #       capture: %{events: n, per_second: number, lost: %{cause :: atom => n}, bytes: n, capacity_bytes: n, writers: n},
-  #       store: %{events: n, segments: n, bytes: %{part => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
+  #       store: %{events: n, segments: n, bytes: %{total: n, part => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
   #       clock: %{source: binary, skew_ns: integer},
   #       terms: map,                                   # which shapes are read raw, which fell back
   #       faults: %{panics: n, last: binary | nil},
