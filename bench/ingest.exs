@@ -32,7 +32,8 @@ defmodule Bench.Ingest do
   @aim_ns 100
 
   # Events are recorded in portions that fit into the rings; nobody asks anything meanwhile, so that all the work falls to the
-  # library's own thread, whose CPU time the kernel tells (schedstat). Between portions we wait until the rings are empty.
+  # library's own thread, whose CPU time the kernel tells (schedstat). Between portions we wait until
+  # they are all in the store.
   def run(options) do
     if Machine.cpu_ns() == nil do
       IO.puts("Not measured: needs /proc")
@@ -87,9 +88,10 @@ defmodule Bench.Ingest do
   defp portions(count, events) do
     for _ <- 1..count do
       Tape.drain()
+      stored = ElixirScope.status().store.events
       before = Machine.cpu_ns()[:recorder] || 0
       record(events)
-      wait_until_empty()
+      wait_until_stored(stored + events)
       ((Machine.cpu_ns()[:recorder] || 0) - before) / events
     end
   end
@@ -98,12 +100,12 @@ defmodule Bench.Ingest do
     Task.await(Task.async(fn -> Loops.record(div(events, 2)) end), :infinity)
   end
 
-  # The native thread drains by itself.
-  defp wait_until_empty do
-    if ElixirScope.status().capture.bytes > 0 do
+  # The library's thread drains by itself.
+  defp wait_until_stored(events) do
+    if ElixirScope.status().store.events < events do
       receive do
       after
-        1 -> wait_until_empty()
+        1 -> wait_until_stored(events)
       end
     end
   end

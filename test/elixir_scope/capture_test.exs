@@ -198,6 +198,35 @@ defmodule ElixirScope.CaptureTest do
     end
   end
 
+  describe "arguments that are no proper list, and sites whose names are none" do
+    test "are recorded as they are, and recording goes on" do
+      site = Site.new({Accounts, :many, 9, "lib/accounts.ex", 3, 1, [:a, :b]})
+      ElixirScope.Native.enter_n(site, [1, 2 | 3])
+      ElixirScope.Native.enter_n(site, :none)
+      odd = put_elem(site, 0, elem(site, 0) + 1) |> put_elem(1, put_elem(elem(site, 1), 6, [:a | :b]))
+      ElixirScope.Native.enter_1(odd, 1)
+
+      assert [[1, 2 | 3], :none, [1]] ==
+               Enum.map(ElixirScope.get_events(event_type: :function_entry, pid: self()), & &1.args)
+
+      assert ElixirScope.status().faults.panics == 0
+    end
+  end
+
+  describe "a map whose keys were cut to the same" do
+    @tag recorder: [capture: [max_depth: 1]]
+    test "keeps one of them and says how many are missing, whatever its size" do
+      for size <- [2, 32, 33, 40, 100] do
+        cut = %Truncated{kind: :depth, kept: 0, total: 1}
+        Trace.event(:cut, Map.new(1..size, &{{&1}, &1}))
+        data = the_event(limit: 1).data
+        assert map_size(data) == 2 and is_map_key(data, cut)
+        assert Enum.any?(Map.keys(data), &(&1.kind == :map and &1.kept == 1))
+        assert data === Map.new(Map.to_list(data))
+      end
+    end
+  end
+
   describe "a ring that overruns" do
     for strategy <- [:drop_newest, :drop_oldest] do
       @tag recorder: [

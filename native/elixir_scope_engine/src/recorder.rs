@@ -330,6 +330,7 @@ impl Recorder {
             let _ = thread.join();
         }
         self.subscriptions.clear();
+        self.rings.close();
         self.store.clear();
     }
 

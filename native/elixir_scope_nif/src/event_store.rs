@@ -8,7 +8,7 @@ use rustler::{Atom, Encoder, Env, LocalPid, Term};
 
 use crate::entry::{Answer, Raise};
 use crate::events::{Layout, Origin, Shared, Source, layouts};
-use crate::fields::get;
+use crate::fields::{get, list};
 use crate::handle::{self, Object};
 use crate::term::encode::encode_whole;
 use crate::{atoms, host, query, recorder, settings, term};
@@ -78,7 +78,7 @@ struct Read {
 /// `store_put(store, events)`: all of them, or none with the reason.
 pub fn put<'a>(env: Env<'a>, [handle, events]: [Term<'a>; 2]) -> Answer<'a> {
     let store = store(handle)?;
-    let events: Vec<Term<'a>> = events.decode().map_err(|_| Raise::BadArgument)?;
+    let events = list(events).ok_or(Raise::BadArgument)?;
     let mut read = Vec::with_capacity(events.len());
     for event in events {
         match read_struct(event) {

@@ -44,6 +44,7 @@ defmodule Mix.Tasks.Shop.Demo do
   defp positive!({option, number}) when number > 0 or option == :seed, do: {option, number}
   defp positive!({option, number}), do: not_understood!(["--#{option}", Integer.to_string(number)])
 
+  @spec not_understood!([String.t() | nil]) :: no_return()
   defp not_understood!(words) do
     Mix.raise(
       "mix shop.demo expects --requests and --shoppers with a positive integer, --seed with an integer; " <>
