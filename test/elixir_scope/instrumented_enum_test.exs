@@ -32,7 +32,7 @@ defmodule ElixirScope.InstrumentedEnumTest do
 
   {:ok, Enum, beam} = :compile.forms(forms, [:nowarn_unused_vars])
   :code.unstick_dir(:filename.dirname(:code.which(Enum)))
-  {:module, Enum} = :code.load_binary(Enum, 'Enum.beam', beam)
+  {:module, Enum} = :code.load_binary(Enum, :code.which(Enum), beam)
   """
 
   test "our own work leaves no event while Enum is instrumented" do

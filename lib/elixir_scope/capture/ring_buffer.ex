@@ -48,7 +48,7 @@ defmodule ElixirScope.Capture.RingBuffer do
   #{ElixirScope.Options.docs(@schema)}
   """
 
-  alias ElixirScope.{Error, Native, Options}
+  alias ElixirScope.{Error, Muted, Native, Options}
 
   @enforce_keys [:ref, :size, :overflow_strategy]
   defstruct @enforce_keys
@@ -67,7 +67,9 @@ defmodule ElixirScope.Capture.RingBuffer do
        %ElixirScope.Error{reason: {:invalid_option, :size, 1000, "a power of two from 1 to 1073741824"}}}
   """
   @spec new(keyword) :: {:ok, t} | {:error, Error.t()}
-  def new(opts \\ []) do
+  def new(opts \\ []), do: Muted.run(fn -> make(opts) end)
+
+  defp make(opts) do
     with {:ok, %{size: size, overflow_strategy: strategy}} <- Options.validate(opts, @schema),
          nil <- Native.load_failure(),
          {:ok, ref} <- Native.ring_new(size, policy(strategy)) do
