@@ -29,8 +29,8 @@ pub use query::{
 };
 pub use recorder::{Faults, Recorder, RecorderConfig, Sample, StartError, Status};
 pub use ring::{
-    DrainItem, DrainState, Drained, LossReport, Lost, Policy, RecordBuf, RingConfig, RingStats,
-    RingWriter, Rings,
+    DrainItem, DrainState, Drained, LossReport, Lost, NoWay, Policy, RecordBuf, RingConfig,
+    RingStats, RingWriter, Rings, Window,
 };
 pub use site::{SiteDef, SiteTable};
 pub use store::{

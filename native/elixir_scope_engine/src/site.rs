@@ -91,9 +91,24 @@ impl SiteTable {
     }
 
     /// The index of the site with this number, or [`SiteId::NONE`] if it was not defined yet.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn find(&self, id: u64) -> SiteId {
+        let [first, ..] = &self.levels;
+        if let Some(entries) = first.entries.get()
+            && let at = first.home(id)
+            && let Some(entry) = entries.get(at)
+            // Acquire: as in `find_further`.
+            && entry.id.load(Ordering::Acquire) == id
+        {
+            return first.index(at);
+        }
+        self.find_further(id)
+    }
+
+    /// Of a site that does not stand in its own place of the first level.
+    #[inline(never)]
+    fn find_further(&self, id: u64) -> SiteId {
         for level in &self.levels {
             let Some(entries) = level.entries.get() else {
                 break;
@@ -201,18 +216,25 @@ impl Level {
     /// The entries where `id` may stand, with the index that each one gives.
     #[inline]
     fn window<'e>(
-        &self,
+        &'e self,
         entries: &'e [Entry],
         id: u64,
-    ) -> impl Iterator<Item = (SiteId, &'e Entry)> + use<'e> {
-        let home = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize;
-        let (mask, base) = (entries.len().wrapping_sub(1), self.base);
+    ) -> impl Iterator<Item = (SiteId, &'e Entry)> {
+        let (home, mask) = (self.home(id), entries.len().wrapping_sub(1));
         (0..WINDOW).filter_map(move |step| {
             let at = (home + step) & mask;
-            entries
-                .get(at)
-                .map(|entry| (SiteId(base + at as u32 + 1), entry))
+            entries.get(at).map(|entry| (self.index(at), entry))
         })
+    }
+
+    #[inline(always)]
+    fn home(&self, id: u64) -> usize {
+        (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize
+    }
+
+    #[inline(always)]
+    fn index(&self, at: usize) -> SiteId {
+        SiteId(self.base + at as u32 + 1)
     }
 }
 

@@ -14,6 +14,7 @@ use rustler::{Encoder, Env, Term};
 use crate::host::BEAM;
 use crate::payload::Payload;
 use crate::settings::Settings;
+use crate::term::raw;
 use crate::{atoms, gate, host, runtime, site};
 
 /// What one OS thread keeps for itself.
@@ -102,6 +103,12 @@ const NOWHERE: Entered = Entered {
     is_sampled: true,
 };
 
+/// The slot of a process that has none yet, unless there is no room.
+#[cold]
+fn claim(slots: &'static ProcessSlots, process: ProcessId) -> Option<&'static Slot> {
+    slots.get(process, &**BEAM)
+}
+
 /// Runs `record` with this thread's state and the process's slot, if the gate is open and the process is not muted.
 #[inline(always)]
 fn recording<R>(
@@ -113,7 +120,8 @@ fn recording<R>(
         return None;
     }
     let process = host::this_process(env);
-    let slot = ProcessSlots::shared().get(process, &**BEAM);
+    let slots = ProcessSlots::shared();
+    let slot = slots.find(process).or_else(|| claim(slots, process));
     if slot.is_some_and(Slot::is_muted) {
         return None;
     }
@@ -189,7 +197,7 @@ fn enter<'a>(
             generation: thread.settings.generation,
         }
     });
-    token.map_or(-1, Token::pack).encode(env)
+    raw::small(env, token.map_or(-1, Token::pack))
 }
 
 /// Records the end of a call.
@@ -201,7 +209,7 @@ fn leave<'a>(
     token: Term<'a>,
     body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
 ) -> Term<'a> {
-    let Some(token) = token.decode().ok().and_then(Token::unpack) else {
+    let Some(token) = raw::small_value(token).and_then(Token::unpack) else {
         return ok(env);
     };
     let process = host::this_process(env);
@@ -313,7 +321,7 @@ pub fn enter_args<'a, const N: usize>(env: Env<'a>, args: [Term<'a>; N]) -> Term
         return ok(env);
     };
     if gate::word() == 0 {
-        return (-1).encode(env);
+        return raw::small(env, -1);
     }
     let site = site::find(*place);
     enter(env, EventKind::FunctionEntry, site, |payload| {
@@ -324,7 +332,7 @@ pub fn enter_args<'a, const N: usize>(env: Env<'a>, args: [Term<'a>; N]) -> Term
 /// `enter_n(site, args)`
 pub fn enter_list<'a>(env: Env<'a>, [place, args]: [Term<'a>; 2]) -> Term<'a> {
     if gate::word() == 0 {
-        return (-1).encode(env);
+        return raw::small(env, -1);
     }
     let site = site::find(place);
     enter(env, EventKind::FunctionEntry, site, |payload| {

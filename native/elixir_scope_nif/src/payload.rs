@@ -6,11 +6,15 @@ use rustler::{Atom, Env, Term};
 
 use crate::fields::list;
 use crate::site;
-use crate::term::encode::{EncodeError, Rules, encode};
+use crate::term::encode::{EncodeError, Rules, encode_word};
+use crate::term::nif::NifTerms;
+use crate::term::raw::RawTerms;
+use crate::term::word;
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
     env: Env<'t>,
+    raw: Option<RawTerms<'t>>,
     rules: &'p Rules,
     sink: &'p mut S,
 }
@@ -18,13 +22,27 @@ pub struct Payload<'p, 't, S> {
 impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     #[inline(always)]
     pub fn new(env: Env<'t>, rules: &'p Rules, sink: &'p mut S) -> Self {
-        Payload { env, rules, sink }
+        Payload {
+            env,
+            raw: RawTerms::new(env),
+            rules,
+            sink,
+        }
     }
 
     /// A term, within the budget and masked.
     #[inline(always)]
     pub fn value(&mut self, value: Term<'t>) -> Result<(), Full> {
-        done(encode(value, self.rules, self.sink))
+        match self.raw {
+            Some(raw) => done(encode_word(raw, word(value), self.rules, self.sink)),
+            None => self.value_by_nif(value),
+        }
+    }
+
+    #[cold]
+    fn value_by_nif(&mut self, value: Term<'t>) -> Result<(), Full> {
+        let terms = NifTerms::new(self.env);
+        done(encode_word(terms, word(value), self.rules, self.sink))
     }
 
     /// Terms, each within a budget of its own.

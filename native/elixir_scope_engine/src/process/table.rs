@@ -57,12 +57,28 @@ impl ProcessSlots {
 
     /// The slot of `process`, if it has one; called from anywhere. It may be given to another process as soon as this one
     /// is dead.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn find(&self, process: ProcessId) -> Option<&Slot> {
+        match self.slots.get(self.home(process)) {
+            // Acquire: as in `find_further`.
+            Some(slot) if slot.key.load(Ordering::Acquire) == process.0 => Some(slot),
+            _ => self.find_further(process),
+        }
+    }
+
+    /// Of a process that does not stand in its own place.
+    #[inline(never)]
+    fn find_further(&self, process: ProcessId) -> Option<&Slot> {
         // Acquire: pairs with the Release in `clear`, by way of the claim: the slot is seen as empty as it was given.
         self.window(process)
             .find(|slot| slot.key.load(Ordering::Acquire) == process.0)
+    }
+
+    #[inline(always)]
+    fn home(&self, process: ProcessId) -> usize {
+        // Fibonacci hashing: the ids of the host count up in their middle bits.
+        (process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 
     #[cold]
@@ -156,8 +172,7 @@ impl ProcessSlots {
 
     #[inline]
     fn window(&self, process: ProcessId) -> impl Iterator<Item = &Slot> {
-        // Fibonacci hashing: the ids of the host count up in their middle bits.
-        let home = (process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize;
+        let home = self.home(process);
         let mask = self.slots.len() - 1;
         (0..WINDOW.min(self.slots.len()))
             .filter_map(move |step| self.slots.get((home + step) & mask))

@@ -10,6 +10,7 @@ pub(super) use imp::{Chunk, Memory};
 #[cfg(not(loom))]
 mod imp {
     use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+    use std::mem::MaybeUninit;
     use std::ptr::{self, NonNull};
 
     /// All chunks.
@@ -93,6 +94,19 @@ mod imp {
         pub(in crate::ring) unsafe fn write(self, offset: usize, bytes: &[u8]) {
             // SAFETY: within the chunk, which the caller owns, so it cannot overlap `bytes` of somebody else.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.add(offset), bytes.len()) }
+        }
+
+        /// # Safety
+        /// `offset + length` is within the chunk; the caller owns the chunk, nobody reads this part yet, and the slice is
+        /// gone before it is reached in another way.
+        #[inline(always)]
+        pub(in crate::ring) unsafe fn room<'a>(
+            self,
+            offset: usize,
+            length: usize,
+        ) -> &'a mut [MaybeUninit<u8>] {
+            // SAFETY: within the chunk, and the caller's alone.
+            unsafe { std::slice::from_raw_parts_mut(self.0.add(offset).cast(), length) }
         }
 
         /// # Safety

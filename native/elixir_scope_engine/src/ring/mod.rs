@@ -8,11 +8,13 @@ mod pool;
 mod reader;
 mod record_buf;
 mod shared;
+mod window;
 mod writer;
 
 pub use drain::{DrainItem, DrainState, Drained};
 pub use loss::{LossReport, Lost};
 pub use record_buf::RecordBuf;
+pub use window::{NoWay, Window};
 pub use writer::RingWriter;
 
 use crate::clock::Clock;

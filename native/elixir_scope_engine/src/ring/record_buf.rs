@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "writes into chunks that this thread owns")]
 
 use super::memory::Chunk;
+#[cfg(not(loom))]
+use super::window::Window;
 use super::writer::RingWriter;
 use crate::event::Ticks;
 use crate::record::RecordHead;
@@ -74,7 +76,7 @@ impl<'w> RecordBuf<'w> {
     }
 
     /// Publishes the record. False if it was lost, which has been counted.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self) -> bool {
         let mut this = std::mem::ManuallyDrop::new(self);
         let (at, writer) = (this.at, &mut *this.writer);
@@ -198,6 +200,24 @@ impl Sink for RecordBuf<'_> {
         unsafe { self.at.chunk.write(self.at.offset, bytes) };
         self.at.offset += length;
         Ok(())
+    }
+
+    // Under loom each byte is a cell of its own, of which no window can be made.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    fn in_window<R>(
+        &mut self,
+        most: usize,
+        write: impl FnOnce(&mut Window<'_>) -> Option<R>,
+    ) -> Option<R> {
+        // One byte less than there is: what just fits takes the slow way; see `put`. Nothing, when the record is lost.
+        let room = (self.at.end - self.at.offset).saturating_sub(1).min(most);
+        // SAFETY: within the current chunk, which is this writer's; unpublished, so read by nobody.
+        let memory = unsafe { self.at.chunk.room(self.at.offset, room) };
+        let mut window = Window::new(memory)?;
+        let answer = write(&mut window)?;
+        self.at.offset += window.written();
+        Some(answer)
     }
 }
 

@@ -97,7 +97,7 @@ impl RingWriter {
     ///
     /// # Errors
     /// [`Lost`] when there is no room. The record has been counted as lost.
-    #[inline]
+    #[inline(always)]
     pub fn begin(&mut self, head: RecordHead) -> Result<RecordBuf<'_>, Lost> {
         // The order of these is what keeps records from arriving late; see README.md.
         self.ring.announce(self.last_ticks);
@@ -134,7 +134,7 @@ impl RingWriter {
     }
 
     /// Publishes the record that was written up to `offset` and began in the chunk numbered `start`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn commit(&mut self, offset: usize, start: u32, ticks: u64) {
         self.offset = offset.next_multiple_of(ALIGN);
         if start == self.sequence {

@@ -35,4 +35,5 @@ pub use order::{compare, compare_exact, equal, equal_numeric};
 pub use path::{contains, find_step};
 pub use reader::{Flaw, Malformed, Nesting, Reader, Token, is_whole, skip, split_first, validate};
 pub use sink::{Full, Sink};
+pub(crate) use varint::zigzag;
 pub use writer::{Budget, Container, Fit, FunHead, Writer};

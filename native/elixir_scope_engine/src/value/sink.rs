@@ -1,5 +1,7 @@
 //! Where encoded bytes go: a record in a ring, or a vector.
 
+use crate::ring::Window;
+
 /// The sink cannot take more: the ring is full, or the record too big for it. The record will be counted as lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
@@ -21,6 +23,17 @@ pub trait Sink {
     fn put_small(&mut self, bytes: &[u8; 16], length: usize) -> Result<(), Full> {
         self.put(bytes.get(..length).unwrap_or(bytes))
     }
+
+    /// Lets `write` write at most `most` bytes into a window, if there is room for that in one piece. If it answers `Some`,
+    /// what it wrote is appended; otherwise, nothing is. This may shrink the window, or answer `None` without asking.
+    #[inline]
+    fn in_window<R>(
+        &mut self,
+        _most: usize,
+        _write: impl FnOnce(&mut Window<'_>) -> Option<R>,
+    ) -> Option<R> {
+        None
+    }
 }
 
 impl Sink for Vec<u8> {
@@ -37,5 +50,14 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(bytes);
         self.truncate(end);
         Ok(())
+    }
+
+    #[inline]
+    fn in_window<R>(
+        &mut self,
+        most: usize,
+        write: impl FnOnce(&mut Window<'_>) -> Option<R>,
+    ) -> Option<R> {
+        Window::behind(self, most, write)
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn put_varint(out: &mut [u8; 10], mut value: u64) -> usize {
 }
 
 /// Folds the sign into the lowest bit.
-#[inline]
+#[inline(always)]
 pub(crate) const fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63) as u64
 }

@@ -14,8 +14,10 @@ use super::nif::NifTerms;
 use super::raw::RawTerms;
 use super::redact::{LONGEST_KEY, Redaction};
 use super::{Bits, Fun, MapPairs, Rare, Shape, Terms, Word, note_atom, word};
+use quick::Quick;
 
 mod contents;
+mod quick;
 
 /// The most that is written of a term that is kept whole, in bytes.
 pub const WHOLE_BYTES: usize = 64 << 20;
@@ -50,7 +52,7 @@ impl From<Full> for EncodeError {
 ///
 /// # Errors
 /// [`EncodeError::Full`] as the sink says.
-#[inline]
+#[inline(always)]
 pub fn encode<S: Sink>(term: Term<'_>, rules: &Rules, sink: &mut S) -> Result<u64, EncodeError> {
     match RawTerms::new(term.get_env()) {
         Some(raw) => encode_word(raw, word(term), rules, sink),
@@ -73,8 +75,28 @@ pub fn encode_whole<S: Sink>(term: Term<'_>, sink: &mut S) -> Result<u64, Encode
 ///
 /// # Errors
 /// As [`encode`].
-#[inline]
+#[inline(always)]
 pub fn encode_word<'t, T: Terms<'t>, S: Sink>(
+    terms: T,
+    term: Word,
+    rules: &Rules,
+    sink: &mut S,
+) -> Result<u64, EncodeError> {
+    let budget = rules.budget;
+    let quickly = sink.in_window(quick::most_bytes(budget), |window| {
+        let mut quick = Quick::new(terms, window, budget, &rules.redaction);
+        quick.top(term, budget.depth).ok()?;
+        Some(quick.steps)
+    });
+    match quickly {
+        Some(steps) => Ok(steps),
+        None => encode_any(terms, term, rules, sink),
+    }
+}
+
+/// As [`encode_word`], for any term.
+#[inline(never)]
+fn encode_any<'t, T: Terms<'t>, S: Sink>(
     terms: T,
     term: Word,
     rules: &Rules,

@@ -84,12 +84,18 @@ pub fn is_local_port(word: u64) -> bool {
 static HIGHEST_ATOM: AtomicU32 = AtomicU32::new(0);
 
 /// Takes note that `atom` exists, so that it can be decoded.
-#[inline]
+#[inline(always)]
 pub fn note_atom(atom: AtomId) {
     // Relaxed: whoever decodes a value got it through the ring or the store, which publish it together with this
     if atom.0 > HIGHEST_ATOM.load(Ordering::Relaxed) {
-        HIGHEST_ATOM.fetch_max(atom.0, Ordering::Relaxed);
+        raise_highest_atom(atom);
     }
+}
+
+#[cold]
+fn raise_highest_atom(atom: AtomId) {
+    // Relaxed: as above
+    HIGHEST_ATOM.fetch_max(atom.0, Ordering::Relaxed);
 }
 
 /// Whether `atom` is known to exist.

@@ -151,20 +151,24 @@ impl Redaction {
     }
 
     /// Whether the value under this key is masked.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn masks_atom(&self, atom: AtomId) -> bool {
+        if self.mode == Mode::Off {
+            return false;
+        }
         let (word, bit) = bloom_place(atom);
         let may_be_in = self.bloom.get(word).is_some_and(|word| word & bit != 0);
-        match self.mode {
-            Mode::Off => false,
-            Mode::Deny => may_be_in && self.atoms.binary_search(&atom.0).is_ok(),
-            Mode::Only => !(may_be_in && self.atoms.binary_search(&atom.0).is_ok()),
-        }
+        (may_be_in && self.holds_atom(atom)) == (self.mode == Mode::Deny)
+    }
+
+    #[inline(never)]
+    fn holds_atom(&self, atom: AtomId) -> bool {
+        self.atoms.binary_search(&atom.0).is_ok()
     }
 
     /// Whether the value under this key is masked.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn masks_text(&self, text: &[u8]) -> bool {
         if self.mode == Mode::Off {
@@ -179,17 +183,25 @@ impl Redaction {
             .is_ok()
     }
 
+    #[inline(always)]
     fn holds_text(&self, text: &[u8]) -> bool {
         text.len() <= LONGEST_KEY
             && self.lengths & length_bit(text.len()) != 0
-            && normal(text.iter().copied()).is_some_and(|name| self.holds_name(&name))
+            && self.holds_spelling(text)
+    }
+
+    #[inline(never)]
+    fn holds_spelling(&self, text: &[u8]) -> bool {
+        normal(text.iter().copied()).is_some_and(|name| self.holds_name(&name))
     }
 }
 
+#[inline(always)]
 fn bloom_place(atom: AtomId) -> (usize, u64) {
     (atom.0 as usize >> 6 & (BLOOM_WORDS - 1), 1 << (atom.0 & 63))
 }
 
+#[inline(always)]
 fn length_bit(length: usize) -> u64 {
     1 << (length & 63)
 }

@@ -20,20 +20,22 @@ mod layout;
 mod learn;
 mod read;
 
+use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
-use rustler::{Env, Term};
+use rustler::{Encoder, Env, Term};
 
 use self::hamt::Hamt;
-use self::layout::{Kind, Layout, TUPLE};
+use self::layout::{IMMEDIATE, Kind, Layout, SMALL, TUPLE};
 use self::learn::Learnt;
 use super::nif::NifTerms;
-use super::{Fun, MapPairs, Rare, Shape, Terms, Word};
+use super::{Fun, MapPairs, Rare, Shape, Terms, Word, nif_term};
 
 static LEARNT: OnceLock<Learnt> = OnceLock::new();
-/// Set to leave all terms to the NIF interface, so that tests run on both.
-static SWITCHED_OFF: AtomicBool = AtomicBool::new(false);
+/// What words are read by: null before anything was learnt, if words as such were not as expected, and where tests leave all
+/// terms to the NIF interface.
+static LAYOUT: AtomicPtr<Layout> = AtomicPtr::new(ptr::null_mut());
 
 /// Learns the layout of terms on this VM; the first call does it, later ones do nothing.
 ///
@@ -41,7 +43,14 @@ static SWITCHED_OFF: AtomicBool = AtomicBool::new(false);
 /// that was appended to, a part of one that starts inside of a byte, the reference of a live alias and of atomics. The
 /// others are further tests. Anything but a list stands for none.
 pub fn learn(env: Env<'_>, samples: Term<'_>) {
-    LEARNT.get_or_init(|| learn::learn(env, samples));
+    let mut is_first = false;
+    LEARNT.get_or_init(|| {
+        is_first = true;
+        learn::learn(env, samples)
+    });
+    if is_first {
+        switch(true);
+    }
 }
 
 /// Each shape by name, and why it is left to the NIF interface, if it is. Empty before [`learn`].
@@ -55,28 +64,51 @@ pub fn shapes() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
 
 /// Switches the reading of words off for tests, or on again.
 pub fn switch(on: bool) {
-    // ordering: a flag by itself; nothing is read that depends on it
-    SWITCHED_OFF.store(!on, Ordering::Relaxed);
+    let learnt = LEARNT.get().filter(|learnt| on && learnt.base);
+    let layout = learnt.map_or(ptr::null(), |learnt| ptr::from_ref(&learnt.layout));
+    // Release: publishes what was learnt.
+    LAYOUT.store(layout.cast_mut(), Ordering::Release);
 }
 
 /// What was learnt, if words may be read.
 #[inline(always)]
-fn learnt() -> Option<&'static Learnt> {
-    // ordering: see `switch`
-    LEARNT
-        .get()
-        .filter(|learnt| learnt.base && !SWITCHED_OFF.load(Ordering::Relaxed))
+fn layout() -> Option<&'static Layout> {
+    // Acquire: pairs with the Release in `switch`.
+    // SAFETY: null, or what `LEARNT` holds, which is never changed or freed.
+    unsafe { LAYOUT.load(Ordering::Acquire).cast_const().as_ref() }
 }
 
 /// The id of a site, given as the literal `{id, descriptor}` that instrumentation passes: two loads, where words are read.
 #[inline(always)]
 #[must_use]
 pub fn site_id(site: Term<'_>) -> Option<u64> {
-    if !learnt().is_some_and(|learnt| learnt.layout.kind(TUPLE) == Kind::Tuple) {
+    if !layout().is_some_and(|layout| layout.kind(TUPLE) == Kind::Tuple) {
         return site.decode::<(u64, Term<'_>)>().ok().map(|(id, _)| id);
     }
     // SAFETY: a `Term` is a term of the calling NIF's environment.
     unsafe { read::first_of_pair(super::word(site)) }
+}
+
+/// A small integer of the emulator, of 60 bits, as a term: without a call, where words are read.
+#[inline(always)]
+#[must_use]
+pub fn small<'a>(env: Env<'a>, value: i64) -> Term<'a> {
+    if layout().is_none() {
+        return value.encode(env);
+    }
+    // SAFETY: the word of an immediate is a term in any environment; that this is how small integers look was learnt.
+    unsafe { Term::new(env, nif_term((value as Word) << 4 | SMALL)) }
+}
+
+/// The value of a term that [`small`] can have made, and of some other integers; `None` of everything else.
+#[inline(always)]
+#[must_use]
+pub fn small_value(term: Term<'_>) -> Option<i64> {
+    if layout().is_none() {
+        return term.decode().ok();
+    }
+    let word = super::word(term);
+    (word & IMMEDIATE == SMALL).then_some((word as isize >> 4) as i64)
 }
 
 /// Terms by their words.
@@ -91,10 +123,7 @@ impl<'t> RawTerms<'t> {
     #[inline(always)]
     #[must_use]
     pub fn new(env: Env<'t>) -> Option<RawTerms<'t>> {
-        learnt().map(|learnt| RawTerms {
-            layout: &learnt.layout,
-            env,
-        })
+        layout().map(|layout| RawTerms { layout, env })
     }
 
     #[inline(never)]
