@@ -1,11 +1,11 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
-use elixir_scope_engine::event::SiteId;
+use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, format};
 use rustler::{Atom, Env, Term};
 
 use crate::site;
-use crate::term::encode::{EncodeError, Rules, encode_word};
+use crate::term::encode::{EncodeError, Rules, encode_word, quickly};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::word;
@@ -47,6 +47,21 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// Terms, each within a budget of its own.
     #[inline(always)]
     pub fn values(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
+        if let Some(raw) = self.raw {
+            let all = quickly(raw, self.rules, self.sink, |quick| {
+                values
+                    .iter()
+                    .try_for_each(|value| quick.term(word(*value)))
+            });
+            if all.is_some() {
+                return Ok(());
+            }
+        }
+        self.each(values)
+    }
+
+    #[inline(never)]
+    fn each(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
         values.iter().try_for_each(|value| self.value(*value))
     }
 
@@ -59,30 +74,48 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
     #[inline(always)]
     pub fn args(&mut self, args: &[Term<'t>], site: SiteId) -> Result<(), Full> {
+        if args.is_empty() {
+            return self.sink.put(&[format::NIL]);
+        }
         let redaction = &self.rules.redaction;
         let names = if redaction.is_on() {
             site::arguments(site)
         } else {
             &[]
         };
+        if let Some(raw) = self.raw {
+            let all = quickly(raw, self.rules, self.sink, |quick| {
+                quick.byte(format::LIST)?;
+                let mut names = names.iter();
+                for arg in args {
+                    if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
+                        quick.byte(format::REDACTED)?;
+                    } else {
+                        quick.term(word(*arg))?;
+                    }
+                }
+                quick.byte(format::END)
+            });
+            if all.is_some() {
+                return Ok(());
+            }
+        }
+        self.each_arg(args, names)
+    }
+
+    #[inline(never)]
+    fn each_arg(&mut self, args: &[Term<'t>], names: &[AtomId]) -> Result<(), Full> {
+        let redaction = &self.rules.redaction;
         let mut names = names.iter();
-        self.byte(if args.is_empty() {
-            format::NIL
-        } else {
-            format::LIST
-        })?;
+        self.sink.put(&[format::LIST])?;
         for arg in args {
             if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
-                self.byte(format::REDACTED)?;
+                self.sink.put(&[format::REDACTED])?;
             } else {
                 self.value(*arg)?;
             }
         }
-        if args.is_empty() {
-            Ok(())
-        } else {
-            self.byte(format::END)
-        }
+        self.sink.put(&[format::END])
     }
 
     /// The same of arguments that come as a list: few functions have so many.
@@ -91,13 +124,6 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             Ok(args) => self.args(&args, site),
             Err(_) => self.value(args),
         }
-    }
-
-    #[inline(always)]
-    fn byte(&mut self, byte: u8) -> Result<(), Full> {
-        let mut item = [0; 16];
-        item[0] = byte;
-        self.sink.put_small(&item, 1)
     }
 
     /// An atom of ours.
