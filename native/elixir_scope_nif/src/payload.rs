@@ -1,19 +1,20 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
 use elixir_scope_engine::event::{AtomId, SiteId};
+use elixir_scope_engine::NoWay;
 use elixir_scope_engine::value::{Full, Sink, format};
 use rustler::{Atom, Env, Term};
 
 use crate::site;
-use crate::term::encode::{EncodeError, Rules, encode_word, quickly};
+use crate::term::encode::{EncodeError, Quick, Rules, Values, encode_word, quickly};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
-use crate::term::word;
+use crate::term::redact::Redaction;
+use crate::term::{Terms, word};
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
     env: Env<'t>,
-    raw: Option<RawTerms<'t>>,
     rules: &'p Rules,
     sink: &'p mut S,
 }
@@ -21,18 +22,13 @@ pub struct Payload<'p, 't, S> {
 impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     #[inline(always)]
     pub fn new(env: Env<'t>, rules: &'p Rules, sink: &'p mut S) -> Self {
-        Payload {
-            env,
-            raw: RawTerms::new(env),
-            rules,
-            sink,
-        }
+        Payload { env, rules, sink }
     }
 
     /// A term, within the budget and masked.
     #[inline(always)]
     pub fn value(&mut self, value: Term<'t>) -> Result<(), Full> {
-        match self.raw {
+        match RawTerms::new(self.env) {
             Some(raw) => done(encode_word(raw, word(value), self.rules, self.sink)),
             None => self.value_by_nif(value),
         }
@@ -47,15 +43,10 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// Terms, each within a budget of its own.
     #[inline(always)]
     pub fn values(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
-        if let Some(raw) = self.raw {
-            let all = quickly(raw, self.rules, self.sink, |quick| {
-                values
-                    .iter()
-                    .try_for_each(|value| quick.term(word(*value)))
-            });
-            if all.is_some() {
-                return Ok(());
-            }
+        if let Some(raw) = RawTerms::new(self.env)
+            && quickly(raw, self.rules, self.sink, All(values)).is_some()
+        {
+            return Ok(());
         }
         self.each(values)
     }
@@ -83,20 +74,13 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         } else {
             &[]
         };
-        if let Some(raw) = self.raw {
-            let all = quickly(raw, self.rules, self.sink, |quick| {
-                quick.byte(format::LIST)?;
-                let mut names = names.iter();
-                for arg in args {
-                    if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
-                        quick.byte(format::REDACTED)?;
-                    } else {
-                        quick.term(word(*arg))?;
-                    }
-                }
-                quick.byte(format::END)
-            });
-            if all.is_some() {
+        if let Some(raw) = RawTerms::new(self.env) {
+            let all = Args {
+                args,
+                names,
+                redaction,
+            };
+            if quickly(raw, self.rules, self.sink, all).is_some() {
                 return Ok(());
             }
         }
@@ -134,6 +118,45 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// `nil`
     pub fn nil(&mut self) -> Result<(), Full> {
         self.symbol(crate::atoms::nil())
+    }
+}
+
+/// Values one after another.
+struct All<'v, 't>(&'v [Term<'t>]);
+
+impl Values for All<'_, '_> {
+    #[inline(always)]
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+        for value in self.0 {
+            quick.term(word(*value))?;
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of a call.
+struct Args<'v, 't> {
+    args: &'v [Term<'t>],
+    names: &'static [AtomId],
+    redaction: &'v Redaction,
+}
+
+impl Values for Args<'_, '_> {
+    #[inline(always)]
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+        quick.byte(format::LIST)?;
+        let mut names = self.names.iter();
+        for arg in self.args {
+            if names
+                .next()
+                .is_some_and(|name| self.redaction.masks_atom(*name))
+            {
+                quick.byte(format::REDACTED)?;
+            } else {
+                quick.term(word(*arg))?;
+            }
+        }
+        quick.byte(format::END)
     }
 }
 

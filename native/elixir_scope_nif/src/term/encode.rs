@@ -18,7 +18,7 @@ use super::{Bits, Fun, MapPairs, Rare, Shape, Terms, Word, note_atom, word};
 mod contents;
 mod quick;
 
-pub use quick::quickly;
+pub use quick::{Quick, Values, quickly};
 
 /// The most that is written of a term that is kept whole, in bytes.
 pub const WHOLE_BYTES: usize = 64 << 20;
@@ -83,7 +83,7 @@ pub fn encode_word<'t, T: Terms<'t>, S: Sink>(
     rules: &Rules,
     sink: &mut S,
 ) -> Result<u64, EncodeError> {
-    match quickly(terms, rules, sink, |quick| quick.term(term)) {
+    match quickly(terms, rules, sink, term) {
         Some(steps) => Ok(steps),
         None => encode_any(terms, term, rules, sink),
     }

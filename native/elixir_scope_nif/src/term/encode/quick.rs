@@ -3,7 +3,7 @@
 //! the same, byte for byte.
 
 use elixir_scope_engine::value::{Budget, Sink, format};
-use elixir_scope_engine::{NoWay, Window};
+use elixir_scope_engine::{Fill, NoWay, Window};
 
 use super::Rules;
 use crate::term::redact::Redaction;
@@ -22,7 +22,21 @@ fn most_bytes(budget: Budget) -> usize {
     budget.bytes.saturating_sub(KEPT_BACK).min(MOST_BYTES)
 }
 
-/// Lets `write` write values into `sink` the quick way, all of them or none. How many steps that took; `None` if it was none.
+/// One or more values, to be written the quick way.
+pub trait Values {
+    /// Writes them. (A trait, where a closure would be enough, because it can be told to be inlined.)
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay>;
+}
+
+/// One term.
+impl Values for Word {
+    #[inline(always)]
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+        quick.term(self)
+    }
+}
+
+/// Writes values into `sink` the quick way, all of them or none. How many steps that took; `None` if it was none.
 ///
 /// Each value is within the budget if all of them together are.
 #[inline(always)]
@@ -30,14 +44,32 @@ pub fn quickly<'t, T: Terms<'t>, S: Sink>(
     terms: T,
     rules: &Rules,
     sink: &mut S,
-    write: impl FnOnce(&mut Quick<'_, '_, T>) -> Result<(), NoWay>,
+    values: impl Values,
 ) -> Option<u64> {
-    let Rules { budget, redaction } = rules;
-    sink.in_window(most_bytes(*budget), |window| {
-        let mut quick = Quick::new(terms, window, *budget, redaction);
-        write(&mut quick).ok()?;
+    let quickly = Quickly {
+        terms,
+        rules,
+        values,
+    };
+    sink.in_window(most_bytes(rules.budget), quickly)
+}
+
+struct Quickly<'q, T, V> {
+    terms: T,
+    rules: &'q Rules,
+    values: V,
+}
+
+impl<'t, T: Terms<'t>, V: Values> Fill for Quickly<'_, T, V> {
+    type Out = u64;
+
+    #[inline(always)]
+    fn fill(self, window: &mut Window<'_>) -> Option<u64> {
+        let Rules { budget, redaction } = self.rules;
+        let mut quick = Quick::new(self.terms, window, *budget, redaction);
+        self.values.write(&mut quick).ok()?;
         Some(quick.steps)
-    })
+    }
 }
 
 /// The quick writer of one or more values.
