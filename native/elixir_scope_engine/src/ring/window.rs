@@ -350,16 +350,8 @@ mod tests {
             let left = out.in_window(room, full);
             assert_eq!((left, out), (None, vec![1, 2, 3]));
         }
-<<<<<<< HEAD
-        assert!(
-            Vec::new()
-                .in_window(Window::LEAST - 1, |_| Some(()))
-                .is_none()
-        );
-=======
         let small = Vec::new().in_window(Window::LEAST - 1, By(|_: &mut Window<'_>| Some(())));
         assert_eq!(small, None);
->>>>>>> perf
     }
 
     #[test]
