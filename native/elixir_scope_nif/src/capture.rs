@@ -80,10 +80,10 @@ impl Thread {
             correlation: place.correlation,
         };
         // A record that finds no room is counted as lost by the ring.
-        if let Ok(mut record) = self.writer.begin(head) {
-            if body(&mut Payload::new(env, &self.settings.rules, &mut record)).is_ok() {
-                record.commit();
-            }
+        if let Ok(mut record) = self.writer.begin(head)
+            && body(&mut Payload::new(env, &self.settings.rules, &mut record)).is_ok()
+        {
+            record.commit();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
-use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::NoWay;
+use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, format};
 use rustler::{Atom, Env, Term};
 

@@ -145,12 +145,7 @@ impl<'t, T: Terms<'t>> See<'t> for Key<'_, '_, '_, T> {
 
 impl<'q, 'w, 't, T: Terms<'t>> Quick<'q, 'w, T> {
     #[inline(always)]
-    fn new(
-        terms: T,
-        window: &'q mut Window<'w>,
-        budget: Budget,
-        redaction: &'q Redaction,
-    ) -> Self {
+    fn new(terms: T, window: &'q mut Window<'w>, budget: Budget, redaction: &'q Redaction) -> Self {
         Quick {
             terms,
             window,
