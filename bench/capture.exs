@@ -1,6 +1,6 @@
 # What it costs to record one event, against an empty call into the library, and against ETS.
 #
-#     mix run bench/capture.exs [--smoke]
+#     mix run bench/capture.exs [--smoke] [--part alone|off|busy|two]
 
 Code.require_file("support/all.exs", __DIR__)
 
@@ -72,10 +72,13 @@ defmodule Bench.Capture do
 
   def run(options) do
     check_answers()
-    alone(options)
-    off(options)
-    kept_busy(options)
-    two_at_once(options)
+    parts = %{"alone" => &alone/1, "off" => &off/1, "busy" => &kept_busy/1, "two" => &two_at_once/1}
+
+    case options.given[:part] do
+      nil -> for name <- ~w(alone off busy two), do: parts[name].(options)
+      part when is_map_key(parts, part) -> parts[part].(options)
+      part -> Bench.abort("--part is one of #{Enum.join(Map.keys(parts), ", ")}, got: #{part}")
+    end
   end
 
   defp run_of(name), do: fn n -> apply(Loops, name, [n, @kind, @name]) end
@@ -364,5 +367,5 @@ defmodule Bench.Capture do
       "The library's own threads took #{Bench.number(cpu / max(events, 1))} ns of CPU for each event stored."
 end
 
-options = Bench.open("Capture: one event")
+options = Bench.open("Capture: one event", part: :string)
 Bench.Capture.run(options)

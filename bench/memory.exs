@@ -74,14 +74,13 @@ defmodule Bench.Memory do
     Bench.figure(options, """
     columns and index: #{Bench.number(median)} B, aim at most 48 B: #{Bench.verdict(median <= 48)}
     the original ElixirScope took 464 to 712 B: #{Bench.number(464 / median)} times as much at the least
-    store when empty: #{inspect(empty)}; with #{Bench.number(6 * step)} events: #{inspect(elem(hd(points), 1))}
+    store when empty: #{inspect(empty.kinds)}; with #{Bench.number(6 * step)} events: #{inspect(elem(hd(points), 1).kinds)}
     """)
   end
 
   defp bytes do
     kinds = ElixirScope.status().store.bytes
-    {payload, own} = Map.pop(kinds, :payload, 0)
-    %{payload: payload, own: own |> Map.values() |> Enum.sum(), kinds: kinds}
+    %{payload: kinds.payload, own: kinds.total - kinds.payload, kinds: kinds}
   end
 
   # In pieces that fit into the rings with room to spare.

@@ -120,7 +120,7 @@ defmodule ElixirScope do
 
     * `running`, `paused`, `node`, `started_at` (a `DateTime`), `config`, `library` (how the native library was built)
     * `capture`: `events` recorded, `per_second`, `lost` by cause and `lost_by_writer`, `bytes` in rings of `capacity_bytes`, `writers`
-    * `store`: `events`, `segments`, `bytes` by kind, `memory_limit`, `oldest` and `newest` time, `evicted`
+    * `store`: `events`, `segments`, `bytes` in `total` and by kind, `memory_limit`, `oldest` and `newest` time, `evicted`
     * `clock`: `source`, `skew_ns` against `System.monotonic_time/0`
     * `terms`: which shapes of terms are read raw, which fell back to the NIF interface
     * `faults`: `panics`, and the `last` reason

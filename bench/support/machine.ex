@@ -17,6 +17,7 @@ defmodule Bench.Machine do
       {"machine", "#{cpu_model()}, #{System.schedulers_online()} cores (shared, virtual machines are noisy)"},
       {"system", "#{os()}, OTP #{otp()}, Elixir #{System.version()}, #{emulator()}"},
       {"native library", "#{library.version}, profile #{library.profile}"},
+      {"load when it began", load_average()},
       {"taken", DateTime.utc_now() |> DateTime.truncate(:second) |> DateTime.to_iso8601()}
     ]
   end
@@ -27,6 +28,13 @@ defmodule Bench.Machine do
       model
     else
       _ -> to_string(:erlang.system_info(:system_architecture))
+    end
+  end
+
+  defp load_average do
+    case File.read("/proc/loadavg") do
+      {:ok, text} -> text |> String.split() |> Enum.take(1) |> hd()
+      {:error, _} -> "unknown"
     end
   end
 

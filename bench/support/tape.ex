@@ -50,7 +50,7 @@ defmodule Bench.Tape do
 
   @doc "Bytes of the store, all kinds together."
   @spec store_bytes(map) :: non_neg_integer
-  def store_bytes(status), do: status.store.bytes |> Map.values() |> Enum.sum()
+  def store_bytes(status), do: status.store.bytes.total
 
   @doc """
   The site that an instrumented function carries as a literal: `@site Bench.Tape.site(__ENV__, :name, [:a, :b])`.

@@ -99,13 +99,14 @@ defmodule ElixirScope.Config do
            ],
            redact: [
              type:
-               {:custom, "a list of atoms and strings, {:only, a list of atoms and strings}, or false",
+               {:custom, "a list of atoms and strings of at most 64 bytes, {:only, such a list}, or false",
                 &__MODULE__.cast_redact/1},
              default: @redact,
              default_doc: "the usual names of secrets, see `ElixirScope.Config.default_redact/0`",
              updatable: true,
              doc:
-               "Keys whose values are masked by `ElixirScope.Redacted`, the atom and the string alike. " <>
+               "Keys whose values are masked by `ElixirScope.Redacted`: of maps, structs and keyword lists, of pairs such as HTTP " <>
+                 "headers, and the names of arguments and variables. Atoms and strings alike, strings in any case and with `-` for `_`. " <>
                  "A list takes the place of the default one. `{:only, keys}` masks all but the values of these keys, `false` nothing."
            ]
          ]}
@@ -348,11 +349,15 @@ defmodule ElixirScope.Config do
 
   defp keys?(keys) do
     Options.proper_list?(keys) and
-      Enum.all?(keys, &((is_atom(&1) and &1 != nil and not is_boolean(&1)) or key_string?(&1)))
+      Enum.all?(keys, &key?/1)
   end
 
-  # A key becomes an atom as well, and an atom has at most 255 characters.
-  defp key_string?(key), do: is_binary(key) and String.valid?(key) and String.length(key) in 1..255
+  defp key?(key) when key in [nil, true, false], do: false
+  defp key?(key) when is_atom(key), do: short?(Atom.to_string(key))
+  defp key?(key), do: is_binary(key) and String.valid?(key) and short?(key)
+
+  # The native side looks at no longer names.
+  defp short?(key), do: byte_size(key) in 1..64
 
   defp redact_to_native(false), do: false
   defp redact_to_native({:only, keys}), do: {:only, both(keys)}

@@ -82,7 +82,7 @@ defmodule ElixirScope.Native do
   #       paused: boolean,
   #       started_at: integer,                          # tape's clock
   #       capture: %{events: n, per_second: number, lost: %{cause :: atom => n}, bytes: n, capacity_bytes: n, writers: n},
-  #       store: %{events: n, segments: n, bytes: %{part => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
+  #       store: %{events: n, segments: n, bytes: %{total: n, part => n}, memory_limit: n, oldest: ns | nil, newest: ns | nil, evicted: n},
   #       clock: %{source: binary, skew_ns: integer},
   #       terms: map,                                   # which shapes are read raw, which fell back
   #       faults: %{panics: n, last: binary | nil},
@@ -105,7 +105,7 @@ defmodule ElixirScope.Native do
   # ### RingBuffer
   #
   # `ring_new(size, policy)`, policy `:drop_oldest | :drop_newest | :block` -> `{:ok, ref} | {:error, term}`;
-  # `ring_write` -> `:ok | {:error, :buffer_full} | {:error, :destroyed}`; a refused write of `:drop_newest` counts as dropped,
+  # `ring_write` -> `:ok | {:error, :buffer_full} | {:error, :destroyed} | {:error, :too_big}`; a refused write of `:drop_newest` counts as dropped,
   # one of `:block` does not: the wrapper tries again, and tells `ring_refused(ring)` when it gives up;
   # `ring_read(ring, position)` -> `{:ok, term, next} | {:lapped, missed, next} | :empty | {:error, :destroyed}`;
   # `ring_read_batch(ring, position, max)` -> `{terms, next, missed} | {:error, :destroyed}`;
@@ -318,7 +318,7 @@ defmodule ElixirScope.Native do
   @spec ring_new(pos_integer, :drop_oldest | :drop_newest | :block) :: {:ok, ring} | {:error, term}
   def ring_new(_size, _policy), do: missing()
 
-  @spec ring_write(ring, term) :: :ok | {:error, :buffer_full | :destroyed}
+  @spec ring_write(ring, term) :: :ok | {:error, :buffer_full | :destroyed | :too_big}
   def ring_write(_ring, _term), do: missing()
 
   @spec ring_refused(ring) :: :ok

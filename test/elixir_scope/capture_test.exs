@@ -31,6 +31,17 @@ defmodule ElixirScope.CaptureTest do
              }
     end
 
+    test "stand in the place of HTTP headers, however they are written" do
+      Trace.event(:request, [
+        {"Authorization", "Basic x"},
+        {"X-API-Key", "y"},
+        {String.to_charlist("cookie"), "z"},
+        {"Host", "h"}
+      ])
+
+      assert [%Redacted{}, %Redacted{}, %Redacted{}, "h"] = for({_name, value} <- the_event().data, do: value)
+    end
+
     test "stand in the place of arguments that are named so" do
       site = Site.new({Accounts, :login, 2, "lib/accounts.ex", 3, 1, [:name, :password]})
       token = ElixirScope.Native.enter_2(site, "ann", "hunter2")
@@ -183,6 +194,35 @@ defmodule ElixirScope.CaptureTest do
         for event <- ElixirScope.get_events(pid: self()) do
           assert event |> Map.from_struct() |> :erlang.term_to_binary() |> byte_size() < 8_192
         end
+      end
+    end
+  end
+
+  describe "arguments that are no proper list, and sites whose names are none" do
+    test "are recorded as they are, and recording goes on" do
+      site = Site.new({Accounts, :many, 9, "lib/accounts.ex", 3, 1, [:a, :b]})
+      ElixirScope.Native.enter_n(site, [1, 2 | 3])
+      ElixirScope.Native.enter_n(site, :none)
+      odd = put_elem(site, 0, elem(site, 0) + 1) |> put_elem(1, put_elem(elem(site, 1), 6, [:a | :b]))
+      ElixirScope.Native.enter_1(odd, 1)
+
+      assert [[1, 2 | 3], :none, [1]] ==
+               Enum.map(ElixirScope.get_events(event_type: :function_entry, pid: self()), & &1.args)
+
+      assert ElixirScope.status().faults.panics == 0
+    end
+  end
+
+  describe "a map whose keys were cut to the same" do
+    @tag recorder: [capture: [max_depth: 1]]
+    test "keeps one of them and says how many are missing, whatever its size" do
+      for size <- [2, 32, 33, 40, 100] do
+        cut = %Truncated{kind: :depth, kept: 0, total: 1}
+        Trace.event(:cut, Map.new(1..size, &{{&1}, &1}))
+        data = the_event(limit: 1).data
+        assert map_size(data) == 2 and is_map_key(data, cut)
+        assert Enum.any?(Map.keys(data), &(&1.kind == :map and &1.kept == 1))
+        assert data === Map.new(Map.to_list(data))
       end
     end
   end

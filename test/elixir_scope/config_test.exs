@@ -115,11 +115,14 @@ defmodule ElixirScope.ConfigTest do
           {[capture: [raw_terms: true]], [:capture, :raw_terms],
            "invalid value for option [:capture, :raw_terms]: expected one of :auto, false, got: true"},
           {[capture: [redact: [1]]], [:capture, :redact],
-           "invalid value for option [:capture, :redact]: expected a list of atoms and strings, " <>
-             "{:only, a list of atoms and strings}, or false, got: [1]"},
+           "invalid value for option [:capture, :redact]: expected a list of atoms and strings of at most 64 bytes, " <>
+             "{:only, such a list}, or false, got: [1]"},
+          {[capture: [redact: [String.duplicate("k", 65)]]], [:capture, :redact],
+           "invalid value for option [:capture, :redact]: expected a list of atoms and strings of at most 64 bytes, " <>
+             "{:only, such a list}, or false, got: [#{inspect(String.duplicate("k", 65))}]"},
           {[capture: [redact: [:a | :b]]], [:capture, :redact],
-           "invalid value for option [:capture, :redact]: expected a list of atoms and strings, " <>
-             "{:only, a list of atoms and strings}, or false, got: [:a | :b]"},
+           "invalid value for option [:capture, :redact]: expected a list of atoms and strings of at most 64 bytes, " <>
+             "{:only, such a list}, or false, got: [:a | :b]"},
           {[storage: [memory_limit: 1.5]], [:storage, :memory_limit],
            "invalid value for option [:storage, :memory_limit]: expected an integer of at least 1048576, got: 1.5"},
           {[storage: [max_events: 0]], [:storage, :max_events],

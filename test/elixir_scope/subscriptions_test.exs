@@ -115,7 +115,7 @@ defmodule ElixirScope.SubscriptionsTest do
 
   describe "a slow subscriber" do
     test "is not flooded, and is told exactly how much it missed", %{recorder: recorder} do
-      {:ok, _ref} = ElixirScope.subscribe_to_events()
+      {:ok, _ref} = ElixirScope.subscribe_to_events(event_type: :user_event)
       offered = 60_000
 
       # It reads nothing meanwhile: record/2 only looks for its own message, past those of the subscription.

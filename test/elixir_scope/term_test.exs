@@ -75,7 +75,16 @@ defmodule ElixirScope.TermTest do
     bits = [<<1::1>>, <<5::3>>, <<1, 2, 3::7>>, <<0::2001>>, <<unaligned(<<1, 2, 3, 4>>)::binary, 1::2>>]
     <<_::5, cut_out::bitstring-size(77), _::bitstring>> = :binary.copy(<<0b10110101>>, 20)
 
-    lists = [[], [1], [1 | 2], [[], [[]]], [1, [2 | {3}] | :tail], 'charlist', Enum.to_list(1..300)]
+    lists = [
+      [],
+      [1],
+      [1 | 2],
+      [[], [[]]],
+      [1, [2 | {3}] | :tail],
+      String.to_charlist("charlist"),
+      Enum.to_list(1..300)
+    ]
+
     tuples = [{}, {1}, {1, :a, "0123456789"}, List.to_tuple(Enum.to_list(1..300))]
 
     maps = [
@@ -238,9 +247,9 @@ defmodule ElixirScope.TermTest do
 
         assert masked.([password: 1, user: 2], keys) == [password: %Redacted{}, user: 2]
 
-        assert masked.([{"token", 1}, {'Api-Key', 2}, {"other", 3}], keys) == [
+        assert masked.([{"token", 1}, {String.to_charlist("Api-Key"), 2}, {"other", 3}], keys) == [
                  {"token", %Redacted{}},
-                 {'Api-Key', %Redacted{}},
+                 {String.to_charlist("Api-Key"), %Redacted{}},
                  {"other", 3}
                ]
 
@@ -276,7 +285,9 @@ defmodule ElixirScope.TermTest do
           bytes = encode(term, %{raw: @raw, bytes: 300})
 
           for at <- 0..(byte_size(bytes) - 1), flip <- [1, 0x80, :rand.uniform(255)] do
-            <<before::binary-size(at), byte, rest::binary>> = bytes
+            before = binary_part(bytes, 0, at)
+            byte = :binary.at(bytes, at)
+            rest = binary_part(bytes, at + 1, byte_size(bytes) - at - 1)
             corrupt = <<before::binary, Bitwise.bxor(byte, flip), rest::binary>>
             # that it is a term can be seen: all of it is walked
             assert corrupt |> Native.term_decode() |> :erlang.phash2() |> is_integer()

@@ -55,9 +55,13 @@ defmodule ElixirScope.Test.Oracle do
   end
 
   defp contains?(found, part) when is_binary(found) and is_binary(part), do: String.contains?(found, part)
-  defp contains?([element | rest], part), do: element === part or contains?(rest, part)
+  defp contains?(found, part) when is_list(found), do: element?(found, part)
   defp contains?(found, part) when is_map(found), do: is_map_key(found, part)
   defp contains?(_found, _part), do: false
+
+  # Of the elements before an improper tail.
+  defp element?([element | rest], part), do: element === part or element?(rest, part)
+  defp element?(_end, _part), do: false
 
   defp fetch(value, []), do: {:ok, value}
 

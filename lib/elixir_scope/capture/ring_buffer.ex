@@ -48,7 +48,7 @@ defmodule ElixirScope.Capture.RingBuffer do
   #{ElixirScope.Options.docs(@schema)}
   """
 
-  alias ElixirScope.{Error, Native, Options}
+  alias ElixirScope.{Error, Muted, Native, Options}
 
   @enforce_keys [:ref, :size, :overflow_strategy]
   defstruct @enforce_keys
@@ -67,7 +67,9 @@ defmodule ElixirScope.Capture.RingBuffer do
        %ElixirScope.Error{reason: {:invalid_option, :size, 1000, "a power of two from 1 to 1073741824"}}}
   """
   @spec new(keyword) :: {:ok, t} | {:error, Error.t()}
-  def new(opts \\ []) do
+  def new(opts \\ []), do: Muted.run(fn -> make(opts) end)
+
+  defp make(opts) do
     with {:ok, %{size: size, overflow_strategy: strategy}} <- Options.validate(opts, @schema),
          nil <- Native.load_failure(),
          {:ok, ref} <- Native.ring_new(size, policy(strategy)) do
@@ -163,7 +165,7 @@ defmodule ElixirScope.Capture.RingBuffer do
   defp policy(strategy), do: strategy
 
   defp full(%__MODULE__{overflow_strategy: {:block, timeout_ms}} = ring, term) do
-    write_again(ring.ref, term, System.monotonic_time(:millisecond) + timeout_ms, 0)
+    write_again(ring.ref, term, System.monotonic_time(:microsecond) + timeout_ms * 1_000, 0)
   end
 
   defp full(_ring, _term), do: {:error, :buffer_full}
@@ -178,7 +180,7 @@ defmodule ElixirScope.Capture.RingBuffer do
         destroyed()
 
       {:error, :buffer_full} ->
-        if System.monotonic_time(:millisecond) >= deadline do
+        if System.monotonic_time(:microsecond) >= deadline do
           Native.ring_refused(ref)
           {:error, :buffer_full}
         else

@@ -53,7 +53,9 @@ defmodule ElixirScope.Storage.EventStore do
       "invalid value for option :max_events: expected a positive integer or :infinity, got: 0"
   """
   @spec start_link(keyword) :: GenServer.on_start() | {:error, Error.t()}
-  def start_link(opts \\ []) do
+  def start_link(opts \\ []), do: Muted.run(fn -> start(opts) end)
+
+  defp start(opts) do
     with {:ok, config} <- Options.validate(opts, @schema),
          nil <- Native.load_failure(),
          # Made here, so that a failure is an answer; the process only keeps it.

@@ -70,7 +70,6 @@ pub struct Recorder {
     last_panic: Mutex<Option<String>>,
     cpu_ns: AtomicU64,
     started_at: TimeNs,
-    next_subscription: AtomicU64,
 }
 
 struct Drain {
@@ -113,6 +112,9 @@ pub struct Status {
     /// Subscriptions, and the bytes that wait in their queues.
     pub subscriptions: (usize, usize),
 }
+
+/// Names of subscriptions are given once in the life of the library: the host may still know one of an older recorder.
+static NEXT_SUBSCRIPTION: AtomicU64 = AtomicU64::new(1);
 
 struct HostNames<'a>(&'a dyn Host);
 
@@ -157,7 +159,6 @@ impl Recorder {
             cpu_ns: AtomicU64::new(0),
             started_at: clock.now(),
             clock,
-            next_subscription: AtomicU64::new(1),
         });
         thread::spawn(&recorder).map_err(StartError::Thread)?;
         Ok(recorder)
@@ -298,7 +299,7 @@ impl Recorder {
     /// `named` is told the name before the first event can come.
     pub fn subscribe(&self, query: Query, capacity: usize, named: impl FnOnce(u64)) -> u64 {
         // Relaxed: nothing hangs on it but the number.
-        let id = self.next_subscription.fetch_add(1, Ordering::Relaxed);
+        let id = NEXT_SUBSCRIPTION.fetch_add(1, Ordering::Relaxed);
         named(id);
         self.caught(|| {
             let mut drain = self.drain.lock();
@@ -330,6 +331,7 @@ impl Recorder {
             let _ = thread.join();
         }
         self.subscriptions.clear();
+        self.rings.close();
         self.store.clear();
     }
 

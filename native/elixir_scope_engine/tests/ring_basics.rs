@@ -225,3 +225,17 @@ fn correlation_ids_are_never_none_and_never_the_same() {
     assert!(ids.iter().all(|id| id.is_some()));
     assert!(ids[0] != ids[1] && ids[0] != ids[2] && ids[1] != ids[2]);
 }
+
+#[test]
+fn closed_rings_hand_out_nothing_and_a_late_writer_does_no_harm() {
+    let rings = rings(1 << 20, 1 << 20, Policy::DropOldest);
+    let mut writer = rings.writer();
+    assert!(write(&mut writer, &[1; 100]));
+    rings.close();
+    assert!(write(&mut writer, &[2; 100]), "its addresses stay mapped");
+    let (records, losses, drained) = drain(&rings);
+    assert_eq!(
+        (records.len(), losses.len(), drained.in_flight),
+        (0, 0, false)
+    );
+}

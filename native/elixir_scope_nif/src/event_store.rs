@@ -8,7 +8,7 @@ use rustler::{Atom, Encoder, Env, LocalPid, Term};
 
 use crate::entry::{Answer, Raise};
 use crate::events::{Layout, Origin, Shared, Source, layouts};
-use crate::fields::get;
+use crate::fields::{get, list};
 use crate::handle::{self, Object};
 use crate::term::encode::encode_whole;
 use crate::{atoms, host, query, recorder, settings, term};
@@ -78,13 +78,19 @@ struct Read {
 /// `store_put(store, events)`: all of them, or none with the reason.
 pub fn put<'a>(env: Env<'a>, [handle, events]: [Term<'a>; 2]) -> Answer<'a> {
     let store = store(handle)?;
-    let events: Vec<Term<'a>> = events.decode().map_err(|_| Raise::BadArgument)?;
+    let events = list(events).ok_or(Raise::BadArgument)?;
     let mut read = Vec::with_capacity(events.len());
     for event in events {
         match read_struct(event) {
             Some(event) => read.push(event),
             None => return Ok((atoms::error(), (atoms::malformed(), event)).encode(env)),
         }
+    }
+    // Checked first, so that none of the list is stored when one of them cannot be.
+    let most = store.store.max_payload();
+    if let Some(event) = read.iter().find(|event| event.payload.len() > most) {
+        let reason = (atoms::too_big(), event.payload.len(), most);
+        return Ok((atoms::error(), reason).encode(env));
     }
     let mut appender = store.store.appender();
     for event in &read {

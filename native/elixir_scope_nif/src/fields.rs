@@ -46,3 +46,10 @@ pub fn clamped(value: Term<'_>) -> Result<i64, Raise> {
     let zero = rustler::Encoder::encode(&0, value.get_env());
     Ok(if value < zero { i64::MIN } else { i64::MAX })
 }
+
+/// The elements of a proper list. rustler's own decoder panics on an improper one.
+pub fn list(term: Term<'_>) -> Option<Vec<Term<'_>>> {
+    // Counts the cells, and fails where the last one does not end in [].
+    term.list_length().ok()?;
+    term.decode().ok()
+}

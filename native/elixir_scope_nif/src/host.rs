@@ -34,6 +34,9 @@ pub struct Beam {
 /// What the emulator answers to a thread that it does not tell the time (`ERL_NIF_TIME_ERROR`).
 const NO_TIME: i64 = i64::MIN;
 
+/// Both times must have been read within this for their distance to count.
+const OFFSET_WINDOW_NS: i64 = 20_000;
+
 static EPOCH: Lazy<Instant> = Lazy::new(Instant::now);
 
 /// The one emulator.
@@ -104,15 +107,20 @@ impl Beam {
 
 impl Host for Beam {
     fn monotonic_ns(&self) -> i64 {
+        let elapsed = || i64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        let before = elapsed();
         // SAFETY: may be called from any thread; on one that is no scheduler it answers `NO_TIME`.
         let told = unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_NSEC) };
-        let elapsed = i64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(i64::MAX);
         if told == NO_TIME {
             // Relaxed: any recent offset will do.
-            return elapsed.saturating_add(self.offset_ns.load(Ordering::Relaxed));
+            return before.saturating_add(self.offset_ns.load(Ordering::Relaxed));
         }
-        self.offset_ns
-            .store(told.saturating_sub(elapsed), Ordering::Relaxed);
+        let window = elapsed() - before;
+        // A thread that was kept from running in between has learnt nothing: the older offset is better.
+        if window < OFFSET_WINDOW_NS || self.offset_ns.load(Ordering::Relaxed) == 0 {
+            let offset = told.saturating_sub(before + window / 2);
+            self.offset_ns.store(offset, Ordering::Relaxed);
+        }
         told
     }
 

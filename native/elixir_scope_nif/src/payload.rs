@@ -5,6 +5,7 @@ use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, format};
 use rustler::{Atom, Env, Term};
 
+use crate::fields::list;
 use crate::site;
 use crate::term::encode::{EncodeError, Quick, Rules, Values, encode_word, quickly};
 use crate::term::nif::NifTerms;
@@ -104,9 +105,9 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
 
     /// The same of arguments that come as a list: few functions have so many.
     pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
-        match args.decode::<Vec<Term<'t>>>() {
-            Ok(args) => self.args(&args, site),
-            Err(_) => self.value(args),
+        match list(args) {
+            Some(args) => self.args(&args, site),
+            None => self.value(args),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::events::Shared;
 use crate::fields::{bounded, clamped, get, need, optional};
 use crate::recorder::{PATIENCE, not_running};
 use crate::term::encode::encode_whole;
-use crate::{atoms, host, library, runtime, term};
+use crate::{atoms, fields, host, library, runtime, term};
 
 /// Reads a query map. It was validated by `ElixirScope.Query.Options`: what is odd here is a fault of ours.
 pub fn decode(map: Term<'_>) -> Result<Query, Raise> {
@@ -54,7 +54,7 @@ pub fn decode(map: Term<'_>) -> Result<Query, Raise> {
 }
 
 fn list(term: Term<'_>) -> Result<Vec<Term<'_>>, Raise> {
-    term.decode().map_err(|_| Raise::BadArgument)
+    fields::list(term).ok_or(Raise::BadArgument)
 }
 
 /// A remote pid records nothing here: it matches nothing.
@@ -91,8 +91,9 @@ fn event_id(map: Term<'_>, key: Atom) -> Result<Option<EventId>, Raise> {
 
 /// `{[field | steps], op, value}`
 fn condition(term: Term<'_>) -> Result<Condition, Raise> {
-    let (path, op, value): (Vec<Term<'_>>, Term<'_>, Term<'_>) =
+    let (path, op, value): (Term<'_>, Term<'_>, Term<'_>) =
         term.decode().map_err(|_| Raise::BadArgument)?;
+    let path = list(path)?;
     let (field, steps) = path.split_first().ok_or(Raise::BadArgument)?;
     let field = field.atom_to_string().map_err(|_| Raise::BadArgument)?;
     let steps = steps

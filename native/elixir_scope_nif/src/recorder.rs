@@ -125,6 +125,10 @@ pub fn status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
     // A scheduler looks at the time, and the clock with it: see `Beam::monotonic_ns`.
     BEAM.monotonic_ns();
     let status = running.recorder.status();
+    if !status.recording {
+        // Ingest met a fault of ours: better no tape than a host at risk.
+        gate::close();
+    }
     let (panics, last) = faults::seen();
     let last = last.or(status.faults.last.clone());
     let slots = ProcessSlots::shared();

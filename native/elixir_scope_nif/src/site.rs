@@ -4,6 +4,7 @@ use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::{SiteDef, SiteTable};
 use rustler::{Atom, Encoder, Term};
 
+use crate::fields::list;
 use crate::term::{self, raw};
 
 /// The index of the site `{id, descriptor}`; defines it at first sight. [`SiteId::NONE`] for anything else.
@@ -37,7 +38,7 @@ pub fn arguments(site: SiteId) -> &'static [AtomId] {
     SiteTable::shared().get(site).map_or(&[], |site| &site.args)
 }
 
-type Descriptor<'a> = (Atom, Atom, u32, &'a str, u32, u32, Vec<Atom>);
+type Descriptor<'a> = (Atom, Atom, u32, &'a str, u32, u32, Term<'a>);
 
 /// `{id, {module, function | nil, arity, file, line, clause, [argument names]}}`
 fn describe(site: Term<'_>) -> Option<SiteDef> {
@@ -54,6 +55,9 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
         file: file.into(),
         line,
         clause,
-        args: names.into_iter().filter_map(name).collect(),
+        args: list(names)?
+            .into_iter()
+            .map(|argument| term::atom_id(argument).unwrap_or_default())
+            .collect(),
     })
 }

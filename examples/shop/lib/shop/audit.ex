@@ -17,8 +17,4 @@ defmodule Shop.Audit do
   @doc "Whether all of them agree."
   @spec passed?([Check.t()]) :: boolean()
   def passed?(checks), do: Enum.all?(checks, &Check.ok?/1)
-
-  @doc "The time of a ledger, as options of a query."
-  @spec window(Ledger.t()) :: keyword()
-  def window(ledger), do: [since: ledger.since, until: ledger.until]
 end

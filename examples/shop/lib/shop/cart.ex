@@ -3,13 +3,14 @@ defmodule Shop.Cart do
 
   use GenServer, restart: :temporary
 
-  alias Shop.{Carts, Catalogue}
+  alias Shop.Carts.Names
+  alias Shop.Catalogue
   require ElixirScope.Trace, as: Trace
 
   @idle_ms :timer.minutes(30)
 
   @doc false
-  def start_link(id), do: GenServer.start_link(__MODULE__, id, name: Carts.name(id))
+  def start_link(id), do: GenServer.start_link(__MODULE__, id, name: Names.via(id))
 
   @doc "Puts units of a product in."
   def add(id, sku, units) do
@@ -25,8 +26,11 @@ defmodule Shop.Cart do
   @doc "Ends the cart; its content has become an order."
   def close(id), do: call(id, :close)
 
+  # A cart that is just ending has its name for a moment longer.
   defp call(id, request) do
-    with {:ok, pid} <- Carts.whereis(id), do: GenServer.call(pid, request)
+    with {:ok, pid} <- Names.whereis(id), do: GenServer.call(pid, request)
+  catch
+    :exit, {reason, _call} when reason in [:noproc, :normal] -> {:error, :no_such_cart}
   end
 
   @impl true

@@ -1,9 +1,8 @@
 defmodule Shop.Carts do
-  @moduledoc "All open carts: a registry of their names and the supervisor of their processes."
+  @moduledoc "All open carts: their names and the supervisor of their processes."
 
   use Supervisor
 
-  @registry Shop.Carts.Registry
   @supervisor Shop.Carts.Supervisor
 
   @doc false
@@ -17,25 +16,8 @@ defmodule Shop.Carts do
     id
   end
 
-  @doc "The process of an open cart."
-  @spec whereis(Shop.cart_id()) :: {:ok, pid()} | {:error, :no_such_cart}
-  def whereis(id) do
-    case Registry.lookup(@registry, id) do
-      [{pid, _value}] -> {:ok, pid}
-      [] -> {:error, :no_such_cart}
-    end
-  end
-
-  @doc false
-  def name(id), do: {:via, Registry, {@registry, id}}
-
   @impl true
   def init(_opts) do
-    children = [
-      {Registry, keys: :unique, name: @registry},
-      {DynamicSupervisor, name: @supervisor}
-    ]
-
-    Supervisor.init(children, strategy: :one_for_all)
+    Supervisor.init([Shop.Carts.Names, {DynamicSupervisor, name: @supervisor}], strategy: :one_for_all)
   end
 end

@@ -20,7 +20,7 @@ defmodule Shop.Demo do
 
     ask(
       "Which checkouts were the slowest, and why?",
-      fn -> Questions.slowest_checkouts(5, Audit.window(ledger)) end,
+      fn -> Questions.slowest_checkouts(5, Ledger.window(ledger)) end,
       &Print.checkouts/1
     )
 
@@ -32,7 +32,7 @@ defmodule Shop.Demo do
 
     ask(
       "What happened in the second before the dispatcher's last crash?",
-      fn -> ledger |> Audit.window() |> Questions.crashes() |> List.last() |> story() end,
+      fn -> ledger |> Ledger.window() |> Questions.crashes() |> List.last() |> story() end,
       &Print.crash/1
     )
 

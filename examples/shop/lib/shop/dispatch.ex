@@ -12,12 +12,12 @@ defmodule Shop.Dispatch do
   @spec send_out(Shop.Order.id()) :: :ok
   def send_out(order_id), do: GenServer.cast(Dispatcher, {:send_out, order_id})
 
-  @doc "Waits until no order is left to be sent out."
+  @doc "Waits until no order is left to be sent out, and the dispatcher has put the last one out of its hands."
   @spec settle(timeout_ms :: pos_integer()) :: :ok | {:error, :timeout}
   def settle(timeout_ms \\ 10_000) do
     cond do
       OrderBook.with_status(:paid) == [] and OrderBook.with_status(:packing) == [] ->
-        :ok
+        Dispatcher.catch_up()
 
       timeout_ms <= 0 ->
         {:error, :timeout}

@@ -14,6 +14,10 @@ defmodule Shop.Dispatcher do
   @doc false
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
 
+  @doc "Returns when it has done all that it was told before."
+  @spec catch_up() :: :ok
+  def catch_up, do: GenServer.call(__MODULE__, :catch_up)
+
   @impl true
   def init(_opts), do: {:ok, %{packed: 0}, {:continue, :take_up}}
 
@@ -33,6 +37,9 @@ defmodule Shop.Dispatcher do
 
   @impl true
   def handle_cast({:send_out, order_id}, state), do: {:noreply, send_out(order_id, state)}
+
+  @impl true
+  def handle_call(:catch_up, _from, state), do: {:reply, :ok, state}
 
   defp send_out(order_id, state) do
     case OrderBook.move(order_id, :paid, :packing) do

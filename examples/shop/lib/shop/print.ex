@@ -5,21 +5,27 @@ defmodule Shop.Print do
   alias Shop.Audit.Check
   alias Shop.Print.{Table, Unit}
 
-  @doc "Events in order, indented by span, each with the time since the first, or since the instant `zero`."
+  @doc """
+  Events in order, indented by span, each with the time since the first, or since the instant `zero`; and with its process,
+  where there are several.
+  """
   @spec events([struct()], zero :: integer() | nil) :: :ok
   def events(events, zero \\ nil)
   def events([], _zero), do: IO.puts("  (nothing on the tape)")
 
   def events([first | _more] = events, zero) do
     zero = zero || first.timestamp
+    several? = Enum.any?(events, &(&1.pid != first.pid))
 
-    {rows, _depth} =
-      Enum.map_reduce(events, 0, fn event, depth ->
-        {before, then} = depths(event, depth)
-        {[Unit.elapsed(event.timestamp - zero), indent(before) <> tell(event)], then}
+    {rows, _depths} =
+      Enum.map_reduce(events, %{}, fn event, depths ->
+        {before, then} = depths(event, Map.get(depths, event.pid, 0))
+        process = if several?, do: [inspect(event.pid)], else: []
+        row = [Unit.elapsed(event.timestamp - zero)] ++ process ++ [indent(before) <> tell(event)]
+        {row, Map.put(depths, event.pid, then)}
       end)
 
-    Table.print(rows, align: [:right, :left])
+    Table.print(rows, align: if(several?, do: [:right, :left, :left], else: [:right, :left]))
   end
 
   @doc "Checkouts with their parts."
@@ -27,7 +33,8 @@ defmodule Shop.Print do
   def checkouts(checkouts) do
     rows =
       for checkout <- checkouts do
-        parts = Enum.map_join(checkout.parts, ", ", fn {name, ns} -> "#{name} #{Unit.time(ns)}" end)
+        parts = checkout.parts ++ [{"waiting for others", checkout.rest_ns}]
+        parts = Enum.map_join(parts, ", ", fn {name, ns} -> "#{name} #{Unit.time(ns)}" end)
         [checkout.cart, Unit.time(checkout.duration_ns), Unit.clock(checkout.wall_time), parts]
       end
 
@@ -71,14 +78,12 @@ defmodule Shop.Print do
         ["segments", Unit.count(memory.segments)],
         ["evicted", Unit.count(memory.evicted)],
         ["rings", Unit.bytes(memory.rings)],
-        ["store (limit #{Unit.bytes(memory.store_limit)})", Unit.bytes(total(memory.store))],
+        ["store (limit #{Unit.bytes(memory.store_limit)})", Unit.bytes(memory.store)],
         ["all of the node's Erlang memory", Unit.bytes(memory.node)]
       ],
       align: [:left, :right]
     )
   end
-
-  defp total(bytes), do: bytes |> Map.values() |> Enum.sum()
 
   @doc "What came in, and how fast."
   @spec throughput(map()) :: :ok

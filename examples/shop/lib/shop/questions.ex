@@ -16,7 +16,8 @@ defmodule Shop.Questions do
           cart: Shop.cart_id(),
           duration_ns: non_neg_integer(),
           wall_time: integer(),
-          parts: [{name :: String.t(), duration_ns :: non_neg_integer()}]
+          parts: [{name :: String.t(), duration_ns :: non_neg_integer()}],
+          rest_ns: non_neg_integer()
         }
 
   @type crash :: %{
@@ -33,8 +34,8 @@ defmodule Shop.Questions do
   @doc "Events recorded and lost since the recorder started, and how many a second came in between two instants of the tape."
   @spec throughput(since :: integer(), until :: integer()) :: map()
   def throughput(since, until) do
-    status = ElixirScope.status()
-    events = ElixirScope.count_events(since: since, until: until)
+    status = Tape.status()
+    events = Tape.count(since: since, until: until)
 
     %{
       recorded: status.capture.events,
@@ -45,7 +46,7 @@ defmodule Shop.Questions do
     }
   end
 
-  @doc "The slowest checkouts, slowest first, each with the spans that its process went through."
+  @doc "The slowest checkouts, slowest first, each with the spans that its process went through; the rest was waiting for others."
   @spec slowest_checkouts(pos_integer(), keyword()) :: [checkout()]
   def slowest_checkouts(count \\ 5, opts \\ []) do
     "checkout"
@@ -67,7 +68,8 @@ defmodule Shop.Questions do
       cart: start.metadata.cart,
       duration_ns: stop.duration_ns,
       wall_time: start.wall_time,
-      parts: parts
+      parts: parts,
+      rest_ns: stop.duration_ns - (parts |> Enum.map(&elem(&1, 1)) |> Enum.sum())
     }
   end
 
@@ -139,14 +141,14 @@ defmodule Shop.Questions do
   @doc "What the recorder holds in memory, in bytes."
   @spec memory() :: map()
   def memory do
-    status = ElixirScope.status()
+    status = Tape.status()
 
     %{
       events: status.store.events,
       segments: status.store.segments,
       evicted: status.store.evicted,
       rings: status.capture.bytes,
-      store: status.store.bytes,
+      store: status.store.bytes.total,
       store_limit: status.store.memory_limit,
       node: :erlang.memory(:total)
     }

@@ -6,18 +6,25 @@ defmodule Shop.Tape do
   @page 2_000
   @nobody_id 0
 
+  @doc "This instant on the tape's clock."
+  @spec now() :: integer()
+  def now, do: answer!(ElixirScope.now())
+
+  @doc "How the recorder is."
+  @spec status() :: map()
+  def status, do: answer!(ElixirScope.status())
+
   @doc "All matching events, oldest first."
   @spec all(keyword()) :: [struct()]
   def all(opts \\ []), do: read(Keyword.put(opts, :limit, :infinity))
 
   @doc "At most `limit` of the newest matching events, or what `opts` say otherwise."
   @spec read(keyword()) :: [struct()]
-  def read(opts) do
-    case ElixirScope.get_events(opts) do
-      events when is_list(events) -> events
-      {:error, reason} -> raise ArgumentError, "the tape does not answer: #{inspect(reason)}"
-    end
-  end
+  def read(opts), do: answer!(ElixirScope.get_events(opts))
+
+  @doc "How many events match."
+  @spec count(keyword()) :: non_neg_integer()
+  def count(opts \\ []), do: answer!(ElixirScope.count_events(opts))
 
   @doc "The same as `all/1`, a page at a time, however long the tape is."
   @spec stream(keyword()) :: Enumerable.t()
@@ -49,6 +56,11 @@ defmodule Shop.Tape do
     [start] = read(call_id: call_id, event_type: :span_start, where: [{[:id], :==, call_id}])
     start
   end
+
+  defp answer!({:error, :not_running}), do: raise("the recorder is not running, so there is no tape to ask")
+  defp answer!({:error, error}) when is_exception(error), do: raise(error)
+  defp answer!({:error, reason}), do: raise("the tape does not answer: #{inspect(reason)}")
+  defp answer!(answer), do: answer
 
   defp named(type, name, opts) do
     {where, opts} = Keyword.pop(opts, :where, [])

@@ -52,8 +52,8 @@ defmodule Shop.AuditTest do
   end
 
   test "finds a text that is on the tape", %{ledger: ledger} do
-    assert Audit.Secrets.count(["AB1 2CD"], Audit.window(ledger)) > 0
-    assert Audit.Secrets.count(["no such text"], Audit.window(ledger)) == 0
+    assert Audit.Secrets.count(["AB1 2CD"], Ledger.window(ledger)) > 0
+    assert Audit.Secrets.count(["no such text"], Ledger.window(ledger)) == 0
   end
 
   defp failed(ledger), do: for(check <- Audit.run(ledger), not Check.ok?(check), do: check.what)

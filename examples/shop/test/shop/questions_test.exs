@@ -3,14 +3,15 @@ defmodule Shop.QuestionsTest do
 
   alias ElixirScope.Events.{Span, UserEvent}
   alias ElixirScope.Redacted
-  alias Shop.{Audit, Questions, Tape}
+  alias Shop.Load.Ledger
+  alias Shop.{Questions, Tape}
 
   @card "4929000123456789"
 
   describe "cart/1" do
     test "is what the cart's process did, in order, though the process has ended" do
       cart = Shop.open_cart()
-      {:ok, pid} = Shop.Carts.whereis(cart)
+      {:ok, pid} = Shop.Carts.Names.whereis(cart)
       other = Shop.open_cart()
       {:ok, _lines} = Shop.add(cart, "tea", 2)
       {:ok, _lines} = Shop.add(other, "mug", 1)
@@ -46,11 +47,12 @@ defmodule Shop.QuestionsTest do
       slow = buy(Shop.Bank.slow_card())
       checkouts = Questions.slowest_checkouts(3, since: since)
 
-      assert [%{cart: cart, duration_ns: duration_ns, parts: parts} | others] = checkouts
+      assert [%{cart: cart, duration_ns: duration_ns, parts: parts, rest_ns: rest_ns} | others] = checkouts
       assert cart == slow.cart
       assert {"payment", payment_ns} = List.keyfind(parts, "payment", 0)
       assert payment_ns >= Shop.Bank.slow_ms() * 1_000_000
-      assert duration_ns >= payment_ns
+      assert duration_ns == rest_ns + (parts |> Enum.map(&elem(&1, 1)) |> Enum.sum())
+      assert rest_ns >= 0
       assert length(others) == 2
       assert Enum.all?(others, &(&1.cart in Enum.map(quick, fn order -> order.cart end)))
     end
@@ -99,7 +101,7 @@ defmodule Shop.QuestionsTest do
     test "is masked in spans, in parameters of requests and in snapshots" do
       since = ElixirScope.now()
       ledger = Shop.Load.run(requests: 400, shoppers: 4)
-      window = Audit.window(ledger)
+      window = Ledger.window(ledger)
 
       assert [_one | _more] = payments = Tape.begun_spans("payment", window)
       assert Enum.all?(payments, &match?(%{card_number: %Redacted{}, cvv: %Redacted{}}, &1.metadata))
@@ -107,12 +109,12 @@ defmodule Shop.QuestionsTest do
       check_outs =
         Tape.begun_spans("http.request", [where: [{[:metadata, :route], :==, :check_out}]] ++ window)
 
-      assert length(check_outs) == Shop.Load.Ledger.routes(ledger).check_out
+      assert length(check_outs) == Ledger.routes(ledger).check_out
       assert Enum.all?(check_outs, &match?(%{"card_number" => %Redacted{}}, &1.metadata.params))
       assert Enum.all?(check_outs, &match?(%{"postcode" => "AB" <> _}, &1.metadata.params))
 
       declined = Tape.all(event_type: :variable_assignment, module: Shop.Checkout, since: since)
-      assert length(declined) == Shop.Load.Ledger.statuses(ledger)[402]
+      assert length(declined) == Ledger.statuses(ledger)[402]
       assert Enum.all?(declined, &match?(%{payment: %{card_number: %Redacted{}}}, &1.bindings))
     end
   end

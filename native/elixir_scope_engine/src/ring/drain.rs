@@ -70,9 +70,19 @@ impl DrainState {
 pub(super) struct Drainer {
     pub(super) readers: Vec<Reader>,
     watermark: u64,
+    /// Nothing is read any more; see [`Rings::close`].
+    closed: bool,
 }
 
 impl Rings {
+    /// Ends these rings: what they hold is given back to the system and will never be drained. Their addresses stay mapped,
+    /// for a writer that is in the middle of a record and for threads that never look again.
+    pub fn close(&self) {
+        let mut drainer = self.drainer.lock();
+        drainer.closed = true;
+        self.pool.release();
+    }
+
     /// Hands out all that was recorded up to `now` and is not drained yet, merged by time, with the losses noticed since
     /// the last drain. `now` is the drainer's own reading of the clock ([`Clock::ticks_ordered`](crate::Clock)), taken before
     /// this call. Drainers take turns.
@@ -90,6 +100,10 @@ impl Rings {
             watermark: Ticks(drainer.watermark),
             ..Drained::default()
         };
+        if drainer.closed {
+            drained.watermark = now;
+            return drained;
+        }
         if !self.barrier.heavy() {
             drained.in_flight = true;
             return drained;

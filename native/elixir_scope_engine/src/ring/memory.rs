@@ -46,6 +46,22 @@ mod imp {
             }
         }
 
+        /// Gives the pages back to the system. The addresses stay valid; what was written there is gone.
+        pub(in crate::ring) fn release(&self) {
+            #[cfg(unix)]
+            {
+                const PAGE: usize = 64 * 1024;
+                let base = self.base.as_ptr() as usize;
+                let start = base.next_multiple_of(PAGE);
+                let end = (base + self.layout.size()) / PAGE * PAGE;
+                if start < end {
+                    // SAFETY: whole pages (of the largest size in use) within the allocation, which nobody reads any more; a
+                    // late writer finds zeros. Where the call fails the memory simply stays.
+                    unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_DONTNEED) };
+                }
+            }
+        }
+
         pub(in crate::ring) fn chunk(&self, index: u32) -> Chunk {
             let offset = index as usize * self.chunk_bytes;
             assert!(
@@ -163,6 +179,8 @@ mod imp {
                 .collect();
             Memory { cells, chunk_bytes }
         }
+
+        pub(in crate::ring) fn release(&self) {}
 
         pub(in crate::ring) fn chunk(&self, index: u32) -> Chunk {
             let offset = index as usize * self.chunk_bytes;

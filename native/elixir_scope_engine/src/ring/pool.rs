@@ -66,6 +66,11 @@ impl Pool {
         self.metas.get(index as usize)
     }
 
+    /// Gives the memory back to the system, though the chunks stay where they are.
+    pub(super) fn release(&self) {
+        self.memory.release();
+    }
+
     pub(super) fn chunk(&self, index: u32) -> Chunk {
         self.memory.chunk(index)
     }

@@ -73,7 +73,7 @@ impl Links {
 
     /// Whether a row of a segment from `first` on, `rows` long, can link to `target`.
     pub(crate) fn may_hold(&self, first: u64, rows: usize, target: u64) -> bool {
-        if !self.relative {
+        if !self.relative || target == 0 {
             return target <= self.column.largest();
         }
         let reach = self.column.largest();
@@ -210,7 +210,7 @@ impl Roots {
 
     /// Whether a row can go back to `root`.
     pub(crate) fn may_hold(&self, root: u64) -> bool {
-        if self.writers.is_empty() {
+        if self.writers.is_empty() || root == 0 {
             return root <= self.counters.largest();
         }
         let writer = root >> COUNTER_BITS;
@@ -224,6 +224,9 @@ impl Roots {
     pub(crate) fn keep(&self, rows: std::ops::Range<usize>, root: u64, marks: &mut [u8]) {
         if self.writers.is_empty() {
             return self.counters.keep_equal(rows, root, marks);
+        }
+        if root == 0 {
+            return self.places.keep_equal(rows, 0, marks);
         }
         let place = (1..)
             .zip(&self.writers)
@@ -269,7 +272,7 @@ mod tests {
             prop_assert_eq!(column.bytes(), plan.width() * links.len());
             for ((row, &link), id) in links.iter().enumerate().zip(first..) {
                 prop_assert_eq!(column.get(row, id), link);
-                prop_assert!(link == 0 || column.may_hold(first, links.len(), link));
+                prop_assert!(column.may_hold(first, links.len(), link));
             }
             let least = links.iter().copied().filter(|&link| link > 0).min();
             if ahead == 0 && let Some(least) = least {
@@ -291,20 +294,20 @@ mod tests {
                 .iter()
                 .enumerate()
                 .map(|(row, &(writer, counter))| {
-                    if counter == 0 { 0 } else { (writer + row as u64 % spread * 4) << 40 | counter + 5_000 }
+                    if counter == 0 { 0 } else { ((writer + row as u64 % spread * 4) << 40) + counter + 5_000 }
                 })
                 .collect();
             if many {
-                roots.extend((0..300).map(|writer| writer << 40 | 1));
+                roots.extend((0..300).map(|writer| (writer << 40) + 1));
             }
             let plan = RootsPlan::new(&roots);
             let column = plan.build(&roots);
             prop_assert_eq!(column.bytes(), plan.bytes(roots.len()));
             for (row, &root) in roots.iter().enumerate() {
                 prop_assert_eq!(column.get(row), root);
-                prop_assert!(root == 0 || column.may_hold(root));
+                prop_assert!(column.may_hold(root));
             }
-            for &wanted in roots.iter().filter(|root| **root != 0).chain(&[1 << 40 | 7, 99]) {
+            for &wanted in roots.iter().chain(&[0, (1 << 40) + 7, 99]) {
                 let mut marks = vec![1; roots.len()];
                 column.keep(0..roots.len(), wanted, &mut marks);
                 let kept: Vec<bool> = marks.iter().map(|&mark| mark == 1).collect();

@@ -455,7 +455,13 @@ pub(super) fn make_map(env: Env<'_>, keys: &[Word], values: &[Word]) -> Result<W
             &mut map,
         )
     };
-    if made != 0 {
+    let mut pairs = 0;
+    // SAFETY: `map` was made above; `pairs` outlives the call. Above 32 pairs OTP 25 drops equal keys, answers true, and can
+    // leave a large map's layout with few keys, which equals no other map.
+    let all = made != 0
+        && unsafe { sys::enif_get_map_size(env.as_c_arg(), map, &mut pairs) } != 0
+        && pairs == size;
+    if all {
         Ok(word_of(map))
     } else {
         Err(Flaw::Unknown)

@@ -1,8 +1,10 @@
 //! Which keys have values that must not be seen.
 
 use elixir_scope_engine::event::AtomId;
-use rustler::{Atom, ListIterator, Term};
+use rustler::{Atom, Term};
 use smallvec::SmallVec;
+
+use crate::fields::list;
 
 use super::{immediate_atom, note_atom, word_of};
 
@@ -83,7 +85,7 @@ impl Redaction {
                 .ok()
         };
         let mut names = Vec::new();
-        for key in keys.decode::<ListIterator<'_>>().ok()? {
+        for key in list(keys)? {
             match key.decode::<(Term<'_>, Term<'_>)>() {
                 Ok((atom, name)) => names.extend([text(atom)?, text(name)?]),
                 Err(_) => names.push(text(key)?),

@@ -17,10 +17,21 @@ defmodule Mix.Tasks.Shop.Demo do
   @impl true
   def run(arguments) do
     opts = parse(arguments)
+    Mix.Task.run("app.config")
+    make_room(opts[:requests] || 0)
     Mix.Task.run("app.start")
     # The dispatcher's crashes are part of the play; here the tape tells them.
     Logger.configure(level: :emergency)
     unless Shop.Demo.run(opts), do: exit({:shutdown, 1})
+  end
+
+  # The tape is to hold the whole play: a request leaves six events on average, together less than 1 KiB.
+  defp make_room(requests) do
+    recorder = Application.get_env(:shop, :recorder, [])
+    storage = Keyword.get(recorder, :storage, [])
+    limit = max(storage[:memory_limit] || 0, requests * 1_024 + 8 * 1_024 * 1_024)
+    storage = Keyword.put(storage, :memory_limit, limit)
+    Application.put_env(:shop, :recorder, Keyword.put(recorder, :storage, storage))
   end
 
   defp parse(arguments) do
@@ -33,6 +44,7 @@ defmodule Mix.Tasks.Shop.Demo do
   defp positive!({option, number}) when number > 0 or option == :seed, do: {option, number}
   defp positive!({option, number}), do: not_understood!(["--#{option}", Integer.to_string(number)])
 
+  @spec not_understood!([String.t() | nil]) :: no_return()
   defp not_understood!(words) do
     Mix.raise(
       "mix shop.demo expects --requests and --shoppers with a positive integer, --seed with an integer; " <>

@@ -1,7 +1,7 @@
 defmodule Shop.Audit.Carts do
   @moduledoc "Each cart's process did what its shopper asked for, in that order, and nothing else."
 
-  alias Shop.{Audit, Tape}
+  alias Shop.Tape
   alias Shop.Audit.Check
   alias Shop.Load.{Entry, Ledger}
 
@@ -9,13 +9,13 @@ defmodule Shop.Audit.Carts do
 
   @doc false
   def checks(ledger) do
-    opened = Tape.events(:cart_opened, Audit.window(ledger))
+    opened = Tape.events(:cart_opened, Ledger.window(ledger))
 
     shoppers =
       Map.new(Ledger.by_cart(ledger), fn {cart, entries} -> {cart, Enum.flat_map(entries, &asked/1)} end)
 
     tape = Map.new(opened, &{&1.data.cart, [:opened]})
-    steps = ledger |> Audit.window() |> steps()
+    steps = ledger |> Ledger.window() |> steps()
 
     [
       Check.same(

@@ -1,18 +1,19 @@
 defmodule Shop.Audit.Orders do
   @moduledoc "Each order was placed at its price and sent out once, or crashed the dispatcher once, for the known reason."
 
-  alias Shop.{Audit, Bank, Questions, Tape}
+  alias Shop.{Bank, Questions, Tape}
   alias Shop.Audit.Check
   alias Shop.Load.{Entry, Ledger, Plan}
 
   @doc false
   def checks(ledger) do
-    window = Audit.window(ledger)
+    window = Ledger.window(ledger)
     orders = Ledger.orders(ledger)
     crashers = Ledger.crashers(ledger)
     ids = Enum.map(orders, &Ledger.order_id/1)
 
     [
+      Check.new("orders, each with a number of its own", length(orders), ids |> Enum.uniq() |> length()),
       Check.same(
         "orders placed, each with cart and price",
         placed_by_shoppers(orders),
@@ -58,6 +59,7 @@ defmodule Shop.Audit.Orders do
   # In one cart, the nth checkout of the ledger is the nth on the tape.
   defp within(ledger, window) do
     spans = spans_by_cart(window)
+    tolerance_ns = tolerance_ns()
 
     ledger
     |> Ledger.by_cart()
@@ -65,7 +67,7 @@ defmodule Shop.Audit.Orders do
       entries
       |> Enum.filter(&checkout?/1)
       |> Enum.zip(Map.get(spans, cart, []))
-      |> Enum.count(fn {entry, span} -> span.duration_ns <= entry.duration_ns end)
+      |> Enum.count(fn {entry, span} -> span.duration_ns <= entry.duration_ns + tolerance_ns end)
     end)
     |> Enum.sum()
   end
@@ -74,7 +76,7 @@ defmodule Shop.Audit.Orders do
 
   defp slow_on_tape(ledger, window) do
     carts = for entry <- Ledger.orders(ledger), slow?(entry), into: MapSet.new(), do: entry.cart
-    bank_ns = Bank.slow_ms() * 1_000_000
+    bank_ns = Bank.slow_ms() * 1_000_000 - tolerance_ns()
 
     window
     |> spans_by_cart()
@@ -82,6 +84,9 @@ defmodule Shop.Audit.Orders do
       cart in carts and Enum.any?(spans, &(&1.duration_ns >= bank_ns))
     end)
   end
+
+  # The shoppers' clock and the tape's may differ by the skew at both ends of a duration.
+  defp tolerance_ns, do: 2 * Tape.status().clock.skew_ns
 
   defp spans_by_cart(window) do
     carts = Map.new(Tape.begun_spans("checkout", window), &{&1.id, &1.metadata.cart})

@@ -2,15 +2,15 @@ defmodule Shop.Audit.Recorder do
   @moduledoc "Nothing is lost without being counted, nothing secret is on the tape, and memory stays below its limit."
 
   alias ElixirScope.Redacted
-  alias Shop.{Audit, Tape}
+  alias Shop.Tape
   alias Shop.Audit.{Check, Secrets}
   alias Shop.Load.Ledger
 
   @doc false
   def checks(ledger) do
-    window = Audit.window(ledger)
+    window = Ledger.window(ledger)
     payments = Tape.begun_spans("payment", window)
-    status = ElixirScope.status()
+    status = Tape.status()
     losses = Tape.all(event_type: :data_loss)
 
     [
@@ -21,9 +21,10 @@ defmodule Shop.Audit.Recorder do
         lost(status),
         losses |> Enum.map(& &1.count) |> Enum.sum()
       ),
-      Check.new("events kept, by counter and by query", status.store.events, ElixirScope.count_events()),
+      Check.new("events kept, by counter and by query", status.store.events, Tape.count()),
       Check.new("events evicted to make room", 0, status.store.evicted),
-      Check.new("store within its limit", true, total(status.store.bytes) <= status.store.memory_limit)
+      Check.new("tape's clock within 5 ms of the node's", true, status.clock.skew_ns < 5_000_000),
+      Check.new("store within its limit", true, status.store.bytes.total <= status.store.memory_limit)
     ]
   end
 
@@ -33,5 +34,4 @@ defmodule Shop.Audit.Recorder do
   defp masked?(_payment), do: false
 
   defp lost(status), do: status.capture.lost |> Map.values() |> Enum.sum()
-  defp total(bytes), do: bytes |> Map.values() |> Enum.sum()
 end

@@ -1,13 +1,13 @@
 defmodule Shop.Audit.Requests do
   @moduledoc "Each request is on the tape once, with its route and its status, and its span has ended."
 
-  alias Shop.{Audit, Tape}
+  alias Shop.Tape
   alias Shop.Audit.Check
   alias Shop.Load.Ledger
 
   @doc false
   def checks(ledger) do
-    window = Audit.window(ledger)
+    window = Ledger.window(ledger)
     begun = Tape.begun_spans("http.request", window)
     ended = Tape.ended_spans("http.request", window)
     responses = Tape.events(:http_response, window)

@@ -2,6 +2,7 @@ defmodule Shop.Load.Ledger do
   @moduledoc "All that the shoppers did, with the time in which they did it, on the tape's clock."
 
   alias Shop.Load.{Entry, Plan}
+  alias Shop.Tape
 
   @enforce_keys [:entries, :since, :until]
   defstruct [:entries, :since, :until]
@@ -11,14 +12,18 @@ defmodule Shop.Load.Ledger do
   @doc "Runs `play`, which returns entries, and keeps the time."
   @spec keep(fun()) :: t()
   def keep(play) do
-    since = ElixirScope.now()
+    since = Tape.now()
     entries = play.()
-    %__MODULE__{entries: entries, since: since, until: ElixirScope.now()}
+    %__MODULE__{entries: entries, since: since, until: Tape.now()}
   end
 
   @doc "How long it took, in nanoseconds."
   @spec duration_ns(t()) :: non_neg_integer()
   def duration_ns(ledger), do: ledger.until - ledger.since
+
+  @doc "The time that it covers, as options of a query."
+  @spec window(t()) :: keyword()
+  def window(ledger), do: [since: ledger.since, until: ledger.until]
 
   @doc "How many requests took each route."
   @spec routes(t()) :: %{atom() => pos_integer()}
