@@ -311,7 +311,7 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
                         keys,
                         values,
                         size,
-                        in_key: false,
+                        in_key: None,
                     },
                 )
             }
@@ -417,9 +417,7 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             Shape::Atom(atom) => self.redaction.masks_atom(atom),
             Shape::Binary(text) => self.redaction.masks_text(text),
             Shape::Bits(bits) => self.masks_bits(bits),
-            Shape::Cons(..) => self
-                .charlist(key)
-                .is_some_and(|text| self.redaction.masks_text(&text)),
+            Shape::Cons(..) => self.masks_charlist(key),
             _ => false,
         }
     }
@@ -431,6 +429,14 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             && self
                 .redaction
                 .masks_text(&bits.shifted(LONGEST_KEY as u64 + 1))
+    }
+
+    #[cold]
+    fn masks_charlist(&self, list: Word) -> bool {
+        self.redaction.is_on()
+            && self
+                .charlist(list)
+                .is_some_and(|text| self.redaction.masks_text(&text))
     }
 
     /// A short list of bytes; `None` of any other list.
