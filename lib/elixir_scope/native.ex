@@ -105,7 +105,8 @@ defmodule ElixirScope.Native do
   # ### RingBuffer
   #
   # `ring_new(size, policy)`, policy `:drop_oldest | :drop_newest | :block` -> `{:ok, ref} | {:error, term}`;
-  # `ring_write` -> `:ok | {:error, :buffer_full} | {:error, :destroyed} | {:error, :too_big}`; a refused write of `:drop_newest` counts as dropped,
+  # `ring_write` -> `:ok | {:error, :buffer_full} | {:error, :destroyed} | {:error, :large}`, the last for a term that would
+  # keep a scheduler too long: it goes through `ring_write_large`, on a dirty one, which knows `{:error, :too_big}` instead; a refused write of `:drop_newest` counts as dropped,
   # one of `:block` does not: the wrapper tries again, and tells `ring_refused(ring)` when it gives up;
   # `ring_read(ring, position)` -> `{:ok, term, next} | {:lapped, missed, next} | :empty | {:error, :destroyed}`;
   # `ring_read_batch(ring, position, max)` -> `{terms, next, missed} | {:error, :destroyed}`;
@@ -318,8 +319,11 @@ defmodule ElixirScope.Native do
   @spec ring_new(pos_integer, :drop_oldest | :drop_newest | :block) :: {:ok, ring} | {:error, term}
   def ring_new(_size, _policy), do: missing()
 
-  @spec ring_write(ring, term) :: :ok | {:error, :buffer_full | :destroyed | :too_big}
+  @spec ring_write(ring, term) :: :ok | {:error, :buffer_full | :destroyed | :large}
   def ring_write(_ring, _term), do: missing()
+
+  @spec ring_write_large(ring, term) :: :ok | {:error, :buffer_full | :destroyed | :too_big}
+  def ring_write_large(_ring, _term), do: missing()
 
   @spec ring_refused(ring) :: :ok
   def ring_refused(_ring), do: missing()

@@ -57,6 +57,12 @@ defmodule ElixirScope.QueryOptionsTest do
     end
   end
 
+  test ":where refuses a path longer than anybody needs" do
+    condition = {[:data | List.duplicate(0, 64)], :==, 1}
+    assert {:error, %Error{reason: reason}} = ElixirScope.get_events(where: [condition])
+    assert reason == {:invalid_option, :where, condition, "a condition whose path has at most 64 parts"}
+  end
+
   for {condition, expected} <- [
         {:name, "a condition {path, op, value}"},
         {{[:name], :==}, "a condition {path, op, value}"},

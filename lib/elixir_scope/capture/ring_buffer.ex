@@ -88,11 +88,11 @@ defmodule ElixirScope.Capture.RingBuffer do
   """
   @spec write(t, term) :: :ok | {:error, :buffer_full | Error.t()}
   def write(%__MODULE__{ref: ref} = ring, term) do
-    case Native.ring_write(ref, term) do
+    case put(ref, term) do
       :ok -> :ok
       {:error, :buffer_full} -> full(ring, term)
       {:error, :destroyed} -> destroyed()
-      {:error, :too_big} -> Error.invalid(:term, term, "a term that takes less than 4 GiB")
+      {:error, :too_big} -> Error.invalid(:term, term, "a term that takes at most 64 MiB")
     end
   end
 
@@ -164,6 +164,10 @@ defmodule ElixirScope.Capture.RingBuffer do
   defp policy({:block, _timeout_ms}), do: :block
   defp policy(strategy), do: strategy
 
+  defp put(ref, term) do
+    with {:error, :large} <- Native.ring_write(ref, term), do: Native.ring_write_large(ref, term)
+  end
+
   defp full(%__MODULE__{overflow_strategy: {:block, timeout_ms}} = ring, term) do
     write_again(ring.ref, term, System.monotonic_time(:microsecond) + timeout_ms * 1_000, 0)
   end
@@ -172,7 +176,7 @@ defmodule ElixirScope.Capture.RingBuffer do
 
   # A reader that is at work frees a slot within microseconds: other processes are let in first, then it is waited in earnest.
   defp write_again(ref, term, deadline, tries) do
-    case Native.ring_write(ref, term) do
+    case put(ref, term) do
       :ok ->
         :ok
 

@@ -5,6 +5,8 @@ defmodule ElixirScope.Query.Options do
 
   alias ElixirScope.{Error, Events, Options}
 
+  # Each step looks through the rest of the value.
+  @longest_path 64
   @operators [:==, :!=, :<, :>, :in, :contains, :exists]
 
   # Times and ids travel in 64 bits; beyond them there are no events.
@@ -190,6 +192,9 @@ defmodule ElixirScope.Query.Options do
 
       hd(path) not in Events.fields() ->
         "a condition whose path begins with the name of a field (see ElixirScope.Events.fields/0)"
+
+      length(path) > @longest_path ->
+        "a condition whose path has at most #{@longest_path} parts"
 
       op not in @operators ->
         "a condition whose op is one of " <> Enum.map_join(@operators, ", ", &inspect/1)

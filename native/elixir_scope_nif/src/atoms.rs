@@ -48,6 +48,7 @@ rustler::atoms! {
     indexes,
     infinity,
     lapped,
+    large,
     last,
     limit,
     line,

@@ -69,6 +69,7 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
 
     dirty c"ring_new" / 2 => ring_buffer::new;
     normal c"ring_write" / 2 => ring_buffer::write;
+    dirty c"ring_write_large" / 2 => ring_buffer::write_large;
     normal c"ring_refused" / 1 => ring_buffer::refused;
     normal c"ring_read" / 2 => ring_buffer::read;
     dirty c"ring_read_batch" / 3 => ring_buffer::read_batch;

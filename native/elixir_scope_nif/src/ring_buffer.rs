@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use elixir_scope_engine::value::{Full, Sink};
 use elixir_scope_engine::{FullPolicy, TermRead, TermRing, WriteError};
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -43,15 +44,44 @@ pub fn new<'a>(env: Env<'a>, [size, policy]: [Term<'a>; 2]) -> Answer<'a> {
     Ok((atoms::ok(), handle::new(env, Object::Ring(Arc::new(ring)))).encode(env))
 }
 
-/// `ring_write(ring, term)`
+/// What one call of `ring_write` encodes, in bytes: some tens of microseconds of a scheduler's time.
+const PROMPT_BYTES: usize = 64 * 1024;
+
+/// Takes [`PROMPT_BYTES`] and no more.
+struct Prompt(Vec<u8>);
+
+impl Sink for Prompt {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        if self.0.len() + bytes.len() > PROMPT_BYTES {
+            return Err(Full);
+        }
+        self.0.put(bytes)
+    }
+}
+
+/// `ring_write(ring, term)`; `{:error, :large}` for a term that is to go through `ring_write_large`.
 pub fn write<'a>(env: Env<'a>, [handle, value]: [Term<'a>; 2]) -> Answer<'a> {
-    let Some(ring) = ring(handle)? else {
-        return destroyed(env);
-    };
+    let mut sink = Prompt(Vec::new());
+    match encode_whole(value, &mut sink) {
+        Ok(_steps) => write_bytes(env, handle, sink.0),
+        Err(_) => Ok((atoms::error(), atoms::large()).encode(env)),
+    }
+}
+
+/// `ring_write_large(ring, term)`, on a dirty scheduler
+pub fn write_large<'a>(env: Env<'a>, [handle, value]: [Term<'a>; 2]) -> Answer<'a> {
     let mut bytes = Vec::new();
     if encode_whole(value, &mut bytes).is_err() {
         return Ok((atoms::error(), atoms::too_big()).encode(env));
     }
+    write_bytes(env, handle, bytes)
+}
+
+fn write_bytes<'a>(env: Env<'a>, handle: Term<'a>, bytes: Vec<u8>) -> Answer<'a> {
+    let Some(ring) = ring(handle)? else {
+        return destroyed(env);
+    };
     match ring.write(bytes.into()) {
         Ok(_position) => Ok(atoms::ok().encode(env)),
         Err(WriteError::Full) => Ok((atoms::error(), atoms::buffer_full()).encode(env)),

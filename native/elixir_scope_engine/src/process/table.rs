@@ -19,13 +19,13 @@ pub struct ProcessSlots {
 /// How far from its place a process may stand.
 const WINDOW: usize = 32;
 /// A full window is looked through for dead processes at one miss in so many.
-const RECLAIM_EVERY: u64 = 64;
+const RECLAIM_EVERY: u64 = 8;
 /// The key of a slot that is being cleared. No process: all ids of the host are words with some zero bit.
 const CLEARING: u64 = u64::MAX;
 
 impl ProcessSlots {
     /// Slots of the table that all recorders share.
-    pub const SHARED_SLOTS: usize = 65_536;
+    pub const SHARED_SLOTS: usize = 131_072;
 
     /// `capacity` slots: a power of two, from 2 on.
     #[must_use]
