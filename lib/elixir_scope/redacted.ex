@@ -4,8 +4,8 @@ defmodule ElixirScope.Redacted do
 
   Which keys are masked is said by `capture: [redact:]`, see `ElixirScope.Config`. A masked value never reaches the tape.
 
-      iex> inspect(%{user: "ann", password: %ElixirScope.Redacted{}})
-      ~s(%{password: #ElixirScope.Redacted<>, user: "ann"})
+      iex> inspect(%{password: %ElixirScope.Redacted{}})
+      "%{password: #ElixirScope.Redacted<>}"
   """
 
   @type t :: %__MODULE__{}

@@ -42,6 +42,21 @@ defmodule ElixirScope.CaptureTest do
       assert [%Redacted{}, %Redacted{}, %Redacted{}, "h"] = for({_name, value} <- the_event().data, do: value)
     end
 
+    test "cover the spellings that other languages and protocols have" do
+      large = Map.new(1..40, &{&1, &1})
+
+      for key <-
+            [:apiKey, :accessToken, :CreditCard, :"API-KEY", "accessToken", "ClientSecret", "PRIVATE-KEY"] ++
+              ['password', 'Authorization'],
+          map <- [%{}, large] do
+        Trace.event(:spelled, [Map.put(map, key, "hunter2"), {key, "hunter2"}])
+        assert [%{^key => %Redacted{}}, {^key, %Redacted{}}] = the_event(limit: 1).data
+      end
+
+      Trace.event(:others, %{'name' => 1, [0] => 2, :tokens => 3, "keyapi" => 4})
+      assert the_event(limit: 1).data == %{'name' => 1, [0] => 2, :tokens => 3, "keyapi" => 4}
+    end
+
     test "stand in the place of arguments that are named so" do
       site = Site.new({Accounts, :login, 2, "lib/accounts.ex", 3, 1, [:name, :password]})
       token = ElixirScope.Native.enter_2(site, "ann", "hunter2")

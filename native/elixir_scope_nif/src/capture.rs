@@ -122,6 +122,17 @@ fn recording<R>(
     let process = host::this_process(env);
     let slots = ProcessSlots::shared();
     let slot = slots.find(process).or_else(|| claim(slots, process));
+    recording_of(word, process, slot, record)
+}
+
+/// The same, for a gate's word and a process that were looked up.
+#[inline(always)]
+fn recording_of<R>(
+    word: u64,
+    process: ProcessId,
+    slot: Option<&'static Slot>,
+    record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
+) -> Option<R> {
     if slot.is_some_and(Slot::is_muted) {
         return None;
     }
@@ -216,8 +227,9 @@ fn leave<'a>(
     let slot = ProcessSlots::shared().find(process);
     // The depth is taken back even when nothing is recorded now: the gate may have closed, or the process been muted.
     let place = slot.map_or(NOWHERE, |slot| slot.exit(token.generation, token.depth));
-    if token.is_sampled {
-        recording(env, |thread, process, _slot| {
+    let word = gate::word();
+    if token.is_sampled && word != 0 {
+        recording_of(word, process, slot, |thread, process, _slot| {
             if thread.settings.generation == token.generation {
                 thread.write(
                     env,
@@ -273,8 +285,7 @@ pub fn is_recording<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
 /// `event(name, data)`
 pub fn event<'a>(env: Env<'a>, [name, data]: [Term<'a>; 2]) -> Term<'a> {
     plain(env, EventKind::UserEvent, SiteId::NONE, |payload| {
-        payload.value(name)?;
-        payload.value(data)
+        payload.values(&[name, data])
     })
 }
 
@@ -301,8 +312,7 @@ pub fn snapshot<'a>(env: Env<'a>, [place, bindings]: [Term<'a>; 2]) -> Term<'a> 
 /// `span_start(name, metadata)`
 pub fn span_start<'a>(env: Env<'a>, [name, metadata]: [Term<'a>; 2]) -> Term<'a> {
     enter(env, EventKind::SpanStart, SiteId::NONE, |payload| {
-        payload.value(name)?;
-        payload.value(metadata)
+        payload.values(&[name, metadata])
     })
 }
 

@@ -1,20 +1,21 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
-use elixir_scope_engine::event::SiteId;
+use elixir_scope_engine::NoWay;
+use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, format};
 use rustler::{Atom, Env, Term};
 
 use crate::fields::list;
 use crate::site;
-use crate::term::encode::{EncodeError, Rules, encode_word};
+use crate::term::encode::{EncodeError, Quick, Rules, Values, encode_word, quickly};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
-use crate::term::word;
+use crate::term::redact::Redaction;
+use crate::term::{Terms, word};
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
     env: Env<'t>,
-    raw: Option<RawTerms<'t>>,
     rules: &'p Rules,
     sink: &'p mut S,
 }
@@ -22,18 +23,13 @@ pub struct Payload<'p, 't, S> {
 impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     #[inline(always)]
     pub fn new(env: Env<'t>, rules: &'p Rules, sink: &'p mut S) -> Self {
-        Payload {
-            env,
-            raw: RawTerms::new(env),
-            rules,
-            sink,
-        }
+        Payload { env, rules, sink }
     }
 
     /// A term, within the budget and masked.
     #[inline(always)]
     pub fn value(&mut self, value: Term<'t>) -> Result<(), Full> {
-        match self.raw {
+        match RawTerms::new(self.env) {
             Some(raw) => done(encode_word(raw, word(value), self.rules, self.sink)),
             None => self.value_by_nif(value),
         }
@@ -48,6 +44,16 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// Terms, each within a budget of its own.
     #[inline(always)]
     pub fn values(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
+        if let Some(raw) = RawTerms::new(self.env)
+            && quickly(raw, self.rules, self.sink, All(values)).is_some()
+        {
+            return Ok(());
+        }
+        self.each(values)
+    }
+
+    #[inline(never)]
+    fn each(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
         values.iter().try_for_each(|value| self.value(*value))
     }
 
@@ -60,30 +66,41 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
     #[inline(always)]
     pub fn args(&mut self, args: &[Term<'t>], site: SiteId) -> Result<(), Full> {
+        if args.is_empty() {
+            return self.sink.put(&[format::NIL]);
+        }
         let redaction = &self.rules.redaction;
         let names = if redaction.is_on() {
             site::arguments(site)
         } else {
             &[]
         };
+        if let Some(raw) = RawTerms::new(self.env) {
+            let all = Args {
+                args,
+                names,
+                redaction,
+            };
+            if quickly(raw, self.rules, self.sink, all).is_some() {
+                return Ok(());
+            }
+        }
+        self.each_arg(args, names)
+    }
+
+    #[inline(never)]
+    fn each_arg(&mut self, args: &[Term<'t>], names: &[AtomId]) -> Result<(), Full> {
+        let redaction = &self.rules.redaction;
         let mut names = names.iter();
-        self.byte(if args.is_empty() {
-            format::NIL
-        } else {
-            format::LIST
-        })?;
+        self.sink.put(&[format::LIST])?;
         for arg in args {
             if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
-                self.byte(format::REDACTED)?;
+                self.sink.put(&[format::REDACTED])?;
             } else {
                 self.value(*arg)?;
             }
         }
-        if args.is_empty() {
-            Ok(())
-        } else {
-            self.byte(format::END)
-        }
+        self.sink.put(&[format::END])
     }
 
     /// The same of arguments that come as a list: few functions have so many.
@@ -94,13 +111,6 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         }
     }
 
-    #[inline(always)]
-    fn byte(&mut self, byte: u8) -> Result<(), Full> {
-        let mut item = [0; 16];
-        item[0] = byte;
-        self.sink.put_small(&item, 1)
-    }
-
     /// An atom of ours.
     pub fn symbol(&mut self, atom: Atom) -> Result<(), Full> {
         self.value(atom.to_term(self.env))
@@ -109,6 +119,45 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// `nil`
     pub fn nil(&mut self) -> Result<(), Full> {
         self.symbol(crate::atoms::nil())
+    }
+}
+
+/// Values one after another.
+struct All<'v, 't>(&'v [Term<'t>]);
+
+impl Values for All<'_, '_> {
+    #[inline(always)]
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+        for value in self.0 {
+            quick.term(word(*value))?;
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of a call.
+struct Args<'v, 't> {
+    args: &'v [Term<'t>],
+    names: &'static [AtomId],
+    redaction: &'v Redaction,
+}
+
+impl Values for Args<'_, '_> {
+    #[inline(always)]
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+        quick.byte(format::LIST)?;
+        let mut names = self.names.iter();
+        for arg in self.args {
+            if names
+                .next()
+                .is_some_and(|name| self.redaction.masks_atom(*name))
+            {
+                quick.byte(format::REDACTED)?;
+            } else {
+                quick.term(word(*arg))?;
+            }
+        }
+        quick.byte(format::END)
     }
 }
 

@@ -8,17 +8,28 @@ use crate::fields::list;
 use crate::term::{self, raw};
 
 /// The index of the site `{id, descriptor}`; defines it at first sight. [`SiteId::NONE`] for anything else.
-#[inline]
+#[inline(always)]
 pub fn find(site: Term<'_>) -> SiteId {
-    let Some(id) = raw::site_id(site) else {
+    if let Some(id) = raw::site_id(site) {
+        let found = SiteTable::shared().find(id);
+        if found.is_some() {
+            return found;
+        }
+    }
+    find_or_define(site)
+}
+
+/// Where words are not read, or at first sight.
+#[inline(never)]
+fn find_or_define(site: Term<'_>) -> SiteId {
+    let Ok((id, _)) = site.decode::<(u64, Term<'_>)>() else {
         return SiteId::NONE;
     };
     let found = SiteTable::shared().find(id);
     if found.is_some() {
-        found
-    } else {
-        define(id, site)
+        return found;
     }
+    describe(site).map_or(SiteId::NONE, |def| SiteTable::shared().define(id, def))
 }
 
 /// The names of the arguments of the site's function, as far as they are known.
@@ -27,14 +38,9 @@ pub fn arguments(site: SiteId) -> &'static [AtomId] {
     SiteTable::shared().get(site).map_or(&[], |site| &site.args)
 }
 
-/// `{id, {module, function | nil, arity, file, line, clause, [argument names]}}`
-#[cold]
-fn define(id: u64, site: Term<'_>) -> SiteId {
-    describe(site).map_or(SiteId::NONE, |def| SiteTable::shared().define(id, def))
-}
-
 type Descriptor<'a> = (Atom, Atom, u32, &'a str, u32, u32, Term<'a>);
 
+/// `{id, {module, function | nil, arity, file, line, clause, [argument names]}}`
 fn describe(site: Term<'_>) -> Option<SiteDef> {
     let env = site.get_env();
     let (_, descriptor): (Term<'_>, Descriptor<'_>) = site.decode().ok()?;

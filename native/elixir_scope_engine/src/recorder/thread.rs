@@ -1,4 +1,4 @@
-//! The native thread: drains the rings every few milliseconds, less often when nothing happens, and looks after the clock,
+//! The native thread: drains the rings every few milliseconds, at once again when they fill fast, less often when nothing happens, and looks after the clock,
 //! retention and the open calls of dead processes.
 
 use std::sync::atomic::Ordering;
@@ -6,6 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{Recorder, Sample};
+use crate::record::RecordHead;
+use crate::ring::Drained;
 
 /// Between two drains while events arrive.
 const BUSY: Duration = Duration::from_millis(5);
@@ -28,17 +30,20 @@ fn run(recorder: &Weak<Recorder>) {
     let mut housekeeping = Instant::now();
     // The recorder is held for one round at a time, so that one that is dropped without `stop` goes away.
     while let Some(recorder) = recorder.upgrade() {
-        let busy = recorder.caught(|| {
-            let busy = recorder.round();
+        let drained = recorder.caught(|| {
+            let drained = recorder.round();
             if housekeeping.elapsed() >= HOUSEKEEPING {
                 housekeeping = Instant::now();
                 recorder.keep_house();
             }
-            busy
+            drained
         });
-        pace = match busy {
-            Some(true) => BUSY,
-            Some(false) => (pace * 2).min(IDLE),
+        let ring_bytes = recorder.rings.config().buffer_bytes;
+        pace = match drained {
+            // A writer that fills an eighth of its ring in one round may fill the rest before the next.
+            Some(drained) if bytes(&drained) >= ring_bytes as u64 / 8 => Duration::ZERO,
+            Some(drained) if drained.records > 0 => BUSY,
+            Some(_) => (pace * 2).clamp(BUSY, IDLE),
             // Something is broken; what was recorded can still be asked for.
             None => HOUSEKEEPING,
         };
@@ -48,20 +53,24 @@ fn run(recorder: &Weak<Recorder>) {
     }
 }
 
+/// What a drain took out of the rings.
+fn bytes(drained: &Drained) -> u64 {
+    drained.bytes + drained.records * RecordHead::SIZE as u64
+}
+
 impl Recorder {
-    /// Whether there was something to do.
-    fn round(&self) -> bool {
+    fn round(&self) -> Drained {
         self.clock.adjust(&|| self.host.monotonic_ns());
         let drained = self.drain_once(&mut self.drain.lock());
         self.store.retain(self.clock.now());
         self.subscriptions.tell(self.host.as_ref());
-        drained.records > 0
+        drained
     }
 
     /// Waits; whether it is time to stop.
     fn pause(&self, time: Duration) -> bool {
         let mut stop = self.stop.lock();
-        if !*stop {
+        if !*stop && !time.is_zero() {
             let _ = self.stop_changed.wait_for(&mut stop, time);
         }
         *stop

@@ -4,7 +4,7 @@
 
 use super::memory::Chunk;
 #[cfg(not(loom))]
-use super::window::Window;
+use super::window::{Fill, Window};
 use super::writer::RingWriter;
 use crate::event::Ticks;
 use crate::record::RecordHead;
@@ -205,17 +205,13 @@ impl Sink for RecordBuf<'_> {
     // Under loom each byte is a cell of its own, of which no window can be made.
     #[cfg(not(loom))]
     #[inline(always)]
-    fn in_window<R>(
-        &mut self,
-        most: usize,
-        write: impl FnOnce(&mut Window<'_>) -> Option<R>,
-    ) -> Option<R> {
+    fn in_window<F: Fill>(&mut self, most: usize, fill: F) -> Option<F::Out> {
         // One byte less than there is: what just fits takes the slow way; see `put`. Nothing, when the record is lost.
         let room = (self.at.end - self.at.offset).saturating_sub(1).min(most);
         // SAFETY: within the current chunk, which is this writer's; unpublished, so read by nobody.
         let memory = unsafe { self.at.chunk.room(self.at.offset, room) };
         let mut window = Window::new(memory)?;
-        let answer = write(&mut window)?;
+        let answer = fill.fill(&mut window)?;
         self.at.offset += window.written();
         Some(answer)
     }

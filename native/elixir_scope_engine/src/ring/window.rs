@@ -23,6 +23,15 @@ pub struct Window<'w> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoWay;
 
+/// What is written into a window. (A trait, where a closure would be enough, because it can be told to be inlined.)
+pub trait Fill {
+    /// What comes out.
+    type Out;
+
+    /// Writes; `None` if all of that is to be forgotten.
+    fn fill(self, window: &mut Window<'_>) -> Option<Self::Out>;
+}
+
 /// What an item of fixed room takes at most: tag, length, and a short binary.
 const ITEM: usize = 2 + SHORT;
 /// The longest binary that is copied without a call.
@@ -49,16 +58,16 @@ impl<'w> Window<'w> {
         })
     }
 
-    /// Appends to `vector` what `write` writes into a window of `most` bytes, if it answers `Some`.
+    /// Appends to `vector` what `fill` writes into a window of `most` bytes, if it answers `Some`.
     pub(crate) fn behind<R>(
         vector: &mut Vec<u8>,
         most: usize,
-        write: impl FnOnce(&mut Window<'_>) -> Option<R>,
+        fill: impl Fill<Out = R>,
     ) -> Option<R> {
         vector.reserve(most);
         let spare = vector.spare_capacity_mut().get_mut(..most)?;
         let mut window = Window::new(spare)?;
-        let answer = write(&mut window)?;
+        let answer = fill.fill(&mut window)?;
         let length = window.written();
         // SAFETY: so many bytes behind the old end were written, and there is capacity for them.
         unsafe { vector.set_len(vector.len() + length) };
@@ -117,15 +126,15 @@ impl<'w> Window<'w> {
     #[inline(always)]
     pub fn tagged(&mut self, tag: u8, value: u64) -> Result<(), NoWay> {
         self.item()?;
-        if value >> 28 != 0 {
+        if value >> 21 != 0 {
             // SAFETY: there is room for an item.
             unsafe { self.tagged_long(tag, value) };
             return Ok(());
         }
-        let (bytes, size) = four_groups(value as u32);
-        // SAFETY: there is room for an item, of which these are five bytes at most.
+        let (bytes, size) = three_groups(value as u32);
+        // SAFETY: there is room for an item, of which these are four bytes at most.
         unsafe {
-            self.store(0, u64::from(bytes) << 8 | u64::from(tag));
+            self.store(0, (bytes << 8 | u32::from(tag)).to_le());
             self.take(1 + size);
         }
         Ok(())
@@ -134,17 +143,23 @@ impl<'w> Window<'w> {
     /// # Safety
     /// There is room for an item.
     #[inline(never)]
-    unsafe fn tagged_long(&mut self, tag: u8, mut value: u64) {
+    unsafe fn tagged_long(&mut self, tag: u8, value: u64) {
         // SAFETY: a tag and ten groups of seven bits are within an item.
         unsafe {
             self.store(0, tag);
-            let mut size = 1;
-            while value >= 0x80 {
-                self.store(size, value as u8 | 0x80);
-                value >>= 7;
+            if value >> 56 == 0 {
+                let (bytes, size) = eight_groups(value);
+                self.store(1, bytes.to_le());
+                self.take(1 + size);
+                return;
+            }
+            let (mut rest, mut size) = (value, 1);
+            while rest >= 0x80 {
+                self.store(size, rest as u8 | 0x80);
+                rest >>= 7;
                 size += 1;
             }
-            self.store(size, value as u8);
+            self.store(size, rest as u8);
             self.take(size + 1);
         }
     }
@@ -247,16 +262,25 @@ unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
     }
 }
 
-/// A varint of at most 28 bits, without a loop: its bytes from the low end, and how many they are.
+/// A varint of at most 21 bits, without a loop or a branch: its bytes from the low end, and how many they are.
 #[inline(always)]
-fn four_groups(value: u32) -> (u32, usize) {
-    let size = ((31 - (value | 1).leading_zeros()) / 7) as usize;
-    let groups = value & 0x7f
-        | (value & 0x7f << 7) << 1
-        | (value & 0x7f << 14) << 2
-        | (value & 0x7f << 21) << 3;
+fn three_groups(value: u32) -> (u32, usize) {
+    let (second, third) = (u32::from(value >> 7 != 0), u32::from(value >> 14 != 0));
+    let groups = value & 0x7f | (value & 0x7f << 7) << 1 | (value & 0x7f << 14) << 2;
     // every byte but the last says that more follow
-    let more = 0x0080_8080 & ((1 << (8 * size)) - 1);
+    let bytes = groups | second << 7 | third << 15;
+    (bytes, (1 + second + third) as usize)
+}
+
+/// The same of at most 56 bits: halves, quarters, and groups of seven bits move apart.
+#[inline(always)]
+fn eight_groups(value: u64) -> (u64, usize) {
+    let size = ((63 - (value | 1).leading_zeros()) / 7) as usize;
+    let halves = value & 0x0fff_ffff | (value & 0x0fff_ffff << 28) << 4;
+    let quarters = halves & 0x3fff_0000_3fff | (halves & 0x3fff_0000_3fff << 14) << 2;
+    let low = 0x007f_007f_007f_007f;
+    let groups = quarters & low | (quarters & low << 7) << 1;
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * size)) - 1);
     (groups | more, size + 1)
 }
 
@@ -266,13 +290,23 @@ mod tests {
     use super::*;
     use crate::value::{Fit, Sink, Writer};
 
+    struct By<F>(F);
+
+    impl<R, F: FnOnce(&mut Window<'_>) -> Option<R>> Fill for By<F> {
+        type Out = R;
+
+        fn fill(self, window: &mut Window<'_>) -> Option<R> {
+            (self.0)(window)
+        }
+    }
+
     /// What the window wrote into so many bytes.
     fn windowed(
         room: usize,
         write: impl FnOnce(&mut Window<'_>) -> Result<(), NoWay>,
     ) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        out.in_window(room, |window| write(window).ok())?;
+        out.in_window(room, By(|window: &mut Window<'_>| write(window).ok()))?;
         Some(out)
     }
 
@@ -321,20 +355,18 @@ mod tests {
         for room in Window::LEAST..400 {
             let mut out = vec![1, 2, 3];
             let mut most = 0;
-            let left = out.in_window(room, |window| {
+            let full = By(|window: &mut Window<'_>| {
                 while window.binary(&bytes).is_ok() && window.int(1 << 40).is_ok() {
                     most = window.written();
                     assert!(most <= room, "{most} of {room}");
                 }
                 None::<()>
             });
+            let left = out.in_window(room, full);
             assert_eq!((left, out), (None, vec![1, 2, 3]));
         }
-        assert!(
-            Vec::new()
-                .in_window(Window::LEAST - 1, |_| Some(()))
-                .is_none()
-        );
+        let small = Vec::new().in_window(Window::LEAST - 1, By(|_: &mut Window<'_>| Some(())));
+        assert_eq!(small, None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where encoded bytes go: a record in a ring, or a vector.
 
-use crate::ring::Window;
+use crate::ring::{Fill, Window};
 
 /// The sink cannot take more: the ring is full, or the record too big for it. The record will be counted as lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,14 +24,10 @@ pub trait Sink {
         self.put(bytes.get(..length).unwrap_or(bytes))
     }
 
-    /// Lets `write` write at most `most` bytes into a window, if there is room for that in one piece. If it answers `Some`,
+    /// Lets `fill` write at most `most` bytes into a window, if there is room for that in one piece. If it answers `Some`,
     /// what it wrote is appended; otherwise, nothing is. This may shrink the window, or answer `None` without asking.
     #[inline]
-    fn in_window<R>(
-        &mut self,
-        _most: usize,
-        _write: impl FnOnce(&mut Window<'_>) -> Option<R>,
-    ) -> Option<R> {
+    fn in_window<F: Fill>(&mut self, _most: usize, _fill: F) -> Option<F::Out> {
         None
     }
 }
@@ -53,11 +49,7 @@ impl Sink for Vec<u8> {
     }
 
     #[inline]
-    fn in_window<R>(
-        &mut self,
-        most: usize,
-        write: impl FnOnce(&mut Window<'_>) -> Option<R>,
-    ) -> Option<R> {
-        Window::behind(self, most, write)
+    fn in_window<F: Fill>(&mut self, most: usize, fill: F) -> Option<F::Out> {
+        Window::behind(self, most, fill)
     }
 }

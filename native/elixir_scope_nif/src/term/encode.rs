@@ -14,10 +14,11 @@ use super::nif::NifTerms;
 use super::raw::RawTerms;
 use super::redact::{LONGEST_KEY, Redaction};
 use super::{Bits, Fun, MapPairs, Rare, Shape, Terms, Word, note_atom, word};
-use quick::Quick;
 
 mod contents;
 mod quick;
+
+pub use quick::{Quick, Values, quickly};
 
 /// The most that is written of a term that is kept whole, in bytes.
 pub const WHOLE_BYTES: usize = 64 << 20;
@@ -82,13 +83,7 @@ pub fn encode_word<'t, T: Terms<'t>, S: Sink>(
     rules: &Rules,
     sink: &mut S,
 ) -> Result<u64, EncodeError> {
-    let budget = rules.budget;
-    let quickly = sink.in_window(quick::most_bytes(budget), |window| {
-        let mut quick = Quick::new(terms, window, budget, &rules.redaction);
-        quick.top(term, budget.depth).ok()?;
-        Some(quick.steps)
-    });
-    match quickly {
+    match quickly(terms, rules, sink, term) {
         Some(steps) => Ok(steps),
         None => encode_any(terms, term, rules, sink),
     }
@@ -316,7 +311,7 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
                         keys,
                         values,
                         size,
-                        in_key: false,
+                        in_key: None,
                     },
                 )
             }
@@ -422,9 +417,7 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             Shape::Atom(atom) => self.redaction.masks_atom(atom),
             Shape::Binary(text) => self.redaction.masks_text(text),
             Shape::Bits(bits) => self.masks_bits(bits),
-            Shape::Cons(..) => self
-                .charlist(key)
-                .is_some_and(|text| self.redaction.masks_text(&text)),
+            Shape::Cons(..) => self.masks_charlist(key),
             _ => false,
         }
     }
@@ -436,6 +429,14 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             && self
                 .redaction
                 .masks_text(&bits.shifted(LONGEST_KEY as u64 + 1))
+    }
+
+    #[cold]
+    fn masks_charlist(&self, list: Word) -> bool {
+        self.redaction.is_on()
+            && self
+                .charlist(list)
+                .is_some_and(|text| self.redaction.masks_text(&text))
     }
 
     /// A short list of bytes; `None` of any other list.

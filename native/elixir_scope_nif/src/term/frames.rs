@@ -18,18 +18,20 @@ pub(super) enum Frame<'f> {
     List { next: Word, begun: u64 },
     /// After a list's tail mark.
     Tail,
-    /// Keys and values of a map left, of how many pairs; whether the key before the values, a container, is being written.
+    /// Keys and values of a map left, of how many pairs; while the key before the values, a container, is being written:
+    /// whether the value under it is masked.
     FlatMap {
         keys: &'f [Word],
         values: &'f [Word],
         size: u32,
-        in_key: bool,
+        in_key: Option<bool>,
     },
-    /// A map with a walk of its own: pairs begun, and the value whose key, a container, is being written.
+    /// A map with a walk of its own: pairs begun, and the value whose key, a container, is being written, and whether it
+    /// is masked.
     Map {
         size: u32,
         begun: u32,
-        after_key: Option<Word>,
+        after_key: Option<(Word, bool)>,
     },
     /// The values that a fun closes over.
     Fun { rest: &'f [Word], size: u32 },
@@ -75,7 +77,11 @@ impl Frame<'_> {
             Frame::Tail => Cutting::Mark,
             Frame::FlatMap {
                 keys, size, in_key, ..
-            } => map(size, size.saturating_sub(keys.len() as u32), in_key),
+            } => map(
+                size,
+                size.saturating_sub(keys.len() as u32),
+                in_key.is_some(),
+            ),
             Frame::Map {
                 size,
                 begun,

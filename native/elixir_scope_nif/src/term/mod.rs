@@ -296,6 +296,15 @@ pub trait MapPairs {
     fn next_pair(&mut self) -> Option<(Word, Word)>;
 }
 
+/// What is done about a term of each shape; see [`Terms::look`].
+pub trait See<'t> {
+    /// What comes out.
+    type Out;
+
+    /// Sees what the term is.
+    fn see(self, shape: Shape<'t>) -> Self::Out;
+}
+
 /// Looks into terms, for the length of one NIF call (`'t`). An implementation is a small copyable handle.
 ///
 /// Every `Word` given to it must be a term of this call's environment: the caller got it from [`word`] or out of a [`Shape`].
@@ -305,6 +314,13 @@ pub trait Terms<'t>: Copy {
 
     /// What `term` is.
     fn shape(self, term: Word) -> Shape<'t>;
+
+    /// Shows `term` to `see`. An implementation may do so in a place of its own for each shape, where the compiler keeps
+    /// of [`See::see`] only what is done about that one: then no shape is ever made and told apart again.
+    #[inline(always)]
+    fn look<S: See<'t>>(self, term: Word, see: S) -> S::Out {
+        see.see(self.shape(term))
+    }
 
     /// The pairs of a [`Shape::Map`]; `None` of anything else. On the NIF interface this can allocate.
     fn map(self, term: Word) -> Option<Self::Map>;

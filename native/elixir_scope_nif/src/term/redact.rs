@@ -16,8 +16,8 @@ const BLOOM_WORDS: usize = 64;
 
 /// A set of keys, and whether the values under them are masked or the only ones shown.
 ///
-/// Keys are names: atoms, strings, and (in pairs) charlists. Strings are compared without regard to case, with `-` as `_`.
-/// Other keys, numbers for instance, are never masked.
+/// Keys are names: atoms, strings, and charlists. Strings are compared without regard to case, with `-` as `_`, and also
+/// without either: `access_token` is `Access-Token` and `accessToken`. Atoms are compared with the usual spellings. Other keys, numbers for instance, are never masked.
 #[derive(Clone, Debug)]
 pub struct Redaction {
     mode: Mode,
@@ -126,13 +126,16 @@ impl Redaction {
                     *word |= bit;
                 }
             }
-            if let Some(name) = normal(key.bytes()) {
+            // `apiKey` is `apikey` once it is in lower case.
+            let joined = key.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+            for name in [normal(key.bytes()), normal(joined)].into_iter().flatten() {
                 redaction.lengths |= length_bit(name.len());
                 redaction.names.push(name.into_vec().into_boxed_slice());
             }
         }
         redaction.atoms.sort_unstable();
         redaction.names.sort_unstable();
+        redaction.names.dedup();
         redaction
     }
 
@@ -222,12 +225,13 @@ fn normal(text: impl Iterator<Item = u8>) -> Option<SmallVec<[u8; LONGEST_KEY]>>
     Some(name)
 }
 
-/// A key as given, and as atoms of headers and constants are spelled: `api_key`, `api-key`, `Api-Key`, `API_KEY`.
-fn spellings(key: &str) -> [String; 5] {
+/// A key as given, and as atoms of headers, constants and other languages are spelled: `api_key`, `api-key`, `Api-Key`,
+/// `API_KEY`, `API-KEY`, `Api_Key`, `apiKey`, `ApiKey`, `apikey`.
+fn spellings(key: &str) -> [String; 10] {
     let lower = key.to_ascii_lowercase().replace('-', "_");
     let dashed = lower.replace('_', "-");
     let mut start = true;
-    let title = dashed
+    let title: String = dashed
         .chars()
         .map(|c| {
             let c = if start { c.to_ascii_uppercase() } else { c };
@@ -235,11 +239,22 @@ fn spellings(key: &str) -> [String; 5] {
             c
         })
         .collect();
+    let pascal = title.replace('-', "");
+    let joined = pascal.to_ascii_lowercase();
+    let mut camel = pascal.clone();
+    if let Some(first) = camel.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
     [
         key.to_owned(),
         lower.to_ascii_uppercase(),
+        dashed.to_ascii_uppercase(),
+        title.replace('-', "_"),
         lower,
         dashed,
         title,
+        pascal,
+        camel,
+        joined,
     ]
 }

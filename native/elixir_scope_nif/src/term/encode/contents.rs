@@ -11,8 +11,8 @@ enum Key<'t> {
     /// Written, and whether the value under it is masked.
     Written(bool),
     NoRoom,
-    /// It takes more than one step.
-    Container(Shape<'t>),
+    /// It takes more than one step; whether the value under it is masked.
+    Container(Shape<'t>, bool),
 }
 
 impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
@@ -160,14 +160,15 @@ impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
         mut keys: &'f [Word],
         mut values: &'f [Word],
         size: u32,
-        in_key: bool,
+        mut in_key: Option<bool>,
         stack: &mut Stack<'f, T::Map>,
     ) -> Result<(), EncodeError> {
         let container = Container::Map(size);
-        let mut in_key = in_key;
         loop {
-            let mut masked = false;
-            if !std::mem::take(&mut in_key) {
+            let masked;
+            if let Some(mask) = in_key.take() {
+                masked = mask;
+            } else {
                 let [key, after @ ..] = keys else {
                     self.writer.close(container)?;
                     break;
@@ -186,12 +187,12 @@ impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
                         self.writer.cut(container, begun, Some(u64::from(size)))?;
                         break;
                     }
-                    Key::Container(shape) => {
+                    Key::Container(shape, masked) => {
                         let frame = Frame::FlatMap {
                             keys,
                             values,
                             size,
-                            in_key: true,
+                            in_key: Some(masked),
                         };
                         return self.enter(frame, Wrote::Container(shape), *key, stack);
                     }
@@ -209,7 +210,7 @@ impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
                     keys,
                     values,
                     size,
-                    in_key: false,
+                    in_key: None,
                 };
                 return self.enter(frame, wrote, *value, stack);
             }
@@ -222,13 +223,13 @@ impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
         &mut self,
         size: u32,
         mut begun: u32,
-        mut after_key: Option<Word>,
+        mut after_key: Option<(Word, bool)>,
         stack: &mut Stack<'f, T::Map>,
     ) -> Result<(), EncodeError> {
         let container = Container::Map(size);
         loop {
-            let (value, masked) = if let Some(value) = after_key.take() {
-                (value, false)
+            let (value, masked) = if let Some(pair) = after_key.take() {
+                pair
             } else {
                 if begun == size {
                     self.writer.close(container)?;
@@ -248,11 +249,11 @@ impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
                         begun += 1;
                         (value, masked)
                     }
-                    (Key::Container(shape), Some((key, value))) => {
+                    (Key::Container(shape, masked), Some((key, value))) => {
                         let frame = Frame::Map {
                             size,
                             begun: begun + 1,
-                            after_key: Some(value),
+                            after_key: Some((value, masked)),
                         };
                         return self.enter(frame, Wrote::Container(shape), key, stack);
                     }
@@ -294,12 +295,11 @@ impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
             Shape::Binary(text) => (self.binary(text)?, self.redaction.masks_text(text)),
             Shape::Int(value) => (self.writer.int(value)?, false),
             Shape::Bits(bits) => (self.bits(bits)?, self.masks_bits(bits)),
-            container @ (Shape::Tuple(_)
-            | Shape::Cons(..)
-            | Shape::FlatMap(..)
-            | Shape::Map
-            | Shape::Fun) => {
-                return Ok(Key::Container(container));
+            container @ Shape::Cons(..) => {
+                return Ok(Key::Container(container, self.masks_charlist(key)));
+            }
+            container @ (Shape::Tuple(_) | Shape::FlatMap(..) | Shape::Map | Shape::Fun) => {
+                return Ok(Key::Container(container, false));
             }
             other => (self.other(key, other)?, false),
         };

@@ -2,14 +2,15 @@
 //! sink. It knows no marks: what does not fit, or is rare, is left to the encoder, which starts anew. What both write is
 //! the same, byte for byte.
 
-use elixir_scope_engine::value::{Budget, format};
-use elixir_scope_engine::{NoWay, Window};
+use elixir_scope_engine::value::{Budget, Sink, format};
+use elixir_scope_engine::{Fill, NoWay, Window};
 
+use super::Rules;
 use crate::term::redact::Redaction;
-use crate::term::{Shape, Terms, Word, note_atom};
+use crate::term::{See, Shape, Terms, Word, note_atom};
 
 /// The largest window: so much is written twice at most.
-pub(super) const MOST_BYTES: usize = 1_024;
+const MOST_BYTES: usize = 1_024;
 /// The budget is left with this for what the encoder would keep back in the containers that it is in.
 const KEPT_BACK: usize = 24 * (DEEPEST as usize + 1);
 /// Containers are entered by recursion; deeper ones are left to the encoder.
@@ -17,59 +18,161 @@ const DEEPEST: u32 = 5;
 
 /// How many bytes may be written the quick way.
 #[inline(always)]
-pub(super) fn most_bytes(budget: Budget) -> usize {
+fn most_bytes(budget: Budget) -> usize {
     budget.bytes.saturating_sub(KEPT_BACK).min(MOST_BYTES)
 }
 
-pub(super) struct Quick<'q, 'w, T> {
+/// One or more values, to be written the quick way.
+pub trait Values {
+    /// Writes them. (A trait, where a closure would be enough, because it can be told to be inlined.)
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay>;
+}
+
+/// One term.
+impl Values for Word {
+    #[inline(always)]
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+        quick.term(self)
+    }
+}
+
+/// Writes values into `sink` the quick way, all of them or none. How many steps that took; `None` if it was none.
+///
+/// Each value is within the budget if all of them together are.
+#[inline(always)]
+pub fn quickly<'t, T: Terms<'t>, S: Sink>(
+    terms: T,
+    rules: &Rules,
+    sink: &mut S,
+    values: impl Values,
+) -> Option<u64> {
+    let quickly = Quickly {
+        terms,
+        rules,
+        values,
+    };
+    sink.in_window(most_bytes(rules.budget), quickly)
+}
+
+struct Quickly<'q, T, V> {
+    terms: T,
+    rules: &'q Rules,
+    values: V,
+}
+
+impl<'t, T: Terms<'t>, V: Values> Fill for Quickly<'_, T, V> {
+    type Out = u64;
+
+    #[inline(always)]
+    fn fill(self, window: &mut Window<'_>) -> Option<u64> {
+        let Rules { budget, redaction } = self.rules;
+        let mut quick = Quick::new(self.terms, window, *budget, redaction);
+        self.values.write(&mut quick).ok()?;
+        Some(quick.steps)
+    }
+}
+
+/// The quick writer of one or more values.
+pub struct Quick<'q, 'w, T> {
     terms: T,
     window: &'q mut Window<'w>,
     redaction: &'q Redaction,
     length: usize,
-    pub(super) steps: u64,
+    /// How deep containers may nest in one term.
+    depth: u32,
+    steps: u64,
+}
+
+/// Writes a value in which containers may nest so deep.
+struct Value<'v, 'q, 'w, T> {
+    quick: &'v mut Quick<'q, 'w, T>,
+    depth: u32,
+}
+
+impl<'t, T: Terms<'t>> See<'t> for Value<'_, '_, '_, T> {
+    type Out = Result<(), NoWay>;
+
+    #[inline(always)]
+    fn see(self, shape: Shape<'t>) -> Self::Out {
+        let Value { quick, depth } = self;
+        match shape {
+            Shape::Int(value) => quick.window.int(value),
+            Shape::Atom(atom) => {
+                note_atom(atom);
+                quick.window.atom(atom)
+            }
+            Shape::Binary(bytes) => quick.window.binary(bytes),
+            Shape::Nil => quick.window.byte(format::NIL),
+            Shape::Float(value) => quick.window.float(value),
+            Shape::Pid(process) => quick.window.tagged(format::PID, process),
+            Shape::FlatMap(keys, values) => quick.map(keys, values, depth),
+            Shape::Tuple(elements) => quick.tuple(elements, depth),
+            Shape::Cons(head, tail) => quick.list(head, tail, depth),
+            _ => Err(NoWay),
+        }
+    }
+}
+
+/// Writes the key of a map, and tells whether the value under it is masked.
+struct Key<'v, 'q, 'w, T> {
+    quick: &'v mut Quick<'q, 'w, T>,
+}
+
+impl<'t, T: Terms<'t>> See<'t> for Key<'_, '_, '_, T> {
+    type Out = Result<bool, NoWay>;
+
+    #[inline(always)]
+    fn see(self, shape: Shape<'t>) -> Self::Out {
+        let quick = self.quick;
+        match shape {
+            Shape::Atom(atom) => {
+                note_atom(atom);
+                quick.window.atom(atom)?;
+                Ok(quick.redaction.masks_atom(atom))
+            }
+            Shape::Binary(text) => {
+                quick.window.binary(text)?;
+                Ok(quick.redaction.masks_text(text))
+            }
+            Shape::Int(value) => {
+                quick.window.int(value)?;
+                Ok(false)
+            }
+            _ => Err(NoWay),
+        }
+    }
 }
 
 impl<'q, 'w, 't, T: Terms<'t>> Quick<'q, 'w, T> {
     #[inline(always)]
-    pub(super) fn new(
-        terms: T,
-        window: &'q mut Window<'w>,
-        budget: Budget,
-        redaction: &'q Redaction,
-    ) -> Self {
+    fn new(terms: T, window: &'q mut Window<'w>, budget: Budget, redaction: &'q Redaction) -> Self {
         Quick {
             terms,
             window,
             redaction,
             length: budget.length.map_or(usize::MAX, |length| length as usize),
+            depth: budget.depth.min(DEEPEST),
             steps: 0,
         }
     }
 
-    /// Writes a term in which containers may nest `depth` deep.
+    /// Writes one byte of a frame around values.
     #[inline(always)]
-    pub(super) fn top(&mut self, term: Word, depth: u32) -> Result<(), NoWay> {
-        self.value(term, depth.min(DEEPEST))
+    pub fn byte(&mut self, byte: u8) -> Result<(), NoWay> {
+        self.window.byte(byte)
+    }
+
+    /// Writes a term.
+    #[inline(always)]
+    pub fn term(&mut self, term: Word) -> Result<(), NoWay> {
+        self.value(term, self.depth)
     }
 
     #[inline(always)]
     fn value(&mut self, term: Word, depth: u32) -> Result<(), NoWay> {
         self.steps += 1;
-        match self.terms.shape(term) {
-            Shape::Int(value) => self.window.int(value),
-            Shape::Atom(atom) => {
-                note_atom(atom);
-                self.window.atom(atom)
-            }
-            Shape::Binary(bytes) => self.window.binary(bytes),
-            Shape::Nil => self.window.byte(format::NIL),
-            Shape::Float(value) => self.window.float(value),
-            Shape::Pid(process) => self.window.tagged(format::PID, process),
-            Shape::FlatMap(keys, values) => self.map(keys, values, depth),
-            Shape::Tuple(elements) => self.tuple(elements, depth),
-            Shape::Cons(head, tail) => self.list(head, tail, depth),
-            _ => Err(NoWay),
-        }
+        let terms = self.terms;
+        terms.look(term, Value { quick: self, depth })
     }
 
     #[inline(never)]
@@ -81,23 +184,8 @@ impl<'q, 'w, 't, T: Terms<'t>> Quick<'q, 'w, T> {
         self.window.tagged(format::MAP, keys.len() as u64)?;
         for (key, value) in keys.iter().zip(values) {
             self.steps += 1;
-            let masked = match self.terms.shape(*key) {
-                Shape::Atom(atom) => {
-                    note_atom(atom);
-                    self.window.atom(atom)?;
-                    self.redaction.masks_atom(atom)
-                }
-                Shape::Binary(text) => {
-                    self.window.binary(text)?;
-                    self.redaction.masks_text(text)
-                }
-                Shape::Int(value) => {
-                    self.window.int(value)?;
-                    false
-                }
-                _ => return Err(NoWay),
-            };
-            if masked {
+            let terms = self.terms;
+            if terms.look(*key, Key { quick: self })? {
                 self.window.byte(format::REDACTED)?;
             } else {
                 self.value(*value, depth)?;
@@ -127,6 +215,7 @@ impl<'q, 'w, 't, T: Terms<'t>> Quick<'q, 'w, T> {
         self.window.byte(format::LIST)?;
         for _ in 0..self.length {
             self.value(head, depth)?;
+            // an atom, a number or the like: the list is improper
             match self.terms.shape(tail) {
                 Shape::Cons(next, after) => (head, tail) = (next, after),
                 Shape::Nil => return self.window.byte(format::END),

@@ -30,7 +30,7 @@ use self::hamt::Hamt;
 use self::layout::{IMMEDIATE, Kind, Layout, SMALL, TUPLE};
 use self::learn::Learnt;
 use super::nif::NifTerms;
-use super::{Fun, MapPairs, Rare, Shape, Terms, Word, nif_term};
+use super::{Fun, MapPairs, Rare, See, Shape, Terms, Word, nif_term};
 
 static LEARNT: OnceLock<Learnt> = OnceLock::new();
 /// What words are read by: null before anything was learnt, if words as such were not as expected, and where tests leave all
@@ -78,12 +78,13 @@ fn layout() -> Option<&'static Layout> {
     unsafe { LAYOUT.load(Ordering::Acquire).cast_const().as_ref() }
 }
 
-/// The id of a site, given as the literal `{id, descriptor}` that instrumentation passes: two loads, where words are read.
+/// The id of a site, given as the literal `{id, descriptor}` that instrumentation passes: two loads. `None` of anything else,
+/// and where words are not read.
 #[inline(always)]
 #[must_use]
 pub fn site_id(site: Term<'_>) -> Option<u64> {
-    if !layout().is_some_and(|layout| layout.kind(TUPLE) == Kind::Tuple) {
-        return site.decode::<(u64, Term<'_>)>().ok().map(|(id, _)| id);
+    if layout()?.kind(TUPLE) != Kind::Tuple {
+        return None;
     }
     // SAFETY: a `Term` is a term of the calling NIF's environment.
     unsafe { read::first_of_pair(super::word(site)) }
@@ -136,16 +137,30 @@ impl<'t> RawTerms<'t> {
     }
 }
 
+/// Gives the shape as such.
+struct Told;
+
+impl<'t> See<'t> for Told {
+    type Out = Shape<'t>;
+
+    #[inline(always)]
+    fn see(self, shape: Shape<'t>) -> Shape<'t> {
+        shape
+    }
+}
+
 impl<'t> Terms<'t> for RawTerms<'t> {
     type Map = RawMap<'t>;
 
     #[inline(always)]
     fn shape(self, term: Word) -> Shape<'t> {
+        self.look(term, Told)
+    }
+
+    #[inline(always)]
+    fn look<S: See<'t>>(self, term: Word, see: S) -> S::Out {
         // SAFETY: `Terms` asks for terms of this call's environment, and `'t` ends with the call.
-        match unsafe { self.layout.common_shape(term) } {
-            Some(shape) => shape,
-            None => self.other_shape(term),
-        }
+        unsafe { self.layout.look(term, see, || self.other_shape(term)) }
     }
 
     fn map(self, term: Word) -> Option<RawMap<'t>> {

@@ -7,7 +7,7 @@ use super::layout::{
     ATOM, BOXED, FunSizes, IMMEDIATE, KIND, KIND_BITS, Kind, Layout, NIL, PID, PORT, PRIMARY,
     SMALL, TUPLE, address, is_boxed, is_cell, pointer,
 };
-use crate::term::{Bits, Fun, RefNumbers, Shape, Word};
+use crate::term::{Bits, Fun, RefNumbers, See, Shape, Word};
 
 /// The word of a reference that shows that it is an ordinary one, where another would have a pointer's low half.
 const ORDINARY_REF: u32 = u32::MAX;
@@ -16,52 +16,62 @@ const SUB_BITS_FLAGS: Word = 0b11;
 const SUB_BITS_VOLATILE: Word = 0b10;
 
 impl Layout {
-    /// What `term` is, if it is of the shapes that most terms have: in few instructions, to be merged with what the caller
-    /// does about each of them. `None` says nothing.
+    /// Shows `term` to `see`: in few instructions where it is of the shapes that most terms have, as `other` finds it
+    /// elsewhere.
     ///
     /// # Safety
     /// As for [`Self::other_shape`].
     #[inline(always)]
-    pub unsafe fn common_shape<'t>(&self, term: Word) -> Option<Shape<'t>> {
+    pub unsafe fn look<'t, S: See<'t>>(
+        &self,
+        term: Word,
+        see: S,
+        other: impl FnOnce() -> Shape<'t>,
+    ) -> S::Out {
         if term & IMMEDIATE == SMALL {
-            return Some(Shape::Int((term as isize >> 4) as i64));
+            return see.see(Shape::Int((term as isize >> 4) as i64));
         }
         if term & KIND == ATOM {
-            return Some(Shape::Atom(atom_id(term)));
+            return see.see(Shape::Atom(atom_id(term)));
         }
         if is_cell(term) {
             let cell = pointer(term);
             // SAFETY: the tag says that a list cell stands there, which is two words.
-            return unsafe { Some(Shape::Cons(cell.read(), cell.add(1).read())) };
+            return unsafe { see.see(Shape::Cons(cell.read(), cell.add(1).read())) };
         }
-        if !is_boxed(term) {
-            return (term == NIL).then_some(Shape::Nil);
+        if term == NIL {
+            return see.see(Shape::Nil);
         }
-        let thing = pointer(term);
-        // SAFETY: every boxed term has a header; for the rest, see `other_shape`.
-        unsafe {
-            let header = thing.read();
-            let kind = self.kind(header);
-            if kind == Kind::Tuple {
-                return Some(Shape::Tuple(words(thing.add(1), header >> KIND_BITS)));
-            }
-            if kind == Kind::HeapBinary {
-                let start = thing.add(2).cast();
-                return Some(Shape::Binary(bytes(start, thing.add(1).read())));
-            }
-            if kind == Kind::HeapBits && thing.add(1).read() & 7 == 0 {
-                let start = thing.add(2).cast();
-                return Some(Shape::Binary(bytes(start, thing.add(1).read() >> 3)));
-            }
-            if kind == Kind::Map {
-                let (keys, values) = flat_map(thing, header)?;
-                return Some(Shape::FlatMap(keys, values));
+        if is_boxed(term) {
+            let thing = pointer(term);
+            // SAFETY: every boxed term has a header; for the rest, see `other_shape`.
+            unsafe {
+                let header = thing.read();
+                match self.kind(header) {
+                    Kind::Tuple => {
+                        return see.see(Shape::Tuple(words(thing.add(1), header >> KIND_BITS)));
+                    }
+                    Kind::HeapBinary => {
+                        let start = thing.add(2).cast();
+                        return see.see(Shape::Binary(bytes(start, thing.add(1).read())));
+                    }
+                    Kind::HeapBits if thing.add(1).read() & 7 == 0 => {
+                        let start = thing.add(2).cast();
+                        return see.see(Shape::Binary(bytes(start, thing.add(1).read() >> 3)));
+                    }
+                    Kind::Map => {
+                        if let Some((keys, values)) = flat_map(thing, header) {
+                            return see.see(Shape::FlatMap(keys, values));
+                        }
+                    }
+                    _ => {}
+                }
             }
         }
-        None
+        see.see(other())
     }
 
-    /// What `term` is if [`Self::common_shape`] does not say; `None` for what was not learnt.
+    /// What `term` is if [`Self::look`] asks for it; `None` for what was not learnt.
     ///
     /// # Safety
     /// `term` is a term of the calling NIF's environment, and `'t` ends with that call.

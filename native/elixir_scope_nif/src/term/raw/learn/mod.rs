@@ -4,6 +4,7 @@ use rustler::{Env, Term};
 
 use self::peek::Peek;
 use self::samples::Samples;
+use super::Told;
 use super::layout::{BOXED, KIND, Kind, Layout};
 use crate::term::{Shape, Word};
 
@@ -114,11 +115,11 @@ impl Learner {
 
     fn shape(&self, term: Word) -> Option<Shape<'static>> {
         // SAFETY: the terms are of the environment of the call that learns, and no shape outlives it.
-        unsafe {
-            self.layout
-                .common_shape(term)
-                .or_else(|| self.layout.other_shape(term))
-        }
+        let shape = unsafe {
+            let other = || self.layout.other_shape(term).unwrap_or(Shape::Rare);
+            self.layout.look(term, Told, other)
+        };
+        (!matches!(shape, Shape::Rare)).then_some(shape)
     }
 
     /// The header of a boxed term, and so many words behind it.
