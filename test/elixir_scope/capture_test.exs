@@ -47,14 +47,14 @@ defmodule ElixirScope.CaptureTest do
 
       for key <-
             [:apiKey, :accessToken, :CreditCard, :"API-KEY", "accessToken", "ClientSecret", "PRIVATE-KEY"] ++
-              ['password', 'Authorization'],
+              [~c"password", ~c"Authorization"],
           map <- [%{}, large] do
         Trace.event(:spelled, [Map.put(map, key, "hunter2"), {key, "hunter2"}])
         assert [%{^key => %Redacted{}}, {^key, %Redacted{}}] = the_event(limit: 1).data
       end
 
-      Trace.event(:others, %{'name' => 1, [0] => 2, :tokens => 3, "keyapi" => 4})
-      assert the_event(limit: 1).data == %{'name' => 1, [0] => 2, :tokens => 3, "keyapi" => 4}
+      Trace.event(:others, %{~c"name" => 1, [0] => 2, :tokens => 3, "keyapi" => 4})
+      assert the_event(limit: 1).data == %{~c"name" => 1, [0] => 2, :tokens => 3, "keyapi" => 4}
     end
 
     test "stand in the place of arguments that are named so" do

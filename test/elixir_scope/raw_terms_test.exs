@@ -30,6 +30,16 @@ defmodule ElixirScope.RawTermsTest do
     term
   end
 
+  # One clause for each place: a size that is a variable from outside wants a pin on new Elixirs, which old ones do not know.
+  for offset <- 0..17, size <- Enum.concat(0..40, [512, 513, 519, 520, 1000]) do
+    defp part(
+           <<_::unquote(offset), bits::bitstring-size(unquote(size)), _::bitstring>>,
+           unquote(offset),
+           unquote(size)
+         ),
+         do: bits
+  end
+
   describe "learning" do
     test "finds every shape on this release" do
       shapes = Native.term_shapes()
@@ -93,7 +103,7 @@ defmodule ElixirScope.RawTermsTest do
       bytes = :crypto.strong_rand_bytes(200)
 
       for offset <- 0..17, size <- Enum.concat(0..40, [512, 513, 519, 520, 1000]) do
-        <<_::size(offset), bits::bitstring-size(size), _::bitstring>> = bytes
+        bits = part(bytes, offset, size)
         same!(bits)
         same!(<<bits::bitstring, 1::1>>)
       end

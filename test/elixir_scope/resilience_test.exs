@@ -188,6 +188,33 @@ defmodule ElixirScope.ResilienceTest do
     end
   end
 
+  describe "more memory than the system has" do
+    @tag recorder: false
+    test "is an error, and the emulator goes on" do
+      vast = Bitwise.bsl(1, 60)
+
+      for {what, answer} <- [
+            {"the start of the recorder", fn -> ElixirScope.start(capture: [total_bytes: vast]) end},
+            {"the start of the recorder", fn -> ElixirScope.start(storage: [memory_limit: vast]) end},
+            {"making a store of events",
+             fn -> ElixirScope.Storage.EventStore.start_link(memory_limit: vast) end}
+          ] do
+        assert {:error, %ElixirScope.Error{reason: {:out_of_memory, _bytes}} = error} = answer.()
+        assert Exception.message(error) =~ what
+        refute ElixirScope.running?()
+      end
+    end
+
+    @tag recorder: false
+    test "is not wanted for numbers beyond 64 bits that only bound something" do
+      vast = Bitwise.bsl(1, 70)
+      budgets = [max_payload_bytes: vast, max_depth: vast, max_length: vast, buffer_size: vast]
+      assert :ok = ElixirScope.start(capture: budgets, storage: [max_events: vast, max_age_ms: vast])
+      Trace.event(:bounded, {1, [2, %{three: 3}]})
+      assert [%{data: {1, [2, %{three: 3}]}}] = ElixirScope.get_events(pid: self(), limit: vast)
+    end
+  end
+
   describe "without the native library" do
     test "marks do nothing, and the front door says what is missing" do
       {output, status} =

@@ -104,6 +104,9 @@ struct Slot {
 }
 
 impl TermRing {
+    /// What a slot takes without its term.
+    pub const SLOT_BYTES: usize = size_of::<Mutex<Slot>>();
+
     /// A ring of exactly `size` slots.
     ///
     /// # Errors

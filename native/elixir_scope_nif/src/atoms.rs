@@ -64,6 +64,7 @@ rustler::atoms! {
     max_payload_bytes,
     memory_limit,
     memory_limit_too_small,
+    out_of_memory,
     module,
     native_panic,
     newest,

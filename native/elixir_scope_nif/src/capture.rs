@@ -319,9 +319,7 @@ pub fn span_start<'a>(env: Env<'a>, [name, metadata]: [Term<'a>; 2]) -> Term<'a>
 /// `span_stop(token, name, exit_reason)`
 pub fn span_stop<'a>(env: Env<'a>, [token, name, reason]: [Term<'a>; 3]) -> Term<'a> {
     leave(env, EventKind::SpanStop, SiteId::NONE, token, |payload| {
-        payload.value(name)?;
-        payload.nil()?;
-        payload.value(reason)
+        payload.values(&[name, atoms::nil().to_term(env), reason])
     })
 }
 
@@ -357,10 +355,7 @@ pub fn exit<'a>(env: Env<'a>, [place, token, result]: [Term<'a>; 3]) -> Term<'a>
         EventKind::FunctionExit,
         site::find(place),
         token,
-        |payload| {
-            payload.symbol(atoms::normal())?;
-            payload.value(result)
-        },
+        |payload| payload.values(&[atoms::normal().to_term(env), result]),
     )
 }
 
@@ -371,10 +366,7 @@ pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
         EventKind::FunctionExit,
         site::find(place),
         token,
-        |payload| {
-            payload.symbol(atoms::tail_call())?;
-            payload.nil()
-        },
+        |payload| payload.values(&[atoms::tail_call().to_term(env), atoms::nil().to_term(env)]),
     )
 }
 

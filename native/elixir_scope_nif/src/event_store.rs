@@ -8,7 +8,7 @@ use rustler::{Atom, Encoder, Env, LocalPid, Term};
 
 use crate::entry::{Answer, Raise};
 use crate::events::{Layout, Origin, Shared, Source, layouts};
-use crate::fields::{get, list};
+use crate::fields::{can_reserve, get, list, out_of_memory};
 use crate::handle::{self, Object};
 use crate::term::encode::encode_whole;
 use crate::{atoms, host, query, recorder, settings, term};
@@ -43,7 +43,11 @@ fn store(term: Term<'_>) -> Result<Arc<HandStore>, Raise> {
 
 /// `store_new(config)`
 pub fn new<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
-    let store = match Store::new(settings::store(config)?) {
+    let bounds = settings::store(config)?;
+    if !can_reserve(bounds.memory_limit) {
+        return Ok(out_of_memory(env, bounds.memory_limit));
+    }
+    let store = match Store::new(bounds) {
         Ok(store) => store,
         Err(limit) => {
             let reason = (atoms::memory_limit_too_small(), limit.given, limit.least);

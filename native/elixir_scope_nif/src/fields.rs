@@ -1,6 +1,6 @@
 //! Reading maps that the Elixir side has validated already: what is missing or odd is a fault of ours.
 
-use rustler::{Atom, Decoder, Term};
+use rustler::{Atom, Decoder, Encoder, Env, Term};
 
 use crate::entry::Raise;
 
@@ -23,7 +23,13 @@ pub fn optional<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> Result<Option<T
         .transpose()
 }
 
-/// A positive integer, or `None` for `:infinity`.
+/// A number of things; what is too large to be counted is the most that can be.
+pub fn count(map: Term<'_>, key: Atom) -> Result<usize, Raise> {
+    let value = clamped(need(map, key)?)?;
+    usize::try_from(value).map_err(|_| Raise::BadArgument)
+}
+
+/// A positive integer, or `None` for `:infinity` and for what is too large to be reached.
 pub fn bounded<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> Result<Option<T>, Raise> {
     let value: Term<'a> = need(map, key)?;
     if value
@@ -32,7 +38,26 @@ pub fn bounded<'a, T: Decoder<'a>>(map: Term<'a>, key: Atom) -> Result<Option<T>
     {
         return Ok(None);
     }
-    value.decode().map(Some).map_err(|_| Raise::BadArgument)
+    match value.decode() {
+        Ok(value) => Ok(Some(value)),
+        Err(_) if clamped(value)? > 0 => Ok(None),
+        Err(_) => Err(Raise::BadArgument),
+    }
+}
+
+/// Whether the system has so many bytes to give: asked before what would end the emulator if it had not.
+pub fn can_reserve(bytes: usize) -> bool {
+    let mut probe = Vec::<u8>::new();
+    let granted = probe.try_reserve_exact(bytes).is_ok();
+    // Seen by somebody, so that the compiler does not leave the attempt out.
+    std::hint::black_box(&probe);
+    granted
+}
+
+/// `{:error, {:out_of_memory, bytes}}`
+pub fn out_of_memory(env: Env<'_>, bytes: usize) -> Term<'_> {
+    let reason = (crate::atoms::out_of_memory(), bytes as u64);
+    (crate::atoms::error(), reason).encode(env)
 }
 
 /// An integer; beyond 64 bits the nearest that fits.
@@ -43,7 +68,7 @@ pub fn clamped(value: Term<'_>) -> Result<i64, Raise> {
     if !value.is_integer() {
         return Err(Raise::BadArgument);
     }
-    let zero = rustler::Encoder::encode(&0, value.get_env());
+    let zero = 0.encode(value.get_env());
     Ok(if value < zero { i64::MIN } else { i64::MAX })
 }
 

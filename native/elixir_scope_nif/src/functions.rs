@@ -67,7 +67,7 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     dirty c"subscription_take" / 2 => subscription::take;
     normal c"subscription_close" / 1 => subscription::close;
 
-    normal c"ring_new" / 2 => ring_buffer::new;
+    dirty c"ring_new" / 2 => ring_buffer::new;
     normal c"ring_write" / 2 => ring_buffer::write;
     normal c"ring_refused" / 1 => ring_buffer::refused;
     normal c"ring_read" / 2 => ring_buffer::read;

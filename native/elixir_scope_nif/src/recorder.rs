@@ -10,7 +10,7 @@ use elixir_scope_engine::{
 use rustler::{Atom, Encoder, Env, Term};
 
 use crate::entry::Answer;
-use crate::fields::need;
+use crate::fields::{can_reserve, need, out_of_memory};
 use crate::host::BEAM;
 use crate::library::{map, shapes};
 use crate::settings::{self, Settings};
@@ -49,6 +49,11 @@ pub fn start<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
         node: origin.node,
         time_offset_ns: origin.time_offset_ns,
     };
+    let memory = engine.rings.total_bytes;
+    let memory = memory.saturating_add(engine.store.memory_limit);
+    if !can_reserve(memory) {
+        return Ok(out_of_memory(env, memory));
+    }
     let settings = Settings::decode(config, runtime::next_generation())?;
     let raw: Atom = need(config, atoms::raw_terms())?;
     let started = runtime::start(|| {

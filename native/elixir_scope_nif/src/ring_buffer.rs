@@ -7,6 +7,7 @@ use rustler::{Atom, Encoder, Env, Term};
 
 use crate::atoms;
 use crate::entry::{Answer, Raise};
+use crate::fields::{can_reserve, out_of_memory};
 use crate::handle::{self, Object};
 use crate::term::decode::decode;
 use crate::term::encode::encode_whole;
@@ -34,6 +35,10 @@ pub fn new<'a>(env: Env<'a>, [size, policy]: [Term<'a>; 2]) -> Answer<'a> {
         policy if policy == atoms::block() => FullPolicy::Refuse,
         _ => return Err(Raise::BadArgument),
     };
+    let memory = size.saturating_mul(TermRing::SLOT_BYTES);
+    if !can_reserve(memory) {
+        return Ok(out_of_memory(env, memory));
+    }
     let ring = TermRing::new(size, policy).map_err(|_| Raise::BadArgument)?;
     Ok((atoms::ok(), handle::new(env, Object::Ring(Arc::new(ring)))).encode(env))
 }

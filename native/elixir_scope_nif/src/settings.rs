@@ -6,7 +6,7 @@ use rustler::{Atom, Term};
 
 use crate::entry::Raise;
 use crate::events::Origin;
-use crate::fields::{bounded, get, need};
+use crate::fields::{bounded, count, get, need};
 use crate::term::encode::Rules;
 use crate::term::redact::Redaction;
 use crate::{atoms, term};
@@ -45,10 +45,12 @@ impl Settings {
         let mut new = self.clone();
         let budget = &mut new.rules.budget;
         if get(changes, atoms::max_payload_bytes()).is_some() {
-            budget.bytes = need(changes, atoms::max_payload_bytes())?;
+            budget.bytes = count(changes, atoms::max_payload_bytes())?;
         }
         if get(changes, atoms::max_depth()).is_some() {
-            budget.depth = need(changes, atoms::max_depth())?;
+            budget.depth = count(changes, atoms::max_depth())?
+                .try_into()
+                .unwrap_or(u32::MAX);
         }
         if get(changes, atoms::max_length()).is_some() {
             budget.length = bounded(changes, atoms::max_length())?;
@@ -88,10 +90,10 @@ pub fn rings(config: Term<'_>) -> Result<RingConfig, Raise> {
     } else {
         Policy::DropOldest
     };
-    let buffer_bytes = need(config, atoms::buffer_bytes())?;
+    let buffer_bytes = count(config, atoms::buffer_bytes())?;
     Ok(RingConfig::new(
         buffer_bytes,
-        need(config, atoms::total_bytes())?,
+        count(config, atoms::total_bytes())?,
         policy,
     ))
 }
@@ -99,7 +101,7 @@ pub fn rings(config: Term<'_>) -> Result<RingConfig, Raise> {
 /// Bounds of a store.
 pub fn store(config: Term<'_>) -> Result<StoreConfig, Raise> {
     Ok(StoreConfig {
-        memory_limit: need(config, atoms::memory_limit())?,
+        memory_limit: count(config, atoms::memory_limit())?,
         max_events: bounded(config, atoms::max_events())?,
         max_age_ns: bounded(config, atoms::max_age_ns())?,
     })
