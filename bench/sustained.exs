@@ -56,11 +56,8 @@ defmodule Bench.Sustained do
     resident_before = Machine.resident_bytes()
     Tape.start!(capture: capture)
 
-    load =
-      &((Loops.recorded() / 1)
-        |> load(rate, seconds, &sample/0)
-        |> Map.put(:resident_before, resident_before))
-
+    load = load(&Loops.recorded/1, rate, seconds, &sample/0)
+    load = Map.put(load, :resident_before, resident_before)
     account = Tape.account()
     limit = ElixirScope.get_config().storage[:memory_limit]
 
