@@ -154,6 +154,13 @@ defmodule ElixirScopeTest do
   end
 
   describe "status/0" do
+    test "tells what an event costs, and what our own thread took" do
+      assert ElixirScope.status().overhead.capture_ns == nil
+      for n <- 1..20_000, do: Trace.event(:timed, n)
+      wait_until(fn -> ElixirScope.status().overhead.cpu_ns > 0 end, "a look at the thread's time")
+      assert ElixirScope.status().overhead.capture_ns in 1..1_000_000
+    end
+
     test "tells that nothing runs" do
       assert %{running: false, node: node, config: %{strategy: :balanced}, library: %{profile: _, version: _}} =
                ElixirScope.status()

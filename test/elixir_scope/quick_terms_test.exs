@@ -45,8 +45,8 @@ defmodule ElixirScope.QuickTermsTest do
         assert_same(%{number => [number]}, %{})
       end
 
-      for length <- 0..1_200//7, do: assert_same(String.duplicate("x", length), %{})
-      for length <- 0..600//5, do: assert_same(Enum.to_list(1..length//1), %{})
+      for length <- 0..4_500//7, do: assert_same(String.duplicate("x", length), %{})
+      for length <- 0..2_000//9, do: assert_same(Enum.to_list(1..length//1), %{})
       for size <- 0..300//3, do: assert_same(Tuple.duplicate("abc", size), %{})
       for size <- 0..32, do: assert_same(Map.new(1..size//1, &{&1, :a}), %{})
     end

@@ -15,7 +15,7 @@ use crate::host::BEAM;
 use crate::payload::Payload;
 use crate::settings::Settings;
 use crate::term::raw;
-use crate::{atoms, gate, host, runtime, site};
+use crate::{atoms, cost, gate, host, runtime, site};
 
 /// What one OS thread keeps for itself.
 struct Thread {
@@ -24,6 +24,8 @@ struct Thread {
     writer: RingWriter,
     settings: Arc<Settings>,
     random: u64,
+    /// Records until one is timed.
+    untimed: u32,
 }
 
 thread_local! {
@@ -47,6 +49,7 @@ impl Thread {
             writer,
             settings,
             random,
+            untimed: cost::EVERY,
         }))
     }
 
@@ -79,11 +82,17 @@ impl Thread {
             site: what.site,
             correlation: place.correlation,
         };
+        self.untimed -= 1;
+        let start = (self.untimed == 0).then(|| self.writer.rings().clock().ticks());
         // A record that finds no room is counted as lost by the ring.
         if let Ok(mut record) = self.writer.begin(head)
             && body(&mut Payload::new(env, &self.settings.rules, &mut record)).is_ok()
         {
             record.commit();
+        }
+        if let Some(start) = start {
+            self.untimed = cost::EVERY;
+            cost::note(self.writer.rings().clock(), start);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod atoms;
 mod capture;
+mod cost;
 mod entry;
 mod event_store;
 mod events;

@@ -16,7 +16,7 @@ use crate::library::{map, shapes};
 use crate::settings::{self, Settings};
 use crate::subscription::close_orphans;
 use crate::term::{self, raw};
-use crate::{atoms, faults, gate, runtime};
+use crate::{atoms, cost, faults, gate, runtime};
 
 fn ok(env: Env<'_>) -> Answer<'_> {
     Ok(atoms::ok().encode(env))
@@ -58,6 +58,7 @@ pub fn start<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
     let raw: Atom = need(config, atoms::raw_terms())?;
     let started = runtime::start(|| {
         raw::switch(raw != atoms::false_());
+        cost::reset();
         Ok((Recorder::start(engine, BEAM.clone())?, settings))
     });
     Ok(match started {
@@ -177,7 +178,7 @@ pub fn status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
                 map(
                     env,
                     &[
-                        (atoms::capture_ns(), atoms::nil().encode(env)),
+                        (atoms::capture_ns(), cost::median_ns().encode(env)),
                         (atoms::cpu_ns(), status.cpu_ns.encode(env)),
                     ],
                 )?,

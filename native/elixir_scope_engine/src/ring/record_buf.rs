@@ -188,7 +188,7 @@ impl Sink for RecordBuf<'_> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_small(&mut self, bytes: &[u8; 16], length: usize) -> Result<(), Full> {
         if self.at.end - self.at.offset < 16 || length > 16 {
             let item = bytes.get(..length).unwrap_or(bytes);

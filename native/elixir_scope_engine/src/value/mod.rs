@@ -25,7 +25,7 @@ mod tests;
     reason = "tests"
 )]
 mod tree;
-mod varint;
+pub(crate) mod varint;
 mod writer;
 
 pub use cut::{Cut, Mark};
@@ -35,5 +35,4 @@ pub use order::{compare, compare_exact, equal, equal_numeric};
 pub use path::{contains, find_step};
 pub use reader::{Flaw, Malformed, Nesting, Reader, Token, is_whole, skip, split_first, validate};
 pub use sink::{Full, Sink};
-pub(crate) use varint::zigzag;
 pub use writer::{Budget, Container, Fit, FunHead, Writer};

@@ -36,6 +36,28 @@ pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
+/// A varint of at most 21 bits, without a loop or a branch: its bytes from the low end, and how many they are.
+#[inline(always)]
+pub(crate) fn three_groups(value: u32) -> (u32, usize) {
+    let (second, third) = (u32::from(value >> 7 != 0), u32::from(value >> 14 != 0));
+    let groups = value & 0x7f | (value & 0x7f << 7) << 1 | (value & 0x7f << 14) << 2;
+    // every byte but the last says that more follow
+    let bytes = groups | second << 7 | third << 15;
+    (bytes, (1 + second + third) as usize)
+}
+
+/// The same of at most 56 bits: halves, quarters, and groups of seven bits move apart.
+#[inline(always)]
+pub(crate) fn eight_groups(value: u64) -> (u64, usize) {
+    let size = ((63 - (value | 1).leading_zeros()) / 7) as usize;
+    let halves = value & 0x0fff_ffff | (value & 0x0fff_ffff << 28) << 4;
+    let quarters = halves & 0x3fff_0000_3fff | (halves & 0x3fff_0000_3fff << 14) << 2;
+    let low = 0x007f_007f_007f_007f;
+    let groups = quarters & low | (quarters & low << 7) << 1;
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * size)) - 1);
+    (groups | more, size + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use super::cut::Cut;
 use super::format;
 use super::sink::{Full, Sink};
-use super::varint::{put_varint, varint_size, zigzag};
+use super::varint::{eight_groups, put_varint, three_groups, varint_size, zigzag};
 use crate::event::AtomId;
 
 /// How much of a term is worth keeping.
@@ -98,7 +98,7 @@ impl<'s, S: Sink> Writer<'s, S> {
         self.left
     }
 
-    #[inline]
+    #[inline(always)]
     fn small(&mut self, item: &[u8; 16], size: usize) -> Result<Fit, Full> {
         if size > self.left {
             return Ok(Fit::NoRoom);
@@ -109,7 +109,7 @@ impl<'s, S: Sink> Writer<'s, S> {
     }
 
     /// A tag and a varint.
-    #[inline]
+    #[inline(always)]
     fn tagged(&mut self, tag: u8, value: u64) -> Result<Fit, Full> {
         let (item, size) = tagged(tag, value);
         self.small(&item, size)
@@ -127,12 +127,10 @@ impl<'s, S: Sink> Writer<'s, S> {
     ///
     /// # Errors
     /// [`Full`] as the sink says; so for every item.
-    #[inline]
+    #[inline(always)]
     pub fn int(&mut self, value: i64) -> Result<Fit, Full> {
         if (0..0x80).contains(&value) {
-            let mut item = [0; 16];
-            item[0] = format::SMALL_INT | value as u8;
-            return self.small(&item, 1);
+            return self.byte(format::SMALL_INT | value as u8);
         }
         self.tagged(format::INT, zigzag(value))
     }
@@ -171,14 +169,14 @@ impl<'s, S: Sink> Writer<'s, S> {
 
     /// A name.
     #[allow(clippy::missing_errors_doc)]
-    #[inline]
+    #[inline(always)]
     pub fn atom(&mut self, atom: AtomId) -> Result<Fit, Full> {
         self.tagged(format::ATOM, u64::from(atom.0))
     }
 
     /// A binary, cut where the budget ends.
     #[allow(clippy::missing_errors_doc)]
-    #[inline]
+    #[inline(always)]
     pub fn binary(&mut self, bytes: &[u8]) -> Result<Fit, Full> {
         if bytes.len() <= 14 && bytes.len() + 2 <= self.left {
             let head = u128::from(format::BINARY) | (bytes.len() as u128) << 8;
@@ -258,11 +256,9 @@ impl<'s, S: Sink> Writer<'s, S> {
         self.byte(format::REDACTED)
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self, byte: u8) -> Result<Fit, Full> {
-        let mut item = [0; 16];
-        item[0] = byte;
-        self.small(&item, 1)
+        self.small(&u128::from(byte).to_le_bytes(), 1)
     }
 
     /// A local process.
@@ -413,9 +409,9 @@ impl<'s, S: Sink> Writer<'s, S> {
         self.left += container.reserve();
         if matches!(container, Container::List) {
             self.left -= 1;
-            let mut item = [0; 16];
-            item[0] = format::END;
-            return self.sink.put_small(&item, 1);
+            return self
+                .sink
+                .put_small(&u128::from(format::END).to_le_bytes(), 1);
         }
         Ok(())
     }
@@ -441,19 +437,22 @@ impl<'s, S: Sink> Writer<'s, S> {
     }
 }
 
-#[inline]
-fn tagged(tag: u8, mut value: u64) -> ([u8; 16], usize) {
-    // seven groups of seven bits fit one word with the tag
-    if value < 1 << 49 {
-        let mut word = u64::from(tag);
-        let mut shift = 8;
-        while value >= 0x80 {
-            word |= (value & 0x7f | 0x80) << shift;
-            value >>= 7;
-            shift += 8;
-        }
-        word |= value << shift;
-        return (u128::from(word).to_le_bytes(), shift as usize / 8 + 1);
+#[inline(always)]
+fn tagged(tag: u8, value: u64) -> ([u8; 16], usize) {
+    if value >> 21 == 0 {
+        let (bytes, size) = three_groups(value as u32);
+        let word = u128::from(bytes << 8 | u32::from(tag));
+        return (word.to_le_bytes(), 1 + size);
+    }
+    tagged_long(tag, value)
+}
+
+#[inline(never)]
+fn tagged_long(tag: u8, value: u64) -> ([u8; 16], usize) {
+    if value >> 56 == 0 {
+        let (bytes, size) = eight_groups(value);
+        let word = u128::from(bytes) << 8 | u128::from(tag);
+        return (word.to_le_bytes(), 1 + size);
     }
     let mut item = [0; 16];
     item[0] = tag;
@@ -462,7 +461,7 @@ fn tagged(tag: u8, mut value: u64) -> ([u8; 16], usize) {
 }
 
 /// At most 14 bytes as the low end of a word. Two loads that overlap, where a loop would take one step for each byte.
-#[inline]
+#[inline(always)]
 fn few_bytes(bytes: &[u8]) -> u128 {
     let length = bytes.len();
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {

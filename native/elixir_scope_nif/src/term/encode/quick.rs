@@ -10,7 +10,7 @@ use crate::term::redact::Redaction;
 use crate::term::{See, Shape, Terms, Word, note_atom};
 
 /// The largest window: so much is written twice at most.
-const MOST_BYTES: usize = 1_024;
+const MOST_BYTES: usize = 4_096;
 /// The budget is left with this for what the encoder would keep back in the containers that it is in.
 const KEPT_BACK: usize = 24 * (DEEPEST as usize + 1);
 /// Containers are entered by recursion; deeper ones are left to the encoder.
