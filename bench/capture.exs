@@ -28,6 +28,14 @@ defmodule Bench.Capture.Loops do
     noop(n - 1, kind, name)
   end
 
+  # What the arguments of `event` cost by themselves.
+  def map(0, _kind, _name), do: :ok
+
+  def map(n, kind, name) do
+    Native.noop_3(:checkout, %{count: n, kind: kind, name: name}, kind)
+    map(n - 1, kind, name)
+  end
+
   def entry(0, _kind, _name), do: :ok
 
   def entry(n, kind, name) do
@@ -136,6 +144,7 @@ defmodule Bench.Capture do
           [
             %{name: :empty, run: run_of(:empty)},
             %{name: :noop, run: run_of(:noop)},
+            %{name: :map, run: run_of(:map)},
             # entries alone go down 1,000 calls deep; leaving the outer call takes all of them back
             %{name: :entry, run: run_of(:entry), before: &Loops.outer/0, after: &Loops.leave/1},
             %{name: :call, run: run_of(:call)},
@@ -172,6 +181,8 @@ defmodule Bench.Capture do
       {"entry call, against it", net.entry, "ns", against.(net.entry, net.noop, :at_most, 4)},
       {"one of entry and exit, against it", halves, "ns", against.(halves, net.noop, nil, nil)},
       {"Trace.event/2, against it", net.event, "ns", against.(net.event, net.noop, :at_most, 5)},
+      {"empty call that is given such a map, against it", net.map, "ns",
+       against.(net.map, net.noop, nil, nil)},
       {":ets.insert, table that grows to a million rows", net.ets, "ns", nil},
       {"entry call, cheaper than it by", net.entry, "ns", cheaper.(net.entry, net.ets)},
       {"Trace.event/2, cheaper than it by", net.event, "ns", cheaper.(net.event, net.ets)},

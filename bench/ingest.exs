@@ -33,7 +33,8 @@ defmodule Bench.Ingest do
 
   # Events are recorded in portions that fit into the rings; nobody asks anything meanwhile, so that all the work falls to the
   # library's own thread, whose CPU time the kernel tells (schedstat). A portion ends when that thread has no more work: it
-  # looks at the rings every 5 to 50 ms, which costs it some microseconds each time.
+  # looks at the rings every 5 to 50 ms, which costs it some microseconds each time. (`ElixirScope.Performance.Monitor` asks for
+  # the status once a second, and whoever asks drains: a portion that it meets looks too cheap. Hence the median.)
   def run(options) do
     if Machine.cpu_ns() == nil do
       IO.puts("Not measured: needs /proc")

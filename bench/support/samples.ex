@@ -26,7 +26,6 @@ defmodule Bench.Samples do
 
     for round <- 1..(rounds + warm_up) do
       for variant <- turned(variants, round) do
-        :erlang.garbage_collect()
         :ets.insert(table, {{variant.name, round}, one(variant, batch)})
       end
 
@@ -46,6 +45,7 @@ defmodule Bench.Samples do
   defp one(variant, batch) do
     run = variant.run
     context = Map.get(variant, :before, fn -> nil end).()
+    :erlang.garbage_collect()
     started = :erlang.monotonic_time()
     run.(batch)
     ended = :erlang.monotonic_time()
