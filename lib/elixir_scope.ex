@@ -40,7 +40,8 @@ defmodule ElixirScope do
   @doc """
   Starts recording. The options are those of `ElixirScope.Config`.
 
-  `:ok`, and nothing else, where the recorder runs already or the configuration says `enabled: false`.
+  `:ok`, and nothing else, where the recorder runs already or the configuration says `enabled: false`. What was said in
+  `{ElixirScope, opts}` is not remembered: after `stop/0` the options are those given here and of `config :elixir_scope`.
 
       iex> ElixirScope.start(capture: [max_payload_bytes: 4_096])
       :ok
@@ -118,11 +119,14 @@ defmodule ElixirScope do
   @doc """
   What the recorder does and holds, measured now.
 
-    * `running`, `paused`, `node`, `started_at` (a `DateTime`), `config`, `library` (how the native library was built)
-    * `capture`: `events` recorded, `per_second`, `lost` by cause and `lost_by_writer`, `bytes` in rings of `capacity_bytes`, `writers`
+    * `running`, `paused`, `recording` (whether marks are recorded now), `node`, `started_at` (a `DateTime`), `config`, `library`
+      (how the native library was built)
+    * `capture`: `events` recorded, those included that gave way later, `per_second`, `lost` by cause and `lost_by_writer`,
+      `bytes` in rings of `capacity_bytes`, `writers`
     * `store`: `events`, `segments`, `bytes` in `total` and by kind, `memory_limit`, `oldest` and `newest` time, `evicted`
     * `clock`: `source`, `skew_ns` against `System.monotonic_time/0`
-    * `terms`: which shapes of terms are read raw, which fell back to the NIF interface
+    * `terms`: which shapes of terms this VM lets us read raw, which fell back to the NIF interface; learned once, whatever
+      `raw_terms` says
     * `faults`: `panics`, and the `last` reason
     * `overhead`: `capture_ns` per captured event, sampled, and `cpu_ns` of our own threads
     * `processes`: slots for processes, and how many are in use

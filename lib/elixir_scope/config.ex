@@ -24,23 +24,26 @@ defmodule ElixirScope.Config do
     strategy: [
       type: {:one_of, @strategies},
       default: :balanced,
-      doc: "What instrumentation records of a module."
+      doc: "Not in effect yet: what instrumentation records of a module."
     ],
     sampling_rate: [
       type: {:number, 0, 1},
       default: 1.0,
       updatable: true,
-      doc: "The share of outermost calls and spans that is recorded, each with all that happens inside it."
+      doc:
+        "The share of outermost calls and spans that is recorded, each with the calls and spans inside it. Events, metrics and " <>
+          "snapshots are recorded always, also inside a span that is not."
     ],
     modules: [
       type: {:list_of, :atom},
       default: [],
-      doc: "The modules to instrument; `[]` means all of the project's own at compile time."
+      doc:
+        "Not in effect yet: the modules to instrument; `[]` means all of the project's own at compile time."
     ],
     exclude_modules: [
       type: {:list_of, :atom},
       default: [],
-      doc: "Modules that are never instrumented."
+      doc: "Not in effect yet: modules that are never instrumented."
     ],
     capture: [
       doc: "What is recorded of each event, and where it waits for the store.",
@@ -77,7 +80,7 @@ defmodule ElixirScope.Config do
              type: {:at_least, 16},
              default: 1_048_576,
              updatable: true,
-             doc: "Encoded bytes of one captured state."
+             doc: "Not in effect yet: encoded bytes of one captured state."
            ],
            max_depth: [
              type: :pos_integer,
@@ -134,7 +137,7 @@ defmodule ElixirScope.Config do
          ]}
     ],
     guard: [
-      doc: "Bounds of the host's load, past which recording is thinned.",
+      doc: "Not in effect yet: bounds of the host's load, past which recording is thinned.",
       type:
         {:keyword,
          [
@@ -156,7 +159,7 @@ defmodule ElixirScope.Config do
          ]}
     ],
     traces: [
-      doc: "Limits of a trace that names none.",
+      doc: "Not in effect yet: limits of a trace that names none.",
       type:
         {:keyword,
          [
@@ -169,7 +172,8 @@ defmodule ElixirScope.Config do
 
   @moduledoc """
   What ElixirScope is told to do: in the application's environment, by `ElixirScope.start/1` or `{ElixirScope, opts}`, and by
-  two environment variables. The same keys everywhere, and the later goes before the former.
+  two environment variables. The same keys everywhere; an option of a call wins over the application's environment, and an
+  environment variable wins over both. What is not in effect yet is checked all the same.
 
       # config/config.exs
       config :elixir_scope,

@@ -33,6 +33,10 @@ defmodule ElixirScope.Events do
   @moduledoc """
   What can stand on the tape: a struct for each kind of event.
 
+  The marks of `ElixirScope.Trace` record `:span_start`, `:span_stop`, `:user_event`, `:performance_metric` and
+  `:variable_assignment`, and `:data_loss` is told where events were lost. The other kinds are not recorded yet;
+  `ElixirScope.Storage.EventStore` takes them all.
+
   All events carry the same header, then fields of their own:
 
   #{Events.Event.fields_doc()}

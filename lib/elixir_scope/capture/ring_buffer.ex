@@ -129,6 +129,7 @@ defmodule ElixirScope.Capture.RingBuffer do
     * `total_writes`: writes that were accepted
     * `dropped`: terms that gave way unread, or were refused
     * `utilization`: `available` as a share of `size`
+    * `bytes`: memory of the ring and of the terms in it
 
   ```
   iex> {:ok, ring} = ElixirScope.Capture.RingBuffer.new(size: 4)

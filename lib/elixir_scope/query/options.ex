@@ -26,7 +26,11 @@ defmodule ElixirScope.Query.Options do
       default: :all,
       doc: "What happened."
     ],
-    module: [type: :atom, doc: "The module of the function that the event is about."],
+    module: [
+      type: :atom,
+      doc:
+        "The module of the function that the event is about. Of the marks of `ElixirScope.Trace` only `snapshot/0` tells it."
+    ],
     function: [type: :atom, doc: "The name of that function."],
     arity: [type: {:integer, 0, 255}, doc: "The arity of that function."],
     since: [
@@ -68,9 +72,10 @@ defmodule ElixirScope.Query.Options do
          &__MODULE__.cast_where/1},
       default: [],
       doc:
-        "Conditions on fields and captured terms, all of which must hold: `{[:args, 0, :user_id], :==, 7}`. A step of a path is a " <>
+        "Conditions on fields and captured terms, all of which must hold: `{[:metadata, :cart], :==, 7}`. A step of a path is a " <>
           "key of a map or keyword list, or an index of a list or tuple. `:in` takes a list, `:exists` a boolean; `:contains` asks " <>
-          "for a part of a binary, an element of a list, or a key of a map."
+          "for a part of a binary, an element of a list, or a key of a map. Where the path leads nowhere no condition holds, `:!=` " <>
+          "neither, but `{path, :exists, false}`."
     ],
     payload: [
       type: :boolean,

@@ -109,7 +109,8 @@ defmodule ElixirScope.Storage.EventStore do
   end
 
   @doc """
-  The figures of a store: `events`, `segments`, `bytes` by kind, `oldest` and `newest` time, `evicted`.
+  The figures of a store: `events`, `segments`, `bytes` by kind, `memory_limit`, `oldest` and `newest` time,
+  `evicted`.
 
       iex> {:ok, store} = ElixirScope.Storage.EventStore.start_link()
       iex> ElixirScope.Storage.EventStore.get_index_stats(store).events
