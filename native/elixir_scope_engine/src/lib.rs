@@ -1,6 +1,7 @@
 //! The engine of ElixirScope: rings that capture writes, ingest that merges them, a columnar store with its queries.
 //! It is pure Rust and knows nothing of Erlang: processes, names and sites are numbers that the host gives.
 
+mod barrier;
 mod clock;
 pub mod event;
 mod host;
@@ -18,9 +19,10 @@ mod sync;
 mod term_ring;
 pub mod value;
 
+pub use barrier::Barrier;
 pub use clock::Clock;
 pub use host::Host;
-pub use ingest::{Barrier, IngestStats};
+pub use ingest::IngestStats;
 pub use memory::{Memory, Use};
 pub use process::{Entered, ProcessSlots, Slot};
 pub use query::{

@@ -13,10 +13,11 @@ use parking_lot::{Condvar, Mutex};
 use history::History;
 pub use history::Sample;
 
+use crate::barrier::Barrier;
 use crate::clock::Clock;
 use crate::event::{AtomId, Symbols, TimeNs};
 use crate::host::Host;
-use crate::ingest::{Barrier, Ingest, IngestStats, Watcher};
+use crate::ingest::{Ingest, IngestStats, Watcher};
 use crate::query::{Context, Estimate, Explain, KindNames, Query, QueryResult};
 use crate::ring::{DrainItem, DrainState, Drained, RingConfig, RingStats, RingWriter, Rings};
 use crate::site::SiteTable;

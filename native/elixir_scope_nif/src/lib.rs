@@ -12,6 +12,7 @@ mod functions;
 mod gate;
 mod handle;
 mod host;
+mod init;
 mod library;
 mod payload;
 mod query;

@@ -1,12 +1,9 @@
 //! From the rings to the store: time, nesting, losses, subscriptions.
 
-mod barrier;
 pub(crate) mod encode;
 mod stacks;
 
 use std::sync::Arc;
-
-pub use barrier::Barrier;
 
 use crate::clock::Clock;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};

@@ -17,9 +17,9 @@ pub use record_buf::RecordBuf;
 pub use window::{Fill, NoWay, Window};
 pub use writer::RingWriter;
 
+use crate::barrier::Barrier;
 use crate::clock::Clock;
 use crate::event::Symbol;
-use crate::ingest::Barrier;
 use crate::record::RecordHead;
 use crate::sync::{Mutex, Ordering};
 use drain::Drainer;

@@ -6,9 +6,9 @@ use super::memory::Chunk;
 use super::record_buf::RecordBuf;
 use super::shared::{Position, Ring};
 use super::{Policy, Rings};
+use crate::barrier::Barrier;
 use crate::clock::Clock;
 use crate::event::{CorrelationId, Symbol, Ticks};
-use crate::ingest::Barrier;
 use crate::record::RecordHead;
 use std::sync::Arc;
 
