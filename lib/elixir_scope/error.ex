@@ -27,6 +27,7 @@ defmodule ElixirScope.Error do
     * `:library_not_loaded`: the native library could not be loaded; `details` say why
     * `:application_not_started`: the application `:elixir_scope` has to be started first
     * `:destroyed`: the native object is gone
+    * `:term_too_big`: a term takes more than 64 MiB
     * `{:timeout, milliseconds}`: what was under way did not come to an end in that time
   """
   @type reason ::
@@ -34,6 +35,7 @@ defmodule ElixirScope.Error do
           | :library_not_loaded
           | :application_not_started
           | :destroyed
+          | :term_too_big
           | {:timeout, non_neg_integer}
           | term
 
@@ -83,6 +85,10 @@ defmodule ElixirScope.Error do
   end
 
   defp text(:destroyed, %{what: what}), do: "#{what} has been destroyed: expected one that is in use"
+
+  defp text(:term_too_big, details) do
+    "#{details[:what] || "the native recorder"} was given a term that takes more than 64 MiB: expected a smaller one"
+  end
 
   defp text({:timeout, ms}, %{what: what}), do: "#{what} did not come to an end in #{ms} ms"
   defp text({:timeout, ms}, _details), do: "the native recorder did not come to an end in #{ms} ms"

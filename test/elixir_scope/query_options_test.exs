@@ -63,6 +63,15 @@ defmodule ElixirScope.QueryOptionsTest do
     assert reason == {:invalid_option, :where, condition, "a condition whose path has at most 64 parts"}
   end
 
+  test ":where with a value that takes gigabytes is an error that says so" do
+    shared = Enum.reduce(1..30, 1, fn _, pair -> {pair, pair} end)
+
+    assert {:error, %Error{reason: :term_too_big} = error} =
+             ElixirScope.get_events(where: [{[:data], :==, shared}])
+
+    assert Exception.message(error) =~ "a term that takes more than 64 MiB"
+  end
+
   for {condition, expected} <- [
         {:name, "a condition {path, op, value}"},
         {{[:name], :==}, "a condition {path, op, value}"},

@@ -109,6 +109,7 @@ rustler::atoms! {
     store_full,
     subscriptions,
     tail_call,
+    term_too_big,
     terms,
     thread_refused,
     time_offset,

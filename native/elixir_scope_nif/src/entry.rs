@@ -12,11 +12,13 @@ use rustler::{Encoder, Env, SchedulerFlags, Term};
 
 use crate::faults;
 
-/// Why a native function does not answer with a term.
+/// Why a native function has no answer of its own.
 #[derive(Debug)]
 pub enum Raise {
-    /// An argument is not of the kind that the wrapper promised.
+    /// An argument is not of the kind that the wrapper promised: a fault of ours, raised.
     BadArgument,
+    /// A term of the user's is larger than what is kept of one: answered as `{:error, :term_too_big}`.
+    TermTooBig,
 }
 
 /// The result of a native function.
@@ -80,6 +82,9 @@ pub unsafe fn call<const N: usize>(
         Ok(Ok(term)) => term.as_c_arg(),
         // SAFETY: the environment of the running call, which returns this very answer.
         Ok(Err(Raise::BadArgument)) => unsafe { enif_make_badarg(env.as_c_arg()) },
+        Ok(Err(Raise::TermTooBig)) => (crate::atoms::error(), crate::atoms::term_too_big())
+            .encode(env)
+            .as_c_arg(),
         Err(panic) => {
             let text = faults::text(panic.as_ref());
             let reason = (crate::atoms::native_panic(), text).encode(env);

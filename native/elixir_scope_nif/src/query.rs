@@ -127,7 +127,7 @@ fn operator(name: &str, value: Term<'_>) -> Result<Op, Raise> {
 
 fn encoded(term: Term<'_>) -> Result<Vec<u8>, Raise> {
     let mut bytes = Vec::new();
-    encode_whole(term, &mut bytes).map_err(|_| Raise::BadArgument)?;
+    encode_whole(term, &mut bytes).map_err(|_| Raise::TermTooBig)?;
     Ok(bytes)
 }
 
