@@ -1,7 +1,7 @@
 defmodule ElixirScope.RawTerms do
   @moduledoc false
 
-  # The terms by which the native library learns how this VM lays out its words; see `native/elixir_scope_nif/src/term/raw.rs`.
+  # The terms by which the native library learns how this VM lays out its words; see `native/elixir_scope_nif/src/term/raw/`.
   # Shown to it once, when the application starts. Until then, and where a shape fails its test, terms are read through
   # the NIF interface.
 
