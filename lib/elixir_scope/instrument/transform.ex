@@ -13,7 +13,7 @@ defmodule ElixirScope.Instrument.Transform do
   #             [V]       -> exit(Site, T, V), V;             % a value
   #             {1, X, Y} -> exit_tail(Site, T), g(X, Y);     % a tail call, outside of what is protected
   #             {2, X}    -> exit_tail(Site, T), h(X)
-  #         catch C:R:S   -> exit_error(Site, T, C, R, S), erlang:raise(C, R, S)
+  #         catch C:R:S   -> Runtime:reraise(Site, T, C, R, S)   % exit_error, and raised on
   #         end
   #
   # where Body' gives [V] for a value and a tuple of the arguments for a tail call. So a tail call is one as before, and what is
@@ -301,18 +301,20 @@ defmodule ElixirScope.Instrument.Transform do
 
   defp sent(_call, _kind, _scope), do: []
 
-  # catch C:R:S -> exit_error(Site, T, C, R, S), erlang:raise(C, R, S)
+  # catch C:R:S -> reraise(Site, T, C, R, S)
   defp reraise(anno, number, site, scope) do
     [class, reason, stack] =
       for part <- ["class", "reason", "stack"], do: Form.var(anno, :"scope@#{part}#{number}")
 
-    ended =
-      for site <- site,
-          do: if_entered(anno, Form.native(anno, :exit_error, [site, token(anno), class, reason, stack]))
-
     raised = if scope, do: without_frame(anno, stack, scope), else: stack
-    pattern = Form.tuple(anno, [class, reason, stack])
-    Form.clause(anno, [pattern], [], ended ++ [Form.call(anno, :erlang, :raise, [class, reason, raised])])
+
+    again =
+      case site do
+        [site] -> Form.call(anno, Runtime, :reraise, [site, token(anno), class, reason, raised])
+        [] -> Form.call(anno, :erlang, :raise, [class, reason, raised])
+      end
+
+    Form.clause(anno, [Form.tuple(anno, [class, reason, stack])], [], [again])
   end
 
   defp without_frame(anno, stack, %{module: module, function: {name, arity}}) do
