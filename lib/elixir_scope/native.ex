@@ -227,17 +227,17 @@ defmodule ElixirScope.Native do
   @spec recording() :: boolean
   def recording, do: absent(false)
 
-  @spec event(term, term) :: :ok
-  def event(_name, _data), do: absent(:ok)
+  @spec event(site, term, term) :: :ok
+  def event(_site, _name, _data), do: absent(:ok)
 
-  @spec metric(term, term, term, term) :: :ok
-  def metric(_name, _value, _unit, _metadata), do: absent(:ok)
+  @spec metric(site, term, term, term, term) :: :ok
+  def metric(_site, _name, _value, _unit, _metadata), do: absent(:ok)
 
-  @spec span_start(term, term) :: token
-  def span_start(_name, _metadata), do: absent(-1)
+  @spec span_start(site, term, term) :: token
+  def span_start(_site, _name, _metadata), do: absent(-1)
 
-  @spec span_stop(token, term, term) :: :ok
-  def span_stop(_token, _name, _exit_reason), do: absent(:ok)
+  @spec span_stop(site, token, term, term) :: :ok
+  def span_stop(_site, _token, _name, _exit_reason), do: absent(:ok)
 
   @spec snapshot(site, map) :: :ok
   def snapshot(_site, _bindings), do: absent(:ok)

@@ -226,7 +226,7 @@ defmodule ElixirScope.ResilienceTest do
           :ok = Trace.metric(:name, 1)
           3 = (Trace.span "span" do 3 end)
           :ok = Trace.snapshot()
-          :ok = ElixirScope.Native.event(:name, nil)
+          :ok = ElixirScope.Native.event({1, {Enum, :map, 0, "", 0, 0, []}}, :name, nil)
           -1 = ElixirScope.Native.enter_0({1, {Enum, :map, 0, "", 0, 0, []}})
           :ok = ElixirScope.Native.exit({1, {Enum, :map, 0, "", 0, 0, []}}, -1, nil)
           false = ElixirScope.running?()

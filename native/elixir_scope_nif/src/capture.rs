@@ -180,6 +180,20 @@ fn plain<'a>(
     ok(env)
 }
 
+/// The same at a place of the program, which is not looked for while the gate is closed.
+#[inline(always)]
+fn mark<'a>(
+    env: Env<'a>,
+    kind: EventKind,
+    place: Term<'a>,
+    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+) -> Term<'a> {
+    if gate::word() == 0 {
+        return ok(env);
+    }
+    plain(env, kind, site::find(place), body)
+}
+
 /// Records the beginning of a call, and answers its token.
 #[inline(always)]
 fn enter<'a>(
@@ -291,43 +305,43 @@ pub fn is_recording<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
     (gate::word() != 0).encode(env)
 }
 
-/// `event(name, data)`
-pub fn event<'a>(env: Env<'a>, [name, data]: [Term<'a>; 2]) -> Term<'a> {
-    plain(env, EventKind::UserEvent, SiteId::NONE, |payload| {
+/// `event(site, name, data)`
+pub fn event<'a>(env: Env<'a>, [place, name, data]: [Term<'a>; 3]) -> Term<'a> {
+    mark(env, EventKind::UserEvent, place, |payload| {
         payload.values(&[name, data])
     })
 }
 
-/// `metric(name, value, unit, metadata)`
-pub fn metric<'a>(env: Env<'a>, fields: [Term<'a>; 4]) -> Term<'a> {
-    plain(env, EventKind::PerformanceMetric, SiteId::NONE, |payload| {
+/// `metric(site, name, value, unit, metadata)`
+pub fn metric<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
+    let [place, fields @ ..] = args;
+    mark(env, EventKind::PerformanceMetric, place, |payload| {
         payload.values(&fields)
     })
 }
 
 /// `snapshot(site, bindings)`
 pub fn snapshot<'a>(env: Env<'a>, [place, bindings]: [Term<'a>; 2]) -> Term<'a> {
-    if gate::word() == 0 {
-        return ok(env);
-    }
-    plain(
-        env,
-        EventKind::VariableAssignment,
-        site::find(place),
-        |payload| payload.value(bindings),
-    )
+    mark(env, EventKind::VariableAssignment, place, |payload| {
+        payload.value(bindings)
+    })
 }
 
-/// `span_start(name, metadata)`
-pub fn span_start<'a>(env: Env<'a>, [name, metadata]: [Term<'a>; 2]) -> Term<'a> {
-    enter(env, EventKind::SpanStart, SiteId::NONE, |payload| {
+/// `span_start(site, name, metadata)`
+pub fn span_start<'a>(env: Env<'a>, [place, name, metadata]: [Term<'a>; 3]) -> Term<'a> {
+    if gate::word() == 0 {
+        return raw::small(env, -1);
+    }
+    enter(env, EventKind::SpanStart, site::find(place), |payload| {
         payload.values(&[name, metadata])
     })
 }
 
-/// `span_stop(token, name, exit_reason)`
-pub fn span_stop<'a>(env: Env<'a>, [token, name, reason]: [Term<'a>; 3]) -> Term<'a> {
-    leave(env, EventKind::SpanStop, SiteId::NONE, token, |payload| {
+/// `span_stop(site, token, name, exit_reason)`
+pub fn span_stop<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
+    let [place, token, name, reason] = args;
+    let site = site::find(place);
+    leave(env, EventKind::SpanStop, site, token, |payload| {
         payload.values(&[name, atoms::nil().to_term(env), reason])
     })
 }

@@ -37,10 +37,10 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     normal c"time_offset" / 0 => recorder::time_offset;
 
     capture c"recording" / 0 => capture::is_recording, or no;
-    capture c"event" / 2 => capture::event, or ok;
-    capture c"metric" / 4 => capture::metric, or ok;
-    capture c"span_start" / 2 => capture::span_start, or no_token;
-    capture c"span_stop" / 3 => capture::span_stop, or ok;
+    capture c"event" / 3 => capture::event, or ok;
+    capture c"metric" / 5 => capture::metric, or ok;
+    capture c"span_start" / 3 => capture::span_start, or no_token;
+    capture c"span_stop" / 4 => capture::span_stop, or ok;
     capture c"snapshot" / 2 => capture::snapshot, or ok;
     capture c"enter_0" / 1 => capture::enter_args, or no_token;
     capture c"enter_1" / 2 => capture::enter_args, or no_token;
