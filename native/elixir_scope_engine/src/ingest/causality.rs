@@ -83,7 +83,7 @@ impl Causality {
                 self.sent(head.process, payload, time, place.root, stacks);
             }
             EventKind::ProcessSpawn => {
-                self.spawned(head.process, payload, place.root, stacks, store);
+                self.spawned(head.process, payload, time, place.root, stacks, store);
             }
             _ => {}
         }
@@ -176,9 +176,7 @@ impl Causality {
             // It may have handled a message that was lost.
             Origin::Spawned(_) => place.origin = Origin::Past,
             Origin::Unknown => {
-                let lost = stacks.lost();
-                let own = head.correlation;
-                if !self.newcomers.note(head.process, own, time, lost) {
+                if !self.newcomers.note(head.process, head.correlation, time) {
                     place.origin = Origin::Past;
                 }
             }
@@ -319,22 +317,27 @@ impl Causality {
         &mut self,
         parent: ProcessId,
         payload: &[u8],
+        time: TimeNs,
         root: CorrelationId,
         stacks: &mut Stacks,
         store: &mut Appender<'_>,
     ) {
+        /// A birth is told no later than this.
+        const TOLD_WITHIN_NS: i64 = 1_000_000_000;
         let Some(child) = process(payload) else {
             return;
         };
-        // Its first calls may have been recorded before this: they go back to the same root, if there is no doubt that nothing
-        // came in between. It was born within its parent's call.
+        // It was born within its parent's call; if that is not known, not long ago.
         let born = stacks.began(parent);
-        let newcomer = self.newcomers.get(child).filter(|child| {
-            child.lost == stacks.lost()
-                && born.map_or(stacks.lost() == 0, |born| {
-                    child.since >= born && stacks.doubt_until() < born
-                })
-        });
+        let earliest = born.unwrap_or(TimeNs(time.0.saturating_sub(TOLD_WITHIN_NS)));
+        // A message that it handled since may be among what was lost.
+        if stacks.doubt_until() >= earliest {
+            stacks.spawned(child, CorrelationId::NONE, std::iter::empty());
+            return;
+        }
+        // Its first calls may have been recorded before this: they go back to the same root.
+        let newcomer = self.newcomers.get(child);
+        let newcomer = newcomer.filter(|child| child.since >= earliest);
         if let Some(newcomer) = &newcomer {
             for own in newcomer.roots() {
                 store.alias(own, root);
@@ -375,3 +378,7 @@ fn first_process(tuple: &[u8]) -> Option<ProcessId> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;

@@ -15,8 +15,6 @@ const MOST: usize = 4;
 pub(crate) struct Newcomer {
     /// When it was heard of.
     pub since: TimeNs,
-    /// How many records had been lost then.
-    pub lost: u32,
     roots: [CorrelationId; MOST],
 }
 
@@ -58,13 +56,7 @@ impl Newcomers {
     }
 
     /// A process gave itself a root; whether one more would be kept.
-    pub(crate) fn note(
-        &mut self,
-        process: ProcessId,
-        root: CorrelationId,
-        time: TimeNs,
-        lost: u32,
-    ) -> bool {
+    pub(crate) fn note(&mut self, process: ProcessId, root: CorrelationId, time: TimeNs) -> bool {
         if let Some(known) = self.of.get_mut(&process) {
             let Some(free) = known.roots.iter_mut().find(|kept| !kept.is_some()) else {
                 return false;
@@ -79,7 +71,6 @@ impl Newcomers {
         }
         let mut newcomer = Newcomer {
             since: time,
-            lost,
             roots: [CorrelationId::NONE; MOST],
         };
         if let Some(first) = newcomer.roots.first_mut() {
@@ -108,7 +99,7 @@ mod tests {
         for process in 1..=5_000 {
             for root in 1..=6 {
                 let root = CorrelationId(process * 10 + root);
-                let more = newcomers.note(ProcessId(process), root, TimeNs(process as i64), 3);
+                let more = newcomers.note(ProcessId(process), root, TimeNs(process as i64));
                 assert_eq!(more, root.0 % 10 < 4);
             }
             assert!(newcomers.bytes() <= budget, "{}", newcomers.bytes());
@@ -117,6 +108,6 @@ mod tests {
         let last = newcomers.get(ProcessId(5_000)).unwrap();
         let roots: Vec<u64> = last.roots().map(|root| root.0).collect();
         assert_eq!(roots, [50_001, 50_002, 50_003, 50_004]);
-        assert_eq!((last.since, last.lost), (TimeNs(5_000), 3));
+        assert_eq!(last.since, TimeNs(5_000));
     }
 }

@@ -188,11 +188,6 @@ impl Stacks {
         self.doubt_until
     }
 
-    /// How many records were lost, modulo 2^32.
-    pub(crate) fn lost(&self) -> u32 {
-        self.lost
-    }
-
     #[inline]
     fn find(&mut self, process: ProcessId) -> Option<usize> {
         if let Some(last) = self.last
