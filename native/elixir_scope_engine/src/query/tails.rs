@@ -134,3 +134,7 @@ fn result(payload: &[u8]) -> Option<Box<[u8]>> {
     let (result, _) = split_first(rest).ok()?;
     Some(result.into())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;

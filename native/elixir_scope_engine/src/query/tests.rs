@@ -53,6 +53,14 @@ impl Fake {
         }
     }
 
+    /// With names of the engine's own words that are given elsewhere.
+    pub(crate) fn with(symbols: Symbols) -> Fake {
+        Fake {
+            symbols,
+            ..Fake::new()
+        }
+    }
+
     pub(crate) fn context(&self) -> Context<'_> {
         Context {
             sites: &FakeSites,
