@@ -315,7 +315,7 @@ impl World {
         let mut payload = Vec::new();
         let symbols = symbols();
         put_pid(&mut payload, pid(actor));
-        if self.names && arg % 3 == 0 {
+        if self.names && arg.is_multiple_of(3) {
             // {via, module, name}
             put_atom(&mut payload, NIL);
             payload.extend([TUPLE, 3, 0x80, 0x80, 0x80 + receiver as u8]);
@@ -382,7 +382,7 @@ impl World {
         };
         let symbols = symbols();
         let mut payload = vec![LIST];
-        let is_machine = arg % 5 == 0;
+        let is_machine = arg.is_multiple_of(5);
         let site = match mail.via {
             _ if is_machine => {
                 let sort = match mail.via {
@@ -423,7 +423,7 @@ impl World {
             spawner: self.ancestry(actor, inside),
             ..Actor::default()
         });
-        if arg % 2 == 0 {
+        if arg.is_multiple_of(2) {
             self.tell_of_birth(actor, child, lost);
         } else {
             self.actors[actor].tells = Some(child);

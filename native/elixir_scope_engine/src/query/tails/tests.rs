@@ -1,6 +1,7 @@
 //! Tail calls against what the processes really did: chains of functions that record and of others, ends that raise, callers
 //! that are unwound, with and without losses.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -72,6 +73,8 @@ struct Told {
     tail: Option<(usize, Option<usize>)>,
     /// The record of the entry whose root it goes back to.
     root: Option<usize>,
+    /// The record of the entry of the enclosing call.
+    parent: Option<usize>,
     lost: bool,
 }
 
@@ -127,6 +130,7 @@ impl World {
             payload,
             tail: None,
             root: if is_inside { me.outermost } else { None },
+            parent: me.frames.last().map(|frame| frame.entry),
             lost: lost && self.losses,
         });
     }
@@ -295,6 +299,7 @@ proptest! {
             let told = &world.told[head.id.0 as usize - 1];
             let root = told.root.map_or(0, |root| world.told[root].head.correlation.0);
             prop_assert_eq!(head.correlation.0, root, "{:?}", head);
+            prop_assert_eq!(head.parent.0, told.parent.map_or(0, |parent| parent as u64 + 1));
             if let Some((entry, end)) = told.tail {
                 prop_assert_eq!(head.call.0, entry as u64 + 1);
                 let time = |record: usize| world.told[record].head.ticks.0;
@@ -309,9 +314,18 @@ proptest! {
         let mut world = World::new(true);
         steps.iter().for_each(|step| world.step(*step));
         let rows = ask(&play(&world), Order::Asc);
-        let kept: Vec<&Told> = world.told.iter().filter(|told| !told.lost).collect();
+        let kept = (0..world.told.len()).filter(|&record| !world.told[record].lost);
+        let kept: Vec<usize> = kept.collect();
         prop_assert_eq!(rows.rows().len(), kept.len());
-        for ((head, payload), told) in rows.iter().zip(kept) {
+        let id_of: HashMap<usize, u64> = kept
+            .iter()
+            .zip(rows.rows())
+            .map(|(&record, row)| (record, row.head.id.0))
+            .collect();
+        for ((head, payload), &record) in rows.iter().zip(&kept) {
+            let told = &world.told[record];
+            let parent = told.parent.and_then(|parent| id_of.get(&parent).copied());
+            prop_assert!(head.parent.0 == 0 || Some(head.parent.0) == parent, "{:?}", head);
             if let Some((entry, end)) = told.tail {
                 let time = |record: usize| world.told[record].head.ticks.0;
                 let true_end = end.map(|end| (end, time(end) - time(entry)));
