@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 
-pub use self::def::{Receives, SiteDef, Via};
+pub use self::def::{Callee, Receives, SiteDef, Via};
 pub use self::switch::{Rule, SiteClass, Strategy, Switches};
 use crate::event::SiteId;
 
