@@ -324,7 +324,7 @@ impl Causality {
     ) {
         /// A birth is told no later than this.
         const TOLD_WITHIN_NS: i64 = 1_000_000_000;
-        let Some(child) = process(payload) else {
+        let Some(child) = process(payload).filter(|child| *child != parent) else {
             return;
         };
         // It was born within its parent's call; if that is not known, not long ago.
@@ -332,7 +332,7 @@ impl Causality {
         let earliest = born.unwrap_or(TimeNs(time.0.saturating_sub(TOLD_WITHIN_NS)));
         // A message that it handled since may be among what was lost.
         if stacks.doubt_until() >= earliest {
-            stacks.spawned(child, CorrelationId::NONE, std::iter::empty());
+            stacks.spawned(child, CorrelationId::NONE, None);
             return;
         }
         // Its first calls may have been recorded before this: they go back to the same root.
@@ -343,8 +343,7 @@ impl Causality {
                 store.alias(own, root);
             }
         }
-        let own = newcomer.iter().flat_map(super::newcomers::Newcomer::roots);
-        stacks.spawned(child, root, own);
+        stacks.spawned(child, root, newcomer.as_ref());
     }
 }
 

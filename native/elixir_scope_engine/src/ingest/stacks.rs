@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 
+use super::newcomers::Newcomer;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, TimeNs};
 use crate::record::RecordHead;
 use crate::site::SiteTable;
@@ -369,25 +370,27 @@ impl Stacks {
         (first.depth == 0).then_some(first.time)
     }
 
-    /// A process was spawned and goes back to `root`. If it is in a call already whose own root is in `own`, so does this.
+    /// A process was spawned and goes back to `root`. If it was heard of before, it is `known` as a newcomer: else it is
+    /// older than that, whatever was told.
     pub(crate) fn spawned(
         &mut self,
         process: ProcessId,
         root: CorrelationId,
-        own: impl Iterator<Item = CorrelationId>,
+        known: Option<&Newcomer>,
     ) {
         let lost = self.lost;
-        let origin = if root.is_some() {
-            Origin::Spawned(root)
-        } else {
-            Origin::Past
+        let origin = match root.some() {
+            Some(root) => Origin::Spawned(root),
+            None => Origin::Past,
         };
         if let Some(stack) = self.get_mut(process) {
             if stack.origin == Origin::Unknown {
-                stack.origin = origin;
+                stack.origin = known.map_or(Origin::Past, |_| origin);
             }
-            let mut own = own;
-            if root.is_some() && own.any(|own| own.0 == stack.root && own == stack.resolved) {
+            // The call that it is in began before its birth was told.
+            let own = CorrelationId(stack.root);
+            let mut roots = known.into_iter().flat_map(Newcomer::roots);
+            if root.is_some() && stack.resolved == own && roots.any(|first| first == own) {
                 stack.resolved = root;
             }
         } else if let Some(place) = self.add(process)
