@@ -357,5 +357,30 @@ defmodule ElixirScope.CausalityTest do
       assert [nil, duration] = Enum.map(exits, & &1.duration_ns)
       assert duration > 0
     end
+
+    test "shows neither where its callee was not recorded, and is called again" do
+      gaps = [
+        fn call ->
+          :ok = ElixirScope.pause()
+          call.()
+          :ok = ElixirScope.resume()
+        end,
+        fn call ->
+          :ok = Native.switch(%{strategy: nil, rules: [{{__MODULE__, :other, 1}, false}]})
+          call.()
+          :ok = Native.switch(%{strategy: nil, rules: []})
+        end
+      ]
+
+      for gap <- gaps do
+        other = fn -> recorded(site(:other, 1), [1], fn -> :other end) end
+        token = Native.enter_1(site(:first, 1), 1)
+        Native.exit_tail(tail_site(:first, :other), token)
+        gap.(other)
+        other.()
+        exit = [pid: self(), function: :first, event_type: :function_exit] |> all_events() |> List.last()
+        assert {exit.exit_reason, exit.result, exit.duration_ns} == {:tail_call, nil, nil}
+      end
+    end
   end
 end

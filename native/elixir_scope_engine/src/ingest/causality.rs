@@ -158,8 +158,8 @@ impl Causality {
             (None, None) => return None,
         };
         let is_sure = match message.via {
-            // Its sender waits, so that the newest is the one, if no other record of that process was lost since.
-            Via::Request => taken.newest > stacks.doubt_until(),
+            // Its sender waits, so that the newest is the one, if no other record of that process is missing since.
+            Via::Request => taken.newest > stacks.gap_until(),
             Via::Notice | Via::Plain => !stacks.may_be_unknown(message.receiver, taken.oldest, now),
         };
         if is_sure {
