@@ -10,7 +10,7 @@ use crate::callback::StateShape;
 use crate::entry::{Answer, Raise};
 use crate::fields::{get, list, need};
 use crate::term::{self, Word, raw};
-use crate::{atoms, fields};
+use crate::{atoms, fields, runtime};
 
 /// The index of the site `{id, descriptor}`; defines it at first sight. [`SiteId::NONE`] for anything else.
 #[inline(always)]
@@ -208,6 +208,9 @@ pub fn switch<'a>(env: Env<'a>, [switches]: [Term<'a>; 1]) -> Answer<'a> {
         .collect::<Option<_>>()
         .ok_or(Raise::BadArgument)?;
     SiteTable::shared().switch(Switches { strategy, rules });
+    if let Some(running) = runtime::running() {
+        running.recorder.gap();
+    }
     Ok(atoms::ok().encode(env))
 }
 
