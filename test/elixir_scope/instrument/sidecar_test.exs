@@ -102,8 +102,11 @@ defmodule ElixirScope.Instrument.SidecarTest do
 
       for at <- 0..(byte_size(whole) - 1) do
         assert {:error, _reason} = Content.unpack(binary_part(whole, 0, at))
-        <<before::binary-size(at), byte, rest::binary>> = whole
-        assert {:error, _reason} = Content.unpack(<<before::binary, Bitwise.bxor(byte, 0x11), rest::binary>>)
+        rest = binary_part(whole, at + 1, byte_size(whole) - at - 1)
+        changed = Bitwise.bxor(:binary.at(whole, at), 0x11)
+
+        assert {:error, _reason} =
+                 Content.unpack(<<binary_part(whole, 0, at)::binary, changed, rest::binary>>)
       end
 
       assert {:error, _reason} = Content.unpack(whole <> <<0>>)
