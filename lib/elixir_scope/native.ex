@@ -227,17 +227,17 @@ defmodule ElixirScope.Native do
   @spec recording() :: boolean
   def recording, do: absent(false)
 
-  @spec event(term, term) :: :ok
-  def event(_name, _data), do: absent(:ok)
+  @spec event(site, term, term) :: :ok
+  def event(_site, _name, _data), do: absent(:ok)
 
-  @spec metric(term, term, term, term) :: :ok
-  def metric(_name, _value, _unit, _metadata), do: absent(:ok)
+  @spec metric(site, term, term, term, term) :: :ok
+  def metric(_site, _name, _value, _unit, _metadata), do: absent(:ok)
 
-  @spec span_start(term, term) :: token
-  def span_start(_name, _metadata), do: absent(-1)
+  @spec span_start(site, term, term) :: token
+  def span_start(_site, _name, _metadata), do: absent(-1)
 
-  @spec span_stop(token, term, term) :: :ok
-  def span_stop(_token, _name, _exit_reason), do: absent(:ok)
+  @spec span_stop(site, token, term, term) :: :ok
+  def span_stop(_site, _token, _name, _exit_reason), do: absent(:ok)
 
   @spec snapshot(site, map) :: :ok
   def snapshot(_site, _bindings), do: absent(:ok)
@@ -280,6 +280,30 @@ defmodule ElixirScope.Native do
 
   @spec exit_error(site, token, :error | :exit | :throw, term, list) :: :ok
   def exit_error(_site, _token, _class, _reason, _stacktrace), do: absent(:ok)
+
+  # The end of a call whose result is not to be recorded.
+  @spec exit_void(site, token) :: :ok
+  def exit_void(_site, _token), do: absent(:ok)
+
+  # The end of a callback that answers with a state; see "Callbacks" above.
+  @spec exit_callback(site, token, result :: term, old_state :: term, trigger :: term) :: :ok
+  def exit_callback(_site, _token, _result, _old_state, _trigger), do: absent(:ok)
+
+  @spec loop_state(site, token, state :: term) :: :ok
+  def loop_state(_site, _token, _state), do: absent(:ok)
+
+  @spec message(site, :send | :call | :cast | :reply, receiver :: term, message :: term) :: :ok
+  def message(_site, _type, _receiver, _message), do: absent(:ok)
+
+  @spec spawned(site, result :: term) :: :ok
+  def spawned(_site, _result), do: absent(:ok)
+
+  # Dirty CPU: it looks at every site.
+  @spec switch(%{
+          strategy: nil | :minimal | :balanced | :full_trace,
+          rules: [{module | {module, atom, arity}, boolean}]
+        }) :: :ok
+  def switch(_switches), do: missing()
 
   @spec mute() :: :ok
   def mute, do: absent(:ok)

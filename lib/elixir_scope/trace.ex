@@ -50,12 +50,14 @@ defmodule ElixirScope.Trace do
   defmacro span(name, metadata \\ nil, block)
 
   defmacro span(name, metadata, do: block) do
+    site = site(__CALLER__)
+
     quote generated: true do
       {token, name} =
         case Native.recording() do
           true ->
             name = unquote(name)
-            {Native.span_start(name, unquote(metadata)), name}
+            {Native.span_start(unquote(site), name, unquote(metadata)), name}
 
           false ->
             {-1, nil}
@@ -67,11 +69,11 @@ defmodule ElixirScope.Trace do
         catch
           class, reason ->
             stacktrace = __STACKTRACE__
-            if token != -1, do: Native.span_stop(token, name, {class, reason, stacktrace})
+            if token != -1, do: Native.span_stop(unquote(site), token, name, {class, reason, stacktrace})
             :erlang.raise(class, reason, stacktrace)
         end
 
-      if token != -1, do: Native.span_stop(token, name, :normal)
+      if token != -1, do: Native.span_stop(unquote(site), token, name, :normal)
       result
     end
   end
@@ -88,9 +90,11 @@ defmodule ElixirScope.Trace do
   Both are evaluated only when the recorder runs.
   """
   defmacro event(name, data \\ nil) do
+    site = site(__CALLER__)
+
     quote generated: true do
       case Native.recording() do
-        true -> Native.event(unquote(name), unquote(data))
+        true -> Native.event(unquote(site), unquote(name), unquote(data))
         false -> :ok
       end
     end
@@ -109,13 +113,28 @@ defmodule ElixirScope.Trace do
       :ok
   """
   defmacro metric(name, value, opts \\ []) do
+    site = site(__CALLER__)
+
     record =
       case metric_options(opts) do
         {unit, metadata} ->
-          quote do: Native.metric(unquote(name), unquote(value), unquote(unit), unquote(metadata))
+          quote do:
+                  Native.metric(
+                    unquote(site),
+                    unquote(name),
+                    unquote(value),
+                    unquote(unit),
+                    unquote(metadata)
+                  )
 
         :at_run_time ->
-          quote do: ElixirScope.Trace.__metric__(unquote(name), unquote(value), unquote(opts))
+          quote do:
+                  ElixirScope.Trace.__metric__(
+                    unquote(site),
+                    unquote(name),
+                    unquote(value),
+                    unquote(opts)
+                  )
       end
 
     quote generated: true do
@@ -137,7 +156,7 @@ defmodule ElixirScope.Trace do
       3
   """
   defmacro snapshot do
-    site = __CALLER__ |> Site.at() |> Macro.escape()
+    site = site(__CALLER__)
     variables = for {name, nil} <- Macro.Env.vars(__CALLER__), do: {name, {name, [generated: true], nil}}
 
     quote generated: true do
@@ -150,17 +169,20 @@ defmodule ElixirScope.Trace do
 
   @doc false
   # Options that are known only at run time. A mark must not fail then, so what is no option is recorded as metadata.
-  @spec __metric__(term, term, term) :: :ok
-  def __metric__(name, value, opts) do
+  @spec __metric__(Site.t(), term, term, term) :: :ok
+  def __metric__(site, name, value, opts) do
     case opts do
-      [] -> Native.metric(name, value, nil, nil)
-      [unit: unit] -> Native.metric(name, value, unit, nil)
-      [metadata: metadata] -> Native.metric(name, value, nil, metadata)
-      [unit: unit, metadata: metadata] -> Native.metric(name, value, unit, metadata)
-      [metadata: metadata, unit: unit] -> Native.metric(name, value, unit, metadata)
-      other -> Native.metric(name, value, nil, other)
+      [] -> Native.metric(site, name, value, nil, nil)
+      [unit: unit] -> Native.metric(site, name, value, unit, nil)
+      [metadata: metadata] -> Native.metric(site, name, value, nil, metadata)
+      [unit: unit, metadata: metadata] -> Native.metric(site, name, value, unit, metadata)
+      [metadata: metadata, unit: unit] -> Native.metric(site, name, value, unit, metadata)
+      other -> Native.metric(site, name, value, nil, other)
     end
   end
+
+  # The literal by which a mark tells where it stands.
+  defp site(caller), do: caller |> Site.at() |> Macro.escape()
 
   # Options that are written out are checked when the code is compiled.
   defp metric_options(opts) do

@@ -12,7 +12,7 @@ defmodule ElixirScope.InstrumentedEnumTest do
 
   record = fn name, line ->
     {:call, line, {:remote, line, {:atom, line, ElixirScope.Native}, {:atom, line, :event}},
-     [{:atom, line, :enum}, {:atom, line, name}]}
+     [{:atom, line, nil}, {:atom, line, :enum}, {:atom, line, name}]}
   end
 
   forms =
@@ -43,7 +43,7 @@ defmodule ElixirScope.InstrumentedEnumTest do
     recorded = fn -> ElixirScope.count_events(where: [{[:name], :==, :enum}]) end
 
     {:ok, ref} = ElixirScope.subscribe_to_events(event_type: :user_event, where: [{[:name], :==, :heard}])
-    spawn(fn -> ElixirScope.Native.event(:heard, 1) end)
+    spawn(fn -> ElixirScope.Native.event(nil, :heard, 1) end)
     receive do: ({:elixir_scope_event, %{name: :heard}} -> :ok)
     :ok = ElixirScope.unsubscribe(ref)
 

@@ -7,8 +7,8 @@ defmodule ElixirScope.QueryTest do
 
   doctest ElixirScope.Query.Engine
 
-  @site ElixirScope.Site.new({__MODULE__, :called, 2, "test/query_test.exs", 7, 1, [:left, :right]})
-  @other ElixirScope.Site.new({Enum, :map, 1, "lib/enum.ex", 70, 2, [:list]})
+  @site ElixirScope.Site.new({__MODULE__, :called, 2, "test/query_test.exs", 7, 1, [:left, :right], :public})
+  @other ElixirScope.Site.new({Enum, :map, 1, "lib/enum.ex", 70, 2, [:list], :public})
 
   describe "get_events/1" do
     test "answers any mix of filters as Enum.filter over all events does" do
@@ -127,6 +127,20 @@ defmodule ElixirScope.QueryTest do
       assert ElixirScope.count_events(event_type: []) == 0
     end
 
+    test "finds marks by the function that they stand in" do
+      marked(1, 2)
+      Trace.event(:elsewhere, nil)
+
+      kinds = fn opts -> for event <- ElixirScope.get_events([pid: self()] ++ opts), do: event.event_type end
+
+      marks = [:span_start, :user_event, :performance_metric, :variable_assignment, :span_stop]
+      assert kinds.(function: :marked) == marks
+      assert kinds.(module: __MODULE__, function: :marked, arity: 2) == marks
+      assert kinds.(arity: 3, function: :marked) == []
+      assert kinds.(module: __MODULE__) == marks ++ [:user_event]
+      assert kinds.(module: Enum) == []
+    end
+
     test "gives one wall time to an event at every query" do
       Trace.event(:name, nil)
       assert the_event().wall_time == the_event(payload: false).wall_time
@@ -200,6 +214,14 @@ defmodule ElixirScope.QueryTest do
       assert %{segments: segments, rows: rows} = ElixirScope.Query.Engine.estimate_query_cost(pid: self())
       assert segments >= 1 and rows >= 100
       assert %{rows: 0} = ElixirScope.Query.Engine.estimate_query_cost(until: hd(all_events()).timestamp - 1)
+    end
+  end
+
+  defp marked(first, second) do
+    Trace.span "marked" do
+      Trace.event(:first, first)
+      Trace.metric("second", second, one_of([[unit: :count], []]))
+      Trace.snapshot()
     end
   end
 

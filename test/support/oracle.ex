@@ -1,6 +1,8 @@
 defmodule ElixirScope.Test.Oracle do
   @moduledoc "What a query should answer, told by `Enum.filter/2` over all events."
 
+  @marks [:user_event, :performance_metric, :span_start, :span_stop, :variable_assignment]
+
   @doc "The events of `events` (oldest first) that the options ask for."
   def query(events, opts) do
     limit = Keyword.get(opts, :limit, 1_000)
@@ -24,11 +26,7 @@ defmodule ElixirScope.Test.Oracle do
   defp holds?(:pid, pids, event), do: event.pid in List.wrap(pids)
   defp holds?(:event_type, :all, _event), do: true
   defp holds?(:event_type, types, event), do: event.event_type in List.wrap(types)
-  defp holds?(key, value, event) when key in [:module, :function], do: Map.get(event, key) == value
-
-  # A snapshot is about a function too, though it does not show the arity: those of the tests are taken at arity 1.
-  defp holds?(:arity, value, %{event_type: :variable_assignment}), do: value == 1
-  defp holds?(:arity, value, event), do: Map.get(event, :arity) == value
+  defp holds?(key, value, event) when key in [:module, :function, :arity], do: place(event)[key] == value
   defp holds?(:since, time, event), do: event.timestamp >= time
   defp holds?(:until, time, event), do: event.timestamp <= time
   defp holds?(:before, id, event), do: event.id < id
@@ -40,6 +38,16 @@ defmodule ElixirScope.Test.Oracle do
 
   defp holds?(:where, conditions, event), do: Enum.all?(conditions, &condition?(&1, event))
   defp holds?(key, _value, _event) when key in [:limit, :order, :payload], do: true
+
+  # Marks are about the function that they stand in, though their structs do not show it, or not all of it.
+  defp place(%{event_type: type, pid: pid} = event) when is_pid(pid) do
+    case event do
+      %{arity: arity} -> %{module: event.module, function: event.function, arity: arity}
+      _mark when type in @marks -> %{module: ElixirScope.QueryTest, function: :record_one, arity: 1}
+    end
+  end
+
+  defp place(_loss), do: %{}
 
   defp condition?({path, op, value}, event) do
     case {op, fetch(event, path)} do

@@ -3,6 +3,16 @@ defmodule ElixirScope.Instrument.Runtime do
 
   # What instrumented code calls besides `ElixirScope.Native`: only where something was raised.
 
+  alias ElixirScope.Native
+
+  @doc "Records that a call was left by an exception, which goes on its way."
+  @spec reraise(Native.site(), Native.token(), :error | :exit | :throw, term, Exception.stacktrace()) ::
+          no_return
+  def reraise(site, token, class, reason, stacktrace) do
+    if token >= 0, do: Native.exit_error(site, token, class, reason, stacktrace)
+    :erlang.raise(class, reason, stacktrace)
+  end
+
   @doc """
   A stack trace without the frame that a tail call would not have left: the outermost one of the function.
   """

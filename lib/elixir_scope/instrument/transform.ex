@@ -13,7 +13,7 @@ defmodule ElixirScope.Instrument.Transform do
   #             [V]       -> exit(Site, T, V), V;             % a value
   #             {1, X, Y} -> exit_tail(Site, T), g(X, Y);     % a tail call, outside of what is protected
   #             {2, X}    -> exit_tail(Site, T), h(X)
-  #         catch C:R:S   -> exit_error(Site, T, C, R, S), erlang:raise(C, R, S)
+  #         catch C:R:S   -> Runtime:reraise(Site, T, C, R, S)   % exit_error, and raised on
   #         end
   #
   # where Body' gives [V] for a value and a tuple of the arguments for a tail call. So a tail call is one as before, and what is
@@ -46,10 +46,10 @@ defmodule ElixirScope.Instrument.Transform do
   @doc "A function that is recorded as what `role` says; `callback` is what is known of it as a callback, or nil."
   @spec function(tuple, Plan.role(), map | nil, scope) :: tuple
   def function({:function, anno, name, arity, clauses}, role, callback, scope) do
-    clauses =
+    recorded =
       for {clause, number} <- Enum.with_index(clauses, 1), do: clause(clause, number, role, callback, scope)
 
-    {:function, anno, name, arity, clauses}
+    {:function, anno, name, arity, recorded ++ unmatched(anno, clauses, role, scope)}
   end
 
   @doc "A function that is not recorded itself, but what it does to other processes is."
@@ -90,6 +90,7 @@ defmodule ElixirScope.Instrument.Transform do
     context = %{
       scope: scope,
       site: site,
+      tail_site: &Form.literal(anno, tail_site(anno, number, role, args, &1, scope)),
       outer: outer,
       callback: if(match?({:callback, _, _, shape} when shape != nil, role), do: callback),
       args: args
@@ -99,6 +100,34 @@ defmodule ElixirScope.Instrument.Transform do
     state = loop_state(anno, site, args, scope)
     {:clause, anno, patterns, guards, [enter | state] ++ [protect(anno, body, context)]}
   end
+
+  # Where no clause may match, one more raises the very error that the emulator would, so that it is seen: without it a call
+  # that failed leaves nothing on the tape.
+  defp unmatched(anno, clauses, role, %{function: {_name, arity}} = scope) do
+    if total?(List.last(clauses)) do
+      []
+    else
+      args = for index <- 0..(arity - 1)//1, do: {:"scope@arg#{index}", nil}
+      site = Form.literal(anno, site(anno, 0, role, args, scope))
+      list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
+
+      error =
+        {:call, anno, {:remote, anno, {:atom, anno, :erlang}, {:atom, anno, :error}},
+         [{:atom, anno, :function_clause}, list]}
+
+      enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
+      seen = {:try, Form.generated(anno), [error], [], [reraise(anno, 0, [site], nil)], []}
+      [Form.clause(anno, variables(anno, args), [], [enter, seen])]
+    end
+  end
+
+  defp total?({:clause, _anno, patterns, [], _body}) do
+    names = for {:var, _, name} <- patterns, do: name
+    bound = Enum.reject(names, &(&1 == :_))
+    length(names) == length(patterns) and bound == Enum.uniq(bound)
+  end
+
+  defp total?(_guarded), do: false
 
   # Each argument gets a name, if its pattern is not one already.
   defp name_args(patterns) do
@@ -140,6 +169,9 @@ defmodule ElixirScope.Instrument.Transform do
     names = if Enum.any?(args, &elem(&1, 1)), do: Enum.map(args, &elem(&1, 1)), else: []
     Site.new({scope.module, name, arity, scope.file, Form.line({:clause, anno}), number, names, role})
   end
+
+  defp tail_site(anno, number, role, args, callee, scope),
+    do: site(anno, number, {:tail, role, callee}, args, scope)
 
   defp enter(anno, site, _args, %{args: false}), do: Form.native(anno, :enter_0, [site])
 
@@ -270,11 +302,22 @@ defmodule ElixirScope.Instrument.Transform do
         [seen(anno, number, call, kind, context)]
       else
         sent(call, kind, scope) ++
-          [if_entered(anno, Form.native(anno, :exit_tail, [context.site, token(anno)])), call]
+          [if_entered(anno, Form.native(anno, :exit_tail, [tail_site(call, context), token(anno)])), call]
       end
 
     Form.clause(anno, [pattern], [], body)
   end
+
+  # Who is called is told where it is known: so the result can be found where the chain of tail calls ends.
+  defp tail_site({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, context),
+    do: context.tail_site.({module, name, length(args)})
+
+  defp tail_site({:call, _, {:atom, _, name}, args}, %{scope: scope} = context) do
+    function = {name, length(args)}
+    context.tail_site.({scope.imports[function] || scope.module, name, length(args)})
+  end
+
+  defp tail_site(_dynamic, context), do: context.site
 
   # A tail call whose result is wanted: it keeps our frame, which is taken out of stack traces.
   defp seen(anno, number, call, kind, context) do
@@ -301,18 +344,20 @@ defmodule ElixirScope.Instrument.Transform do
 
   defp sent(_call, _kind, _scope), do: []
 
-  # catch C:R:S -> exit_error(Site, T, C, R, S), erlang:raise(C, R, S)
+  # catch C:R:S -> reraise(Site, T, C, R, S)
   defp reraise(anno, number, site, scope) do
     [class, reason, stack] =
       for part <- ["class", "reason", "stack"], do: Form.var(anno, :"scope@#{part}#{number}")
 
-    ended =
-      for site <- site,
-          do: if_entered(anno, Form.native(anno, :exit_error, [site, token(anno), class, reason, stack]))
-
     raised = if scope, do: without_frame(anno, stack, scope), else: stack
-    pattern = Form.tuple(anno, [class, reason, stack])
-    Form.clause(anno, [pattern], [], ended ++ [Form.call(anno, :erlang, :raise, [class, reason, raised])])
+
+    again =
+      case site do
+        [site] -> Form.call(anno, Runtime, :reraise, [site, token(anno), class, reason, raised])
+        [] -> Form.call(anno, :erlang, :raise, [class, reason, raised])
+      end
+
+    Form.clause(anno, [Form.tuple(anno, [class, reason, stack])], [], [again])
   end
 
   defp without_frame(anno, stack, %{module: module, function: {name, arity}}) do

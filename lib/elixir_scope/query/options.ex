@@ -29,7 +29,7 @@ defmodule ElixirScope.Query.Options do
     module: [
       type: :atom,
       doc:
-        "The module of the function that the event is about. Of the marks of `ElixirScope.Trace` only `snapshot/0` tells it."
+        "The module of the function that the event is about: of a mark of `ElixirScope.Trace`, the one that it stands in."
     ],
     function: [type: :atom, doc: "The name of that function."],
     arity: [type: {:integer, 0, 255}, doc: "The arity of that function."],

@@ -1,6 +1,16 @@
 //! What instrumented code calls. Nothing here raises, waits or allocates (a thread's first record, and a site's, excepted).
 //!
-//! The order of every call: the gate, the process's slot, the thread's ring, the terms, publish.
+//! The order of every call: the gate, the place with its switch, the process's slot, the thread's ring, the terms, publish.
+//!
+//! * `calls`: where functions begin and end
+//! * `states`: callbacks that end with a new state, and loops
+//! * `messages`: what is sent, and who is spawned
+//! * `marks`: spans, events, measurements, variables
+
+mod calls;
+mod marks;
+mod messages;
+mod states;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -8,7 +18,7 @@ use std::sync::Arc;
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
 use elixir_scope_engine::value::Full;
-use elixir_scope_engine::{Entered, ProcessSlots, RecordBuf, RingWriter, Slot};
+use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, RecordBuf, RingWriter, Slot};
 use rustler::{Encoder, Env, Term};
 
 use crate::host::BEAM;
@@ -16,6 +26,11 @@ use crate::payload::Payload;
 use crate::settings::Settings;
 use crate::term::raw;
 use crate::{atoms, cost, gate, host, runtime, site};
+
+pub use calls::{enter_args, enter_list, exit, exit_error, exit_tail, exit_void};
+pub use marks::{event, metric, snapshot, span_start, span_stop};
+pub use messages::{message, spawned};
+pub use states::{exit_callback, loop_state};
 
 /// What one OS thread keeps for itself.
 struct Thread {
@@ -86,7 +101,7 @@ impl Thread {
         let start = (self.untimed == 0).then(|| self.writer.rings().clock().ticks());
         // A record that finds no room is counted as lost by the ring.
         if let Ok(mut record) = self.writer.begin(head)
-            && body(&mut Payload::new(env, &self.settings.rules, &mut record)).is_ok()
+            && body(&mut Payload::new(env, &self.settings, &mut record)).is_ok()
         {
             record.commit();
         }
@@ -156,26 +171,30 @@ fn recording_of<R>(
     })
 }
 
-/// Records something that neither begins nor ends a call. It is never sampled away.
+/// Records something that neither begins nor ends a call. It is never sampled away: what was sent is found again where it
+/// arrives only if all that was sent is known. The place is not looked for while the gate is closed.
 #[inline(always)]
-fn plain<'a>(
+fn mark<'a>(
     env: Env<'a>,
     kind: EventKind,
-    site: SiteId,
+    place: Term<'a>,
     body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
 ) -> Term<'a> {
+    if gate::word() == 0 {
+        return ok(env);
+    }
+    let FoundSite { site, is_on } = site::look(place);
+    if !is_on {
+        return ok(env);
+    }
     recording(env, |thread, process, slot| {
         let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
-        thread.write(
-            env,
-            What {
-                kind,
-                process,
-                site,
-            },
-            place,
-            body,
-        );
+        let what = What {
+            kind,
+            process,
+            site,
+        };
+        thread.write(env, what, place, body);
     });
     ok(env)
 }
@@ -185,9 +204,16 @@ fn plain<'a>(
 fn enter<'a>(
     env: Env<'a>,
     kind: EventKind,
-    site: SiteId,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+    place: Term<'a>,
+    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>, SiteId) -> Result<(), Full>,
 ) -> Term<'a> {
+    if gate::word() == 0 {
+        return raw::small(env, -1);
+    }
+    let FoundSite { site, is_on } = site::look(place);
+    if !is_on {
+        return raw::small(env, -1);
+    }
     let token = recording(env, |thread, process, slot| {
         let Thread {
             writer,
@@ -200,16 +226,12 @@ fn enter<'a>(
             slot.enter(settings.generation, sample, || writer.next_correlation())
         });
         if place.is_sampled {
-            thread.write(
-                env,
-                What {
-                    kind,
-                    process,
-                    site,
-                },
-                place,
-                body,
-            );
+            let what = What {
+                kind,
+                process,
+                site,
+            };
+            thread.write(env, what, place, |payload| body(payload, site));
         }
         Token {
             depth: place.depth,
@@ -229,7 +251,37 @@ fn leave<'a>(
     token: Term<'a>,
     body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
 ) -> Term<'a> {
-    let Some(token) = raw::small_value(token).and_then(Token::unpack) else {
+    leave_by(
+        env,
+        token,
+        When::Sampled,
+        |thread, process, _token, place| {
+            let what = What {
+                kind,
+                process,
+                site,
+            };
+            thread.write(env, what, place, body);
+        },
+    )
+}
+
+/// Whether the end of a call that is not sampled matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    Sampled,
+}
+
+/// Runs `record` with this thread's state and the place of the call that ends.
+#[inline(always)]
+fn leave_by<'a>(
+    env: Env<'a>,
+    token: Term<'a>,
+    when: When,
+    record: impl FnOnce(&mut Thread, ProcessId, Token, Entered),
+) -> Term<'a> {
+    let Some(token) = Token::of(token) else {
         return ok(env);
     };
     let process = host::this_process(env);
@@ -237,19 +289,10 @@ fn leave<'a>(
     // The depth is taken back even when nothing is recorded now: the gate may have closed, or the process been muted.
     let place = slot.map_or(NOWHERE, |slot| slot.exit(token.generation, token.depth));
     let word = gate::word();
-    if token.is_sampled && word != 0 {
+    if (token.is_sampled || when == When::Always) && word != 0 {
         recording_of(word, process, slot, |thread, process, _slot| {
             if thread.settings.generation == token.generation {
-                thread.write(
-                    env,
-                    What {
-                        kind,
-                        process,
-                        site,
-                    },
-                    place,
-                    body,
-                );
+                record(thread, process, token, place);
             }
         });
     }
@@ -266,6 +309,20 @@ struct Token {
 }
 
 impl Token {
+    /// Of what `enter` answered; `None` for a call of which nothing is to be recorded, and for anything else.
+    #[inline(always)]
+    fn of(token: Term<'_>) -> Option<Token> {
+        raw::small_value(token).and_then(Token::unpack)
+    }
+
+    /// The place of what is recorded within the call, at its end or at its beginning.
+    fn inside(self, place: Entered) -> Entered {
+        Entered {
+            depth: self.depth.saturating_add(1),
+            ..place
+        }
+    }
+
     /// As a small integer of the emulator.
     fn pack(self) -> i64 {
         i64::from(self.generation) << 17 | i64::from(self.depth) << 1 | i64::from(self.is_sampled)
@@ -289,109 +346,6 @@ fn ok(env: Env<'_>) -> Term<'_> {
 /// `recording()`: whether a capture call would do anything.
 pub fn is_recording<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
     (gate::word() != 0).encode(env)
-}
-
-/// `event(name, data)`
-pub fn event<'a>(env: Env<'a>, [name, data]: [Term<'a>; 2]) -> Term<'a> {
-    plain(env, EventKind::UserEvent, SiteId::NONE, |payload| {
-        payload.values(&[name, data])
-    })
-}
-
-/// `metric(name, value, unit, metadata)`
-pub fn metric<'a>(env: Env<'a>, fields: [Term<'a>; 4]) -> Term<'a> {
-    plain(env, EventKind::PerformanceMetric, SiteId::NONE, |payload| {
-        payload.values(&fields)
-    })
-}
-
-/// `snapshot(site, bindings)`
-pub fn snapshot<'a>(env: Env<'a>, [place, bindings]: [Term<'a>; 2]) -> Term<'a> {
-    if gate::word() == 0 {
-        return ok(env);
-    }
-    plain(
-        env,
-        EventKind::VariableAssignment,
-        site::find(place),
-        |payload| payload.value(bindings),
-    )
-}
-
-/// `span_start(name, metadata)`
-pub fn span_start<'a>(env: Env<'a>, [name, metadata]: [Term<'a>; 2]) -> Term<'a> {
-    enter(env, EventKind::SpanStart, SiteId::NONE, |payload| {
-        payload.values(&[name, metadata])
-    })
-}
-
-/// `span_stop(token, name, exit_reason)`
-pub fn span_stop<'a>(env: Env<'a>, [token, name, reason]: [Term<'a>; 3]) -> Term<'a> {
-    leave(env, EventKind::SpanStop, SiteId::NONE, token, |payload| {
-        payload.values(&[name, atoms::nil().to_term(env), reason])
-    })
-}
-
-/// `enter_0(site)` … `enter_8(site, a1, …, a8)`
-pub fn enter_args<'a, const N: usize>(env: Env<'a>, args: [Term<'a>; N]) -> Term<'a> {
-    let Some((place, args)) = args.split_first() else {
-        return ok(env);
-    };
-    if gate::word() == 0 {
-        return raw::small(env, -1);
-    }
-    let site = site::find(*place);
-    enter(env, EventKind::FunctionEntry, site, |payload| {
-        payload.args(args, site)
-    })
-}
-
-/// `enter_n(site, args)`
-pub fn enter_list<'a>(env: Env<'a>, [place, args]: [Term<'a>; 2]) -> Term<'a> {
-    if gate::word() == 0 {
-        return raw::small(env, -1);
-    }
-    let site = site::find(place);
-    enter(env, EventKind::FunctionEntry, site, |payload| {
-        payload.arg_list(args, site)
-    })
-}
-
-/// `exit(site, token, result)`
-pub fn exit<'a>(env: Env<'a>, [place, token, result]: [Term<'a>; 3]) -> Term<'a> {
-    leave(
-        env,
-        EventKind::FunctionExit,
-        site::find(place),
-        token,
-        |payload| payload.values(&[atoms::normal().to_term(env), result]),
-    )
-}
-
-/// `exit_tail(site, token)`
-pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
-    leave(
-        env,
-        EventKind::FunctionExit,
-        site::find(place),
-        token,
-        |payload| payload.values(&[atoms::tail_call().to_term(env), atoms::nil().to_term(env)]),
-    )
-}
-
-/// `exit_error(site, token, class, reason, stacktrace)`
-pub fn exit_error<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
-    let [place, token, class, reason, stacktrace] = args;
-    leave(
-        env,
-        EventKind::FunctionExit,
-        site::find(place),
-        token,
-        |payload| {
-            payload.tuple(&[class, reason, stacktrace])?;
-            payload.nil()
-        },
-    )
 }
 
 /// `mute()`

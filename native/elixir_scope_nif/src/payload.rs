@@ -2,43 +2,91 @@
 
 use elixir_scope_engine::NoWay;
 use elixir_scope_engine::event::{AtomId, SiteId};
-use elixir_scope_engine::value::{Full, Sink, format};
+use elixir_scope_engine::value::{Full, Sink, Watched, format};
 use rustler::{Atom, Env, Term};
 
+use crate::callback::State;
 use crate::fields::list;
+use crate::settings::Settings;
 use crate::site;
 use crate::term::encode::{EncodeError, Quick, Rules, Values, encode_word, quickly};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::term::{Terms, word};
+use crate::term::{Terms, Word, atom_word, word};
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
     env: Env<'t>,
     rules: &'p Rules,
+    settings: &'p Settings,
     sink: &'p mut S,
 }
 
 impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     #[inline(always)]
-    pub fn new(env: Env<'t>, rules: &'p Rules, sink: &'p mut S) -> Self {
-        Payload { env, rules, sink }
+    pub fn new(env: Env<'t>, settings: &'p Settings, sink: &'p mut S) -> Self {
+        Payload {
+            env,
+            rules: &settings.rules,
+            settings,
+            sink,
+        }
+    }
+
+    /// Whether a word is the name of this node.
+    pub fn is_this_node(&self, name: Word) -> bool {
+        name == atom_word(self.settings.node)
     }
 
     /// A term, within the budget and masked.
     #[inline(always)]
     pub fn value(&mut self, value: Term<'t>) -> Result<(), Full> {
+        self.word(word(value))
+    }
+
+    /// The same of a term's word.
+    #[inline(always)]
+    pub fn word(&mut self, value: Word) -> Result<(), Full> {
         match RawTerms::new(self.env) {
-            Some(raw) => done(encode_word(raw, word(value), self.rules, self.sink)),
-            None => self.value_by_nif(value),
+            Some(raw) => done(encode_word(raw, value, self.rules, self.sink)),
+            None => self.word_by_nif(value),
         }
     }
 
     #[cold]
-    fn value_by_nif(&mut self, value: Term<'t>) -> Result<(), Full> {
+    fn word_by_nif(&mut self, value: Word) -> Result<(), Full> {
         let terms = NifTerms::new(self.env);
-        done(encode_word(terms, word(value), self.rules, self.sink))
+        done(encode_word(terms, value, self.rules, self.sink))
+    }
+
+    /// What there is, or `nil`.
+    #[inline]
+    pub fn word_or_nil(&mut self, value: Option<Word>) -> Result<(), Full> {
+        match value {
+            Some(value) => self.word(value),
+            None => self.nil(),
+        }
+    }
+
+    /// A state, within the budget of states and masked. Whether it is there as a whole, but for masks.
+    pub fn state(&mut self, state: State) -> Result<bool, Full> {
+        let mut sink = Watched::new(self.sink);
+        let mut payload = Payload {
+            env: self.env,
+            rules: &self.settings.state_rules,
+            settings: self.settings,
+            sink: &mut sink,
+        };
+        match state {
+            State::Term(state) => payload.word(state)?,
+            State::Named(name, data) => {
+                payload.sink.put(&[format::TUPLE, 2])?;
+                payload.word(name)?;
+                payload.word(data)?;
+            }
+        }
+        Ok(sink.is_whole())
     }
 
     /// Terms, each within a budget of its own.
@@ -109,6 +157,11 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             Some(args) => self.args(&args, site),
             None => self.value(args),
         }
+    }
+
+    /// An atom that stands in the site of a call.
+    pub fn name(&mut self, name: Option<AtomId>) -> Result<(), Full> {
+        self.word_or_nil(name.map(atom_word))
     }
 
     /// An atom of ours.
