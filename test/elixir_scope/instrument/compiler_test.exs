@@ -26,6 +26,13 @@ defmodule ElixirScope.Instrument.CompilerTest do
         "mix.exs" => mix_exs(:words, []),
         "lib/words.ex" =>
           module("Words", "def count(text), do: :words_erl.count(text) + Words.Size.size(text)"),
+        "lib/server.ex" =>
+          module("Words.Server", """
+          use GenServer
+          def start_link(n), do: GenServer.start_link(__MODULE__, n)
+          def init(n), do: {:ok, n}
+          def handle_call(:up, _from, n), do: {:reply, :ok, n + 1}
+          """),
         "lib/size.ex" => """
         defprotocol Words.Size do
           def size(term)
@@ -42,12 +49,27 @@ defmodule ElixirScope.Instrument.CompilerTest do
         """
       })
 
-    assert {recorded, said} = run!(project, recorded("2 = Words.count(\"a b\")"))
-    assert said =~ "Instrumenting 3 modules of words\n"
-    # Words, the Erlang module, the implementation
-    assert recorded == [["a b"], ["a b"], ["a b"]]
+    calls =
+      "ElixirScope.start(); 2 = Words.count(\"a b\"); {:ok, pid} = Words.Server.start_link(1); GenServer.call(pid, :up); 2 = :sys.get_state(pid)"
 
-    names = [Words, Words.Size.BitString, :words_erl]
+    events =
+      "for %{event_type: type} = e when type in [:function_entry, :state_change] <- ElixirScope.get_events(), " <>
+        "do: {type, e.module, Map.get(e, :function) || e.callback}"
+
+    assert {events, said} = run!(project, "(#{calls}; #{events})")
+    assert said =~ "Instrumenting 4 modules of words\n"
+
+    assert [
+             {:function_entry, Words, :count},
+             {:function_entry, :words_erl, :count},
+             {:function_entry, Words.Size.BitString, :size},
+             {:function_entry, Words.Server, :start_link} | server
+           ] = events
+
+    assert {:function_entry, Words.Server, :handle_call} in server
+    assert {:state_change, Words.Server, :handle_call} in server
+
+    names = [Words, Words.Server, Words.Size.BitString, :words_erl]
     assert sidecars(project, :words) == names
 
     assert {{^names, true, where}, ""} =
