@@ -56,7 +56,7 @@ defmodule ElixirScope.Native do
   #       limit: pos_integer | :infinity,
   #       order: :asc | :desc,
   #       before: pos_integer, after: non_neg_integer,  # event ids, exclusive; of 63 bits
-  #       correlation_id: pos_integer, call_id: pos_integer,
+  #       correlation_id: pos_integer | :ambiguous, call_id: pos_integer,
   #       where: [{[field :: atom | step :: term, ...], op, value}],   # the path is a proper list that begins with a field
   #       payload: boolean
   #     }

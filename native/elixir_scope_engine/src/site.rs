@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use once_cell::race::OnceBox;
 
-pub use self::def::{Receives, SiteDef, Via};
+pub use self::def::{Callee, Receives, SiteDef, Via};
 pub use self::switch::{Rule, SiteClass, Strategy, Switches};
 use crate::event::SiteId;
 use crate::sync::Mutex;

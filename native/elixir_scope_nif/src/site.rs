@@ -2,7 +2,7 @@
 
 use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::{
-    FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
+    Callee, FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
 };
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -90,7 +90,8 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
     };
     let of = |word| term::term(env, word);
     let number = |word| of(word).decode::<u32>().ok();
-    let role = self::role(of(role))?;
+    let (role, callee) = tail(of(role));
+    let role = self::role(role)?;
     Some(SiteDef {
         module: term::atom_id(of(module))?,
         function: self::name(of(function)),
@@ -105,7 +106,28 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
         class: role.class,
         behaviour: role.behaviour,
         receives: role.receives,
+        callee,
     })
+}
+
+/// `{:tail, role, {module, function, arity}}` of the place of a tail call, with the function that it calls; any other role is
+/// itself.
+fn tail(role: Term<'_>) -> (Term<'_>, Option<Callee>) {
+    type Function<'a> = (Term<'a>, Term<'a>, u32);
+    match role.decode::<(Atom, Term<'_>, Function<'_>)>() {
+        Ok((tag, role, (module, function, arity))) if tag == atoms::tail() => {
+            let callee =
+                term::atom_id(module)
+                    .zip(term::atom_id(function))
+                    .map(|(module, function)| Callee {
+                        module,
+                        function,
+                        arity,
+                    });
+            (role, callee)
+        }
+        _ => (role, None),
+    }
 }
 
 /// An atom; `nil` and anything else is none.
