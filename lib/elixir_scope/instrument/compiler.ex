@@ -206,7 +206,7 @@ defmodule ElixirScope.Instrument.Compiler do
       with {:ok, plain} <- beam(ebin, module),
            {:ok, made} <- Engine.instrument(plain, plan),
            true <- made.beam != plain,
-           {:ok, sidecar} <- Content.new(plain, made.beam, digest),
+           {:ok, sidecar} <- Content.new(plain, made, digest),
            {:ok, size} <- Content.write(ebin, sidecar) do
         {:instrumented, made.functions, made.behaviours, size}
       else

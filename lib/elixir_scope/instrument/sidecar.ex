@@ -8,7 +8,7 @@ defmodule ElixirScope.Instrument.Sidecar do
   require Logger
 
   alias ElixirScope.{Config, Muted, Native, Patience}
-  alias ElixirScope.Instrument.Loader
+  alias ElixirScope.Instrument.{Loader, Server}
   alias ElixirScope.Instrument.Sidecar.{Content, Index}
 
   # A persistent term of ours: the processes that load come and go. It changes with code, which is as rare and as dear.
@@ -45,10 +45,8 @@ defmodule ElixirScope.Instrument.Sidecar do
   @spec refresh([Path.t()]) :: :ok
   def refresh(ebins) do
     if Process.whereis(Patience.root()) do
-      Muted.run(fn ->
-        found = for ebin <- ebins, do: {ebin, index_or_none(ebin)}
-        load_folders(found, folders())
-      end)
+      found = for ebin <- ebins, do: {ebin, index_or_none(ebin)}
+      Muted.run(fn -> Server.run(fn -> load_folders(found, folders()) end) end)
     end
 
     :ok
@@ -93,12 +91,34 @@ defmodule ElixirScope.Instrument.Sidecar do
   defp load_folders(found, before) do
     permission = permission()
 
-    for {ebin, index} <- found, into: before do
-      {ebin, load_folder(ebin, index, permission, Map.get(before, ebin, %{}))}
-    end
-    |> tap(&:persistent_term.put(@state, &1))
-    |> Map.take(for {ebin, _index} <- found, do: ebin)
-    |> warn()
+    now =
+      for {ebin, index} <- found,
+          into: %{},
+          do: {ebin, load_folder(ebin, index, permission, before[ebin] || %{})}
+
+    :persistent_term.put(@state, Map.merge(before, now))
+    note(before, now)
+    warn(now)
+  end
+
+  # So that `ElixirScope.instrument/2` and `uninstrument/1` know the plain code.
+  defp note(before, now) do
+    instrumented =
+      for {ebin, modules} <- now,
+          {name, %{status: :loaded, sidecar: s} = entry} <- modules,
+          before[ebin][name] != entry do
+        {String.to_atom(name), s.md5,
+         for({function, arity} <- s.functions, do: {String.to_atom(function), arity})}
+      end
+
+    plain =
+      for {ebin, modules} <- Map.take(before, Map.keys(now)),
+          {name, %{status: :loaded, sidecar: sidecar}} <- modules,
+          not match?(%{status: :loaded}, now[ebin][name]),
+          loaded_md5(name) in [nil, sidecar.md5],
+          do: String.to_atom(name)
+
+    Server.note(instrumented, plain)
   end
 
   defp load_folder(ebin, index, permission, before) do
@@ -157,7 +177,7 @@ defmodule ElixirScope.Instrument.Sidecar do
   defp find(ebin, name, before) do
     with {:ok, sidecar} <- read(ebin, name),
          :ok <- fits_beam(sidecar, ebin),
-         :ok <- fits_loaded(loaded_md5(name), sidecar, before) do
+         :ok <- fits_loaded(loaded_md5(name), sidecar, before, ebin) do
       {:load, sidecar}
     else
       {:loaded, sidecar} -> loaded(sidecar)
@@ -207,16 +227,26 @@ defmodule ElixirScope.Instrument.Sidecar do
   # What is not loaded will be, or was purged, by `recompile/0` of IEx for one. What is loaded has to be what the sidecar was
   # made of. What gave way to plain code since, as by `ElixirScope.uninstrument/1`, stays so; and where another process
   # compiled, the code of before runs on, as it does in a VM without us.
-  defp fits_loaded(nil, _sidecar, _before), do: :ok
-  defp fits_loaded(md5, %{instrumented: md5} = sidecar, _before), do: {:loaded, sidecar}
-  defp fits_loaded(_md5, %{checksum: same}, %{sidecar: %{checksum: same}}), do: :keep
-  defp fits_loaded(md5, %{md5: md5}, _before), do: :ok
+  defp fits_loaded(nil, _sidecar, _before, _ebin), do: :ok
 
-  defp fits_loaded(md5, sidecar, %{sidecar: %{instrumented: md5} = before}) do
+  # The same code under another path was made by `use ElixirScope.Instrument`, while it was compiled.
+  defp fits_loaded(md5, %{instrumented: md5, module: name} = sidecar, _before, ebin) do
+    if :code.is_loaded(String.to_atom(name)) == {:file, path(ebin, name)}, do: {:loaded, sidecar}, else: :ok
+  end
+
+  defp fits_loaded(_md5, %{checksum: same}, %{sidecar: %{checksum: same}}, _ebin), do: :keep
+  defp fits_loaded(md5, %{md5: md5}, _before, _ebin), do: :ok
+
+  defp fits_loaded(md5, sidecar, %{sidecar: %{instrumented: md5} = before}, _ebin) do
     if Content.same_plain?(sidecar, before), do: :ok, else: :keep
   end
 
-  defp fits_loaded(_other, _sidecar, _before), do: {:error, :other_code}
+  defp fits_loaded(_other, sidecar, _before, _ebin) do
+    case Server.modules()[String.to_atom(sidecar.module)] do
+      %{plain: plain} when plain == sidecar.md5 -> :ok
+      _unknown -> {:error, :other_code}
+    end
+  end
 
   # Puts plain modules back where ours are still in use; answers those that cannot go yet, to be tried again.
   defp restore_all(ebin, modules) do

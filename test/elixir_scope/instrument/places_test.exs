@@ -121,8 +121,7 @@ defmodule ElixirScope.Instrument.PlacesTest do
   end
 
   test "a module with options of its own is instrumented where others were named, and its options win" do
-    own =
-      "Module.register_attribute(__MODULE__, :elixir_scope, persist: true)\n@elixir_scope [functions: [:chosen]]\n"
+    own = "use ElixirScope.Instrument, functions: [:chosen]\n"
 
     project =
       new("own", %{
@@ -141,8 +140,25 @@ defmodule ElixirScope.Instrument.PlacesTest do
     assert mix!(project, ["elixir_scope.info"]) =~
              ~r/Own.Other   - not named in modules:\n  Own.Own     1 function\n/
 
-    write(project, "lib/own.ex", module("Own.Own", own <> "@elixir_scope [speed: 1]\ndef chosen(x), do: x"))
-    assert mix!(project, ["compile"]) =~ ~r/Own.Own is not instrumented: use ElixirScope.Instrument: .*:speed/
+    write(
+      project,
+      "lib/own.ex",
+      module("Own.Own", "use ElixirScope.Instrument, speed: 1\ndef chosen(x), do: x")
+    )
+
+    assert {said, 1} = mix(project, ["compile"])
+    assert said =~ "use ElixirScope.Instrument: unknown option :speed: expected one of the options :strategy,"
+
+    # excluded goes before all
+    write(project, "lib/own.ex", module("Own.Own", own <> "def chosen(x), do: {x}"))
+
+    write(
+      project,
+      "mix.exs",
+      mix_exs(:own, elixir_scope: [modules: [Own.Listed], exclude_modules: [Own.Own]])
+    )
+
+    mix!(project, ["compile"])
     assert sidecars(project, :own) == [Own.Listed]
   end
 
@@ -226,7 +242,7 @@ defmodule ElixirScope.Instrument.PlacesTest do
       new("again", %{
         "mix.exs" => mix_exs(:again, []),
         "lib/one.ex" => module("Again.One", "def one(x), do: {1, x}"),
-        "lib/two.ex" => module("Again.Two", "def two(x), do: {1, x}")
+        "lib/two.ex" => module("Again.Two", "use ElixirScope.Instrument, args: true\ndef two(x), do: {1, x}")
       })
 
     # what `recompile/0` of IEx does
@@ -240,19 +256,22 @@ defmodule ElixirScope.Instrument.PlacesTest do
       since = ElixirScope.now()
       values = {Again.One.one(0), Again.Two.two(0)}
       entries = for %{event_type: :function_entry} = e <- ElixirScope.get_events(since: since), do: e.args
-      {values, length(entries)}
+      paths = for m <- [Again.One, Again.Two], do: Path.extname(:code.which(m))
+      {values, length(entries), paths}
     end
     ElixirScope.start()
     first = again.()
     Process.sleep(1_000 - rem(System.os_time(:millisecond), 1_000) + 10)
-    File.write!("lib/two.ex", "defmodule Again.Two do\ndef two(x), do: {22, x}\nend")
+    File.write!("lib/two.ex", "defmodule Again.Two do\nuse ElixirScope.Instrument, args: true\ndef two(x), do: {22, x}\nend")
     second = again.()
     third = again.()
     [first, second, third]
     """
 
-    assert {[{{{1, 0}, {1, 0}}, 2}, {{{1, 0}, {22, 0}}, 2}, {{{1, 0}, {22, 0}}, 2}], said} =
-             run!(project, code)
+    beams = [".beam", ".beam"]
+
+    assert {[{{{1, 0}, {1, 0}}, 2, ^beams}, {{{1, 0}, {22, 0}}, 2, ^beams}, {{{1, 0}, {22, 0}}, 2, ^beams}],
+            said} = run!(project, code)
 
     assert said =~ "Instrumenting 2 modules"
     assert said =~ "Instrumenting 1 module "

@@ -63,7 +63,7 @@ defmodule ElixirScope.Instrument.SidecarTest do
 
     for {_module, beam} <- modules do
       {:ok, made} = Engine.instrument(beam, plan)
-      {:ok, content} = Content.new(beam, made.beam, Plan.digest(plan))
+      {:ok, content} = Content.new(beam, made, Plan.digest(plan))
       {:ok, _size} = Content.write(context.ebin, content)
     end
 
@@ -215,6 +215,32 @@ defmodule ElixirScope.Instrument.SidecarTest do
       Sidecar.refresh([context.ebin])
       assert status(module) == :loaded
       refute plain?(module, beam)
+    end
+
+    test "lets instrument/2 and uninstrument/1 know the plain code", context do
+      {module, beam} = compile(context.ebin, :Live, 1)
+      :code.add_patha(String.to_charlist(context.ebin))
+      on_exit(fn -> :code.del_path(String.to_charlist(context.ebin)) end)
+      instrument(context, [{module, beam}])
+      Sidecar.refresh([context.ebin])
+
+      ElixirScope.start()
+      on_exit(&ElixirScope.stop/0)
+      assert ElixirScope.uninstrument(module) == :ok
+      assert plain?(module, beam)
+      Sidecar.refresh([context.ebin])
+      assert plain?(module, beam)
+
+      # what was made on the running node goes before the sidecar, until that is another one
+      assert ElixirScope.instrument(module, functions: [:wait]) == :ok
+      live = module.module_info(:md5)
+      Sidecar.refresh([context.ebin])
+      assert module.module_info(:md5) == live
+      instrument(context, [{module, beam}], :full_trace)
+      Sidecar.refresh([context.ebin])
+      assert status(module) == :loaded
+      assert ElixirScope.uninstrument(module) == :ok
+      assert plain?(module, beam)
     end
 
     test "takes a sidecar made by another plan for the one that is loaded", context do

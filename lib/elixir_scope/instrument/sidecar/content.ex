@@ -8,11 +8,12 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
   #     md5, lines, attributes   of the plain module, see `digests/1`
   #     instrumented             the md5 of the instrumented one
   #     plan                     how it was made, see `ElixirScope.Instrument.Compiler`
-  #     name, beam               each with its length before it
+  #     functions                those that are recorded: their number, then arity and name of each
+  #     name, beam               each, as every name, with its length before it
   #
   # `ElixirScope.Instrument.Sidecar.Index` lists the files of a folder, `ElixirScope.Instrument.Sidecar` loads them.
 
-  alias ElixirScope.Instrument.Beam
+  alias ElixirScope.Instrument.{Beam, Engine}
   alias ElixirScope.Instrument.Sidecar.Files
 
   @magic "elixir_scope sidecar\n"
@@ -26,7 +27,7 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
   # them in the plain beam, whose path the instrumented module is loaded under.
   @left_out [~c"Dbgi", ~c"Abst", ~c"Docs", ~c"ExCk", ~c"ExDc", ~c"ExDp"]
 
-  @enforce_keys [:module, :md5, :lines, :attributes, :instrumented, :plan, :beam]
+  @enforce_keys [:module, :md5, :lines, :attributes, :instrumented, :plan, :functions, :beam]
   defstruct [:checksum | @enforce_keys]
 
   @type digest :: <<_::128>>
@@ -37,6 +38,7 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
           attributes: digest,
           instrumented: digest,
           plan: digest,
+          functions: [{String.t(), arity}],
           beam: binary | nil,
           checksum: digest | nil
         }
@@ -89,9 +91,9 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
   @spec name?(String.t()) :: boolean
   def name?(file), do: String.ends_with?(file, @extension)
 
-  @doc "A sidecar of an instrumented module, for the plain beam that it was made of."
-  @spec new(plain :: binary, instrumented :: binary, plan :: digest) :: {:ok, t} | {:error, :not_a_beam}
-  def new(plain, instrumented, plan) do
+  @doc "A sidecar of what the engine made of a plain beam."
+  @spec new(plain :: binary, Engine.instrumented(), plan :: digest) :: {:ok, t} | {:error, :not_a_beam}
+  def new(plain, %{beam: instrumented, functions: functions}, plan) do
     with {:ok, digests} <- digests(plain),
          {:ok, instrumented_md5} <- Beam.md5(instrumented),
          {:ok, module, chunks} <- :beam_lib.all_chunks(instrumented),
@@ -104,6 +106,7 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
          attributes: digests.attributes,
          instrumented: instrumented_md5,
          plan: plan,
+         functions: for({name, arity} <- functions, do: {Atom.to_string(name), arity}),
          beam: beam
        }}
     else
@@ -139,8 +142,9 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
     content =
       <<sidecar.md5::binary-size(@digest_bytes), sidecar.lines::binary-size(@digest_bytes),
         sidecar.attributes::binary-size(@digest_bytes), sidecar.instrumented::binary-size(@digest_bytes),
-        sidecar.plan::binary-size(@digest_bytes), byte_size(sidecar.module)::16, sidecar.module::binary,
-        byte_size(sidecar.beam)::32, sidecar.beam::binary>>
+        sidecar.plan::binary-size(@digest_bytes), pack_functions(sidecar.functions)::binary,
+        byte_size(sidecar.module)::16, sidecar.module::binary, byte_size(sidecar.beam)::32,
+        sidecar.beam::binary>>
 
     <<@magic, @version::16, :erlang.md5(content)::binary, byte_size(content)::32, content::binary>>
   end
@@ -153,8 +157,9 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
     with true <- :erlang.md5(content) == checksum,
          <<md5::binary-size(@digest_bytes), lines::binary-size(@digest_bytes),
            attributes::binary-size(@digest_bytes), instrumented::binary-size(@digest_bytes),
-           plan::binary-size(@digest_bytes), name_size::16, name::binary-size(name_size), beam_size::32,
-           beam::binary-size(beam_size)>> <- content do
+           plan::binary-size(@digest_bytes), count::16, rest::binary>> <- content,
+         {functions, rest} <- functions(count, rest, []),
+         <<name_size::16, name::binary-size(name_size), beam_size::32, beam::binary-size(beam_size)>> <- rest do
       {:ok,
        %__MODULE__{
          module: name,
@@ -163,6 +168,7 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
          attributes: attributes,
          instrumented: instrumented,
          plan: plan,
+         functions: functions,
          beam: beam,
          checksum: checksum
        }}
@@ -176,4 +182,16 @@ defmodule ElixirScope.Instrument.Sidecar.Content do
 
   def unpack(<<@magic, _rest::binary>>), do: {:error, :damaged}
   def unpack(_other), do: {:error, :not_a_sidecar}
+
+  defp pack_functions(functions) do
+    names = for {name, arity} <- functions, into: <<>>, do: <<arity, byte_size(name)::16, name::binary>>
+    <<length(functions)::16, names::binary>>
+  end
+
+  defp functions(0, rest, functions), do: {Enum.reverse(functions), rest}
+
+  defp functions(count, <<arity, size::16, name::binary-size(size), rest::binary>>, functions),
+    do: functions(count - 1, rest, [{name, arity} | functions])
+
+  defp functions(_count, _not_whole, _functions), do: :error
 end
