@@ -225,8 +225,7 @@ defmodule ElixirScope.Instrument.Sidecar do
   end
 
   # What is not loaded will be, or was purged, by `recompile/0` of IEx for one. What is loaded has to be what the sidecar was
-  # made of. What gave way to plain code since, as by `ElixirScope.uninstrument/1`, stays so; and where another process
-  # compiled, the code of before runs on, as it does in a VM without us.
+  # made of. Where another process compiled, the code of before runs on, as it does in a VM without us.
   defp fits_loaded(nil, _sidecar, _before, _ebin), do: :ok
 
   # The same code under another path was made by `use ElixirScope.Instrument`, while it was compiled.
@@ -234,7 +233,11 @@ defmodule ElixirScope.Instrument.Sidecar do
     if :code.is_loaded(String.to_atom(name)) == {:file, path(ebin, name)}, do: {:loaded, sidecar}, else: :ok
   end
 
-  defp fits_loaded(_md5, %{checksum: same}, %{sidecar: %{checksum: same}}, _ebin), do: :keep
+  # Plain code again: the compiler that made it loaded it. But what `ElixirScope.uninstrument/1` took out stays so.
+  defp fits_loaded(md5, %{checksum: same} = sidecar, %{sidecar: %{checksum: same}}, _ebin) do
+    if md5 == sidecar.md5 and match?(%{plain: ^md5, pending: false}, noted(sidecar)), do: :ok, else: :keep
+  end
+
   defp fits_loaded(md5, %{md5: md5}, _before, _ebin), do: :ok
 
   defp fits_loaded(md5, sidecar, %{sidecar: %{instrumented: md5} = before}, _ebin) do
@@ -242,11 +245,10 @@ defmodule ElixirScope.Instrument.Sidecar do
   end
 
   defp fits_loaded(_other, sidecar, _before, _ebin) do
-    case Server.modules()[String.to_atom(sidecar.module)] do
-      %{plain: plain} when plain == sidecar.md5 -> :ok
-      _unknown -> {:error, :other_code}
-    end
+    if match?(%{plain: plain} when plain == sidecar.md5, noted(sidecar)), do: :ok, else: {:error, :other_code}
   end
+
+  defp noted(sidecar), do: Server.modules()[String.to_atom(sidecar.module)]
 
   # Puts plain modules back where ours are still in use; answers those that cannot go yet, to be tried again.
   defp restore_all(ebin, modules) do

@@ -165,7 +165,8 @@ defmodule Mix.Tasks.Compile.ElixirScope do
   end
 
   defp owner(app) do
-    with {:ok, %{owner: owner}} <- Index.read(ebin(app)),
+    with {:ok, %{owner: owner} = index} <- Index.read(ebin(app)),
+         false <- Index.stale?(ebin(app), index),
          true <- File.exists?(Path.join([Mix.Project.build_path(), "lib", owner, ".mix", @manifest])) do
       String.to_atom(owner)
     else

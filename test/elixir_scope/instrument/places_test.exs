@@ -237,16 +237,20 @@ defmodule ElixirScope.Instrument.PlacesTest do
     said |> String.split("\n") |> hd()
   end
 
-  test "in a VM where it runs, a compilation brings in what it changed" do
+  test "in a VM where it runs, a compilation brings in what it changed, and what stood in the same file" do
+    beside = "defmodule Again.Beside do\ndef beside(x), do: {1, x}\nend\n"
+
     project =
       new("again", %{
         "mix.exs" => mix_exs(:again, []),
         "lib/one.ex" => module("Again.One", "def one(x), do: {1, x}"),
-        "lib/two.ex" => module("Again.Two", "use ElixirScope.Instrument, args: true\ndef two(x), do: {1, x}")
+        "lib/two.ex" =>
+          module("Again.Two", "use ElixirScope.Instrument, args: true\ndef two(x), do: {1, x}") <> beside
       })
 
     # what `recompile/0` of IEx does
     code = ~S"""
+    beside = "defmodule Again.Beside do\ndef beside(x), do: {1, x}\nend\n"
     again = fn ->
       Mix.Task.reenable("compile")
       Mix.Task.reenable("compile.all")
@@ -254,26 +258,24 @@ defmodule ElixirScope.Instrument.PlacesTest do
       Process.sleep(1_000 - rem(System.os_time(:millisecond), 1_000) + 10)
       Mix.Task.run("compile", [])
       since = ElixirScope.now()
-      values = {Again.One.one(0), Again.Two.two(0)}
+      values = {Again.One.one(0), Again.Two.two(0), Again.Beside.beside(0)}
       entries = for %{event_type: :function_entry} = e <- ElixirScope.get_events(since: since), do: e.args
-      paths = for m <- [Again.One, Again.Two], do: Path.extname(:code.which(m))
+      paths = for m <- [Again.One, Again.Two, Again.Beside], do: Path.extname(:code.which(m))
       {values, length(entries), paths}
     end
     ElixirScope.start()
     first = again.()
     Process.sleep(1_000 - rem(System.os_time(:millisecond), 1_000) + 10)
-    File.write!("lib/two.ex", "defmodule Again.Two do\nuse ElixirScope.Instrument, args: true\ndef two(x), do: {22, x}\nend")
+    File.write!("lib/two.ex", "defmodule Again.Two do\nuse ElixirScope.Instrument, args: true\ndef two(x), do: {22, x}\nend\n#{beside}")
     second = again.()
     third = again.()
     [first, second, third]
     """
 
-    beams = [".beam", ".beam"]
-
-    assert {[{{{1, 0}, {1, 0}}, 2, ^beams}, {{{1, 0}, {22, 0}}, 2, ^beams}, {{{1, 0}, {22, 0}}, 2, ^beams}],
-            said} = run!(project, code)
-
-    assert said =~ "Instrumenting 2 modules"
+    beams = [".beam", ".beam", ".beam"]
+    changed = {{{1, 0}, {22, 0}, {1, 0}}, 3, beams}
+    assert {[{{{1, 0}, {1, 0}, {1, 0}}, 3, ^beams}, ^changed, ^changed], said} = run!(project, code)
+    assert said =~ "Instrumenting 3 modules"
     assert said =~ "Instrumenting 1 module "
   end
 end
