@@ -30,6 +30,23 @@ defmodule ElixirScope.Instrument.Server do
   @spec unload([Source.t()]) :: :ok | :pending
   def unload(sources), do: call({:unload, sources})
 
+  @doc "Runs what changes loaded code by itself, in order with all else that does."
+  @spec run((() -> result)) :: result when result: var
+  def run(change), do: call({:run, change})
+
+  @doc "Notes which modules came instrumented, and which are plain again: in `run/1`, or before this process is there."
+  @spec note([{module, plain :: binary, [{atom, arity}]}], [module]) :: :ok
+  def note([], []), do: :ok
+
+  def note(instrumented, plain) do
+    entries =
+      for {module, digest, functions} <- instrumented, into: %{} do
+        {module, %{plain: digest, functions: functions, pending: false, kept: nil}}
+      end
+
+    :persistent_term.put(@modules, modules() |> Map.drop(plain) |> Map.merge(entries))
+  end
+
   @doc "Changes the switches."
   @spec switch((Switches.t() -> Switches.t())) :: :ok
   def switch(change), do: call({:switch, change})
@@ -58,6 +75,8 @@ defmodule ElixirScope.Instrument.Server do
     left = Enum.reject(sources, &unload_one/1)
     {:reply, if(left == [], do: :ok, else: pending(left)), nil}
   end
+
+  def handle_call({:run, change}, _from, nil), do: {:reply, change.(), nil}
 
   def handle_call({:switch, change}, _from, nil) do
     {:reply, Switches.get() |> change.() |> Switches.apply(), nil}
