@@ -30,16 +30,15 @@ defmodule ElixirScope.Instrument.Beam do
   def read(binary, debug_info \\ nil) when is_binary(binary) do
     with {:ok, module, chunks} <- all_chunks(binary),
          {:ok, md5} <- md5(binary),
-         {:ok, attributes} <- chunk(binary, :attributes),
-         {:ok, compile_info} <- chunk(binary, :compile_info),
          {:ok, forms} <- forms(module, debug_info || binary) do
       {:ok,
        %__MODULE__{
          module: module,
          md5: md5,
          forms: forms,
-         attributes: attributes,
-         compile_info: compile_info,
+         # from the forms: a stripped beam has lost its own
+         attributes: for({:attribute, _anno, name, value} <- forms, do: {name, value}),
+         compile_info: compile_info(debug_info || binary),
          chunks: chunks
        }}
     end
@@ -119,10 +118,10 @@ defmodule ElixirScope.Instrument.Beam do
     end
   end
 
-  defp chunk(binary, id) do
-    case :beam_lib.chunks(binary, [id]) do
-      {:ok, {_module, [{^id, content}]}} -> {:ok, content}
-      {:error, :beam_lib, _reason} -> {:error, :not_a_beam}
+  defp compile_info(binary) do
+    case :beam_lib.chunks(binary, [:compile_info]) do
+      {:ok, {_module, [compile_info: info]}} -> info
+      {:error, :beam_lib, _reason} -> []
     end
   end
 

@@ -34,7 +34,9 @@ defmodule ElixirScope.Instrument.Loader do
     for pid <- Process.list(), :erlang.check_process_code(pid, module) == true, do: pid
   end
 
-  defp purge(module) do
+  @doc "Takes away a module's old code, if no process runs in it."
+  @spec purge(module) :: :ok | {:error, {:old_code_in_use, [pid]}}
+  def purge(module) do
     if :code.soft_purge(module), do: :ok, else: {:error, {:old_code_in_use, in_old_code(module)}}
   end
 
