@@ -4,6 +4,8 @@ defmodule ElixirScope.Instrument.Beam do
   # A compiled module as it lies on disk: what instrumentation reads of it, and how changed forms become a module again that
   # bears all that the compiler of the plain one said of it (attributes, compile information, docs, specs, debug information).
 
+  alias ElixirScope.Muted
+
   @enforce_keys [:module, :md5, :forms, :attributes, :compile_info, :chunks]
   defstruct @enforce_keys
 
@@ -78,6 +80,8 @@ defmodule ElixirScope.Instrument.Beam do
   # An internal error is also printed, in parts, by the compiler itself.
   defp compile_silently(forms, options) do
     Task.async(fn ->
+      # the compiler may run instrumented code itself, `:lists` for one
+      Muted.forever()
       {:ok, sink} = StringIO.open("")
       Process.group_leader(self(), sink)
       compile_forms(forms, options)
