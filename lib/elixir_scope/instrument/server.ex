@@ -6,7 +6,7 @@ defmodule ElixirScope.Instrument.Server do
 
   use GenServer
 
-  alias ElixirScope.{Muted, Patience}
+  alias ElixirScope.{Error, Muted, Patience}
   alias ElixirScope.Instrument.{Loader, Source, Switches}
 
   @modules {__MODULE__, :modules}
@@ -23,11 +23,11 @@ defmodule ElixirScope.Instrument.Server do
   def modules, do: :persistent_term.get(@modules, %{})
 
   @doc "Loads instrumented modules: all of them, or none."
-  @spec load([map]) :: :ok | {:error, Loader.reason()}
+  @spec load([map]) :: :ok | {:error, Loader.reason() | Error.t()}
   def load(instrumented), do: call({:load, instrumented})
 
   @doc "Brings plain code back; `:pending` where that has to wait for processes."
-  @spec unload([Source.t()]) :: :ok | :pending
+  @spec unload([Source.t()]) :: :ok | :pending | {:error, Error.t()}
   def unload(sources), do: call({:unload, sources})
 
   @doc "Runs what changes loaded code by itself, in order with all else that does."
@@ -48,7 +48,7 @@ defmodule ElixirScope.Instrument.Server do
   end
 
   @doc "Changes the switches."
-  @spec switch((Switches.t() -> Switches.t())) :: :ok
+  @spec switch((Switches.t() -> Switches.t())) :: :ok | {:error, Error.t()}
   def switch(change), do: call({:switch, change})
 
   defp call(request), do: Patience.call(fn -> GenServer.call(__MODULE__, request, :infinity) end)

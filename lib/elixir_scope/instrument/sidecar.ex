@@ -69,6 +69,31 @@ defmodule ElixirScope.Instrument.Sidecar do
 
   defp status(_name, %{status: plain}), do: plain
 
+  @doc "The digest of a module's plain code, if the code of its sidecar is loaded."
+  @spec plain_digest(module) :: binary | nil
+  def plain_digest(module) do
+    name = Atom.to_string(module)
+
+    Enum.find_value(folders(), fn {_ebin, modules} ->
+      case modules[name] do
+        %{status: :loaded, sidecar: sidecar} -> if loaded_md5(name) == sidecar.instrumented, do: sidecar.md5
+        _plain -> nil
+      end
+    end)
+  end
+
+  @doc "The instrumented code that lies beside a beam, whether it is loaded or not, if it was made of that beam."
+  @spec stored(charlist) :: {:ok, %{beam: binary, functions: [{atom, arity}]}} | {:error, reason}
+  def stored(path) do
+    ebin = Path.dirname(List.to_string(path))
+
+    with {:ok, sidecar} <- read(ebin, Path.basename(List.to_string(path), ".beam")),
+         :ok <- fits_beam(sidecar, ebin) do
+      functions = for {name, arity} <- sidecar.functions, do: {String.to_atom(name), arity}
+      {:ok, %{beam: sidecar.beam, functions: functions}}
+    end
+  end
+
   @doc "Whether the sidecar of a module is whole, and made of the beam that is beside it."
   @spec check(Path.t(), String.t()) :: :ok | {:error, reason}
   def check(ebin, name) do

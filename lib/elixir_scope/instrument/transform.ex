@@ -28,16 +28,19 @@ defmodule ElixirScope.Instrument.Transform do
   alias ElixirScope.Instrument.Transform.{Effects, Locals, Tail}
   alias ElixirScope.Site
 
-  @typedoc "What the module's forms and the plan say, the same for all of its functions."
+  @typedoc """
+  What the module's forms and the plan say, the same for all of its functions; then the function at hand, and how a site of
+  it is made for a line.
+  """
   @type scope :: %{
-          module: module,
-          plan: Plan.t(),
-          functions: MapSet.t({atom, arity}),
-          imports: %{{atom, arity} => module},
-          file: String.t(),
-          # of the function at hand
-          function: {atom, arity},
-          mark: (non_neg_integer -> Site.t())
+          :module => module,
+          :plan => Plan.t(),
+          :functions => MapSet.t({atom, arity}),
+          :imports => %{{atom, arity} => module},
+          :file => String.t(),
+          :function => {atom, arity},
+          :mark => (non_neg_integer -> Site.t()),
+          optional(atom) => term
         }
 
   @token :scope@token

@@ -256,7 +256,10 @@ impl Stacks {
             return nesting;
         };
         stack.used = sweeps;
-        nesting.answered = std::mem::take(&mut stack.waits);
+        // The request may be what the tail call makes: it is told of before both.
+        if !is_tail {
+            nesting.answered = std::mem::take(&mut stack.waits);
+        }
         nesting.origin = stack.origin;
         // What is missing may have come between.
         let goes_on = |frame: &Frame| {
