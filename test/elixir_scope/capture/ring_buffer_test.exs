@@ -21,8 +21,7 @@ defmodule ElixirScope.Capture.RingBufferTest do
       for {opts, message} <- [
             {[size: 1_000],
              "invalid value for option :size: expected a power of two from 1 to 16777216, got: 1000"},
-            {[size: 0],
-             "invalid value for option :size: expected a power of two from 1 to 16777216, got: 0"},
+            {[size: 0], "invalid value for option :size: expected a power of two from 1 to 16777216, got: 0"},
             {[size: 0x200_0000],
              "invalid value for option :size: expected a power of two from 1 to 16777216, got: 33554432"},
             {[size: -8],
