@@ -23,7 +23,15 @@ defmodule ElixirScope.Instrument.Beam do
   @kept [~c"Attr", ~c"CInf", ~c"Dbgi", ~c"Abst", ~c"Docs", ~c"ExCk", ~c"ExDc", ~c"ExDp"]
 
   # Of the options that the plain module was compiled with, those that decide what its code does.
-  @options [:inline, :inline_effort, :inline_size, :no_auto_import, :nowarn_unused_record]
+  @options [
+    :inline,
+    :inline_effort,
+    :inline_size,
+    :inline_list_funcs,
+    :no_auto_import,
+    :no_type_opt,
+    :nowarn_unused_record
+  ]
 
   @doc "Reads a beam. Without usable debug information there is nothing to instrument."
   @spec read(binary, binary | nil) :: {:ok, t} | {:error, reason}
