@@ -40,7 +40,7 @@ defmodule ElixirScope.MixProject do
       # no public home yet
       links: %{},
       files: ~w(
-        lib priv/native/README.md
+        lib guides priv/native/README.md
         native/mix_compiler.exs native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches
         Cargo.toml Cargo.lock .cargo/config.toml
         mix.exs .formatter.exs README.md ARCHITECTURE.md CHANGELOG.md LICENSE
@@ -51,7 +51,14 @@ defmodule ElixirScope.MixProject do
   defp docs do
     [
       main: "readme",
-      extras: ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"],
+      extras: [
+        "README.md",
+        "guides/instrumentation.md",
+        "guides/compiler.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md"
+      ],
       source_ref: "v#{@version}"
     ]
   end

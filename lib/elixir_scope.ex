@@ -131,6 +131,8 @@ defmodule ElixirScope do
     * `overhead`: `capture_ns` per captured event, sampled, and `cpu_ns` of our own threads
     * `processes`: slots for processes, and how many are in use
     * `sites`: places in the program that have been recorded
+    * `instrumentation`: the `modules` that record themselves, those `pending` plain code, and the switches in effect: `strategy` (nil
+      where all that was compiled in is recorded) and `rules`
     * `subscriptions`: how many there are
 
   While it is not running only `running`, `node`, `config` and what is known of the library is there.

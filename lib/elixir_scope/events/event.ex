@@ -18,7 +18,9 @@ defmodule ElixirScope.Events.Event do
     pid: {quote(do: pid() | nil), "the process that recorded it"},
     correlation_id:
       {quote(do: pos_integer() | :ambiguous | nil),
-       "the causal root that it goes back to, `nil` outside of any call or span"},
+       "the causal root: the outermost call or span that it goes back to, in this process or, over recorded messages and spawns, " <>
+         "in another one. `:ambiguous` where it could be one of several, since equal messages were on their way; `nil` outside of " <>
+         "any call or span"},
     parent_id: {quote(do: pos_integer() | nil), "the entry event of the enclosing call or span"}
   ]
 

@@ -11,7 +11,11 @@ defmodule ElixirScope.Events.FunctionExit do
       exit_reason:
         {:normal | :tail_call | {:error | :exit | :throw, reason :: term(), stacktrace :: term()},
          "how it ended"},
-      result: {term(), "what it returned"},
-      duration_ns: {non_neg_integer() | nil, "how long it took; `nil` where its entry was lost"}
+      result:
+        {term(),
+         "what it returned; of a `:tail_call` what the end of its chain returned, `nil` if not recorded"},
+      duration_ns:
+        {non_neg_integer() | nil,
+         "how long it took, of a `:tail_call` to the end of its chain; `nil` if not known"}
     ]
 end

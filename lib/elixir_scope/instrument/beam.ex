@@ -4,6 +4,8 @@ defmodule ElixirScope.Instrument.Beam do
   # A compiled module as it lies on disk: what instrumentation reads of it, and how changed forms become a module again that
   # bears all that the compiler of the plain one said of it (attributes, compile information, docs, specs, debug information).
 
+  alias ElixirScope.Muted
+
   @enforce_keys [:module, :md5, :forms, :attributes, :compile_info, :chunks]
   defstruct @enforce_keys
 
@@ -32,6 +34,11 @@ defmodule ElixirScope.Instrument.Beam do
     :no_type_opt,
     :nowarn_unused_record
   ]
+
+  # Passes of the compiler that do not come to an end with our code: `ssa_opt_try` changes it back and forth, so that all that
+  # follows it is repeated up to sixteen times (OTP 25: half of the time of a module), and `ssa_opt_type_continue` then no
+  # longer finds types that it relies on. Types are found once all the same, by `ssa_opt_type_start`.
+  @passes [:no_ssa_opt_try, :no_ssa_opt_type_continue]
 
   @doc "Reads a beam. Without usable debug information there is nothing to instrument."
   @spec read(binary, binary | nil) :: {:ok, t} | {:error, reason}
@@ -70,9 +77,8 @@ defmodule ElixirScope.Instrument.Beam do
     end
   end
 
-  # The compiler's later passes rely on types that an earlier one found, and end with an internal error where they do not find
-  # them again, which happens behind a protected body that has many ends (OTP 25: five modules of the 981 of OTP and
-  # Elixir). Without these types the code is the same, but for some tests that need not be made.
+  # Should a pass that relies on types end with an internal error, as `ssa_opt_type_continue` did for five of the 981 modules of
+  # OTP 25 and Elixir 1.14: without types the code is the same, but for some tests that need not be made.
   defp compile(forms, options) do
     with {:error, _errors} <- compile_silently(forms, options) do
       compile_silently(forms, [:no_type_opt | options])
@@ -82,6 +88,8 @@ defmodule ElixirScope.Instrument.Beam do
   # An internal error is also printed, in parts, by the compiler itself.
   defp compile_silently(forms, options) do
     Task.async(fn ->
+      # the compiler may run instrumented code itself, `:lists` for one
+      Muted.forever()
       {:ok, sink} = StringIO.open("")
       Process.group_leader(self(), sink)
       compile_forms(forms, options)
@@ -107,7 +115,7 @@ defmodule ElixirScope.Instrument.Beam do
           key in @options,
           do: option
 
-    [:binary, :return_errors, :no_spawn_compiler_process] ++ kept
+    [:binary, :return_errors, :no_spawn_compiler_process] ++ @passes ++ kept
   end
 
   defp reassemble(%{chunks: plain}, binary) do

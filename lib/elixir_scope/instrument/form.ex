@@ -29,7 +29,10 @@ defmodule ElixirScope.Instrument.Form do
   def clause(anno, patterns, guards, body), do: {:clause, generated(anno), patterns, guards, body}
 
   @spec literal(anno, term) :: t
-  def literal(anno, term), do: :erl_parse.abstract(term, generated(anno))
+  def literal(anno, term) do
+    anno = generated(anno)
+    :erl_parse.map_anno(fn _none -> anno end, :erl_parse.abstract(term))
+  end
 
   @doc "A list of one element: what a value is wrapped in that comes out of a protected body beside tail calls."
   @spec cell(anno, t) :: t
@@ -47,14 +50,7 @@ defmodule ElixirScope.Instrument.Form do
 
   @doc "The line of an expression; 0 where it has none."
   @spec line(t) :: non_neg_integer
-  def line(form) do
-    case :erl_anno.line(element_of(form)) do
-      line when is_integer(line) -> line
-      _none -> 0
-    end
-  end
-
-  defp element_of(form) when is_tuple(form) and tuple_size(form) > 1, do: elem(form, 1)
+  def line(form), do: :erl_anno.line(elem(form, 1))
 
   @doc "The names of all variables in a form, patterns and expressions alike."
   @spec variables(term) :: MapSet.t(atom)

@@ -7,7 +7,7 @@ defmodule ElixirScope.Instrument.Live do
   require Logger
 
   alias ElixirScope.{Config, Error, Muted, Native, Options}
-  alias ElixirScope.Instrument.{Engine, Plan, Server, Source, Switches}
+  alias ElixirScope.Instrument.{Engine, Plan, Server, Sidecar, Source, Switches}
 
   @schema Plan.schema() ++
             [
@@ -74,6 +74,21 @@ defmodule ElixirScope.Instrument.Live do
     :ok
   end
 
+  @doc "What records itself on this node, and what of it is switched off."
+  @spec status() :: map
+  def status do
+    live = Server.modules()
+    loaded = for %{module: module, status: :loaded} <- Sidecar.report(), do: module
+    %{strategy: strategy, rules: rules} = Switches.get()
+
+    %{
+      modules: Enum.sort(Enum.uniq(Map.keys(live) ++ loaded)),
+      pending: for({module, %{pending: true}} <- live, do: module),
+      strategy: strategy,
+      rules: rules
+    }
+  end
+
   defp as_error(_module, %Error{} = error), do: error
   defp as_error(module, reason), do: error(module, reason)
 
@@ -109,7 +124,7 @@ defmodule ElixirScope.Instrument.Live do
          {:ok, source} <- Source.find(module, plain_digest(module)),
          {:ok, debug_info} <- debug_info(options[:debug_info]),
          :ok <- functions_exist(module, plan),
-         {:ok, made} <- engine(source, plan, debug_info) do
+         {:ok, made} <- engine(source, plan, debug_info, options) do
       {:ok,
        %{
          module: module,
@@ -130,11 +145,17 @@ defmodule ElixirScope.Instrument.Live do
     end
   end
 
-  defp engine(source, plan, debug_info) do
-    with {:error, reason} <- Engine.instrument(source.beam, plan, debug_info) do
+  # A release is stripped of debug information, but has what the compiler made of it. That is taken as it is, so not where the
+  # caller wants something else.
+  defp engine(source, plan, debug_info, options) do
+    with {:error, reason} <- Engine.instrument(source.beam, plan, debug_info),
+         {:error, _none} <- stored(reason, source, Map.drop(options, [:force])) do
       {:error, error(source.module, reason)}
     end
   end
+
+  defp stored(:no_debug_info, source, options) when options == %{}, do: Sidecar.stored(source.path)
+  defp stored(_reason, _source, _options), do: {:error, :missing}
 
   @doc "The error that a reason of `Engine` or `Loader` is."
   @spec error(module, term) :: Error.t()
@@ -214,7 +235,7 @@ defmodule ElixirScope.Instrument.Live do
   defp plain_digest(module) do
     case Server.modules()[module] do
       %{plain: plain} -> plain
-      nil -> nil
+      nil -> Sidecar.plain_digest(module)
     end
   end
 

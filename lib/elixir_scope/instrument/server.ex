@@ -6,7 +6,7 @@ defmodule ElixirScope.Instrument.Server do
 
   use GenServer
 
-  alias ElixirScope.{Muted, Patience}
+  alias ElixirScope.{Error, Muted, Patience}
   alias ElixirScope.Instrument.{Loader, Source, Switches}
 
   @modules {__MODULE__, :modules}
@@ -23,15 +23,32 @@ defmodule ElixirScope.Instrument.Server do
   def modules, do: :persistent_term.get(@modules, %{})
 
   @doc "Loads instrumented modules: all of them, or none."
-  @spec load([map]) :: :ok | {:error, Loader.reason()}
+  @spec load([map]) :: :ok | {:error, Loader.reason() | Error.t()}
   def load(instrumented), do: call({:load, instrumented})
 
   @doc "Brings plain code back; `:pending` where that has to wait for processes."
-  @spec unload([Source.t()]) :: :ok | :pending
+  @spec unload([Source.t()]) :: :ok | :pending | {:error, Error.t()}
   def unload(sources), do: call({:unload, sources})
 
+  @doc "Runs what changes loaded code by itself, in order with all else that does."
+  @spec run((() -> result)) :: result when result: var
+  def run(change), do: call({:run, change})
+
+  @doc "Notes which modules came instrumented, and which are plain again: in `run/1`, or before this process is there."
+  @spec note([{module, plain :: binary, [{atom, arity}]}], [module]) :: :ok
+  def note([], []), do: :ok
+
+  def note(instrumented, plain) do
+    entries =
+      for {module, digest, functions} <- instrumented, into: %{} do
+        {module, %{plain: digest, functions: functions, pending: false, kept: nil}}
+      end
+
+    :persistent_term.put(@modules, modules() |> Map.drop(plain) |> Map.merge(entries))
+  end
+
   @doc "Changes the switches."
-  @spec switch((Switches.t() -> Switches.t())) :: :ok
+  @spec switch((Switches.t() -> Switches.t())) :: :ok | {:error, Error.t()}
   def switch(change), do: call({:switch, change})
 
   defp call(request), do: Patience.call(fn -> GenServer.call(__MODULE__, request, :infinity) end)
@@ -58,6 +75,8 @@ defmodule ElixirScope.Instrument.Server do
     left = Enum.reject(sources, &unload_one/1)
     {:reply, if(left == [], do: :ok, else: pending(left)), nil}
   end
+
+  def handle_call({:run, change}, _from, nil), do: {:reply, change.(), nil}
 
   def handle_call({:switch, change}, _from, nil) do
     {:reply, Switches.get() |> change.() |> Switches.apply(), nil}

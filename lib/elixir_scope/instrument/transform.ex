@@ -10,9 +10,9 @@ defmodule ElixirScope.Instrument.Transform do
   #     f(A = P, B = Q) when G ->
   #         T = Native:enter_2(Site, A, B),
   #         try Body' of
-  #             [V]       -> exit(Site, T, V), V;             % a value
-  #             {1, X, Y} -> exit_tail(Site, T), g(X, Y);     % a tail call, outside of what is protected
-  #             {2, X}    -> exit_tail(Site, T), h(X)
+  #             [V]       -> Runtime:exit(Site, T, V);        % a value, which comes back
+  #             {1, X, Y} -> Runtime:exit_tail(Site, T), g(X, Y);     % a tail call, outside of what is protected
+  #             {2, X}    -> Runtime:exit_tail(Site, T), h(X)
   #         catch C:R:S   -> Runtime:reraise(Site, T, C, R, S)   % exit_error, and raised on
   #         end
   #
@@ -28,16 +28,19 @@ defmodule ElixirScope.Instrument.Transform do
   alias ElixirScope.Instrument.Transform.{Effects, Locals, Tail}
   alias ElixirScope.Site
 
-  @typedoc "What the module's forms and the plan say, the same for all of its functions."
+  @typedoc """
+  What the module's forms and the plan say, the same for all of its functions; then the function at hand, and how a site of
+  it is made for a line.
+  """
   @type scope :: %{
-          module: module,
-          plan: Plan.t(),
-          functions: MapSet.t({atom, arity}),
-          imports: %{{atom, arity} => module},
-          file: String.t(),
-          # of the function at hand
-          function: {atom, arity},
-          mark: (non_neg_integer -> Site.t())
+          :module => module,
+          :plan => Plan.t(),
+          :functions => MapSet.t({atom, arity}),
+          :imports => %{{atom, arity} => module},
+          :file => String.t(),
+          :function => {atom, arity},
+          :mark => (non_neg_integer -> Site.t()),
+          optional(atom) => term
         }
 
   @token :scope@token
@@ -269,20 +272,22 @@ defmodule ElixirScope.Instrument.Transform do
   # -- Its ends -------------------------------------------------------------------------------------------------------------
 
   defp leave(anno, pattern, context) do
-    value = Form.var(anno, :scope@value)
-    Form.clause(anno, [pattern], [], [if_entered(anno, exit_with(anno, value, context)), value])
+    Form.clause(anno, [pattern], [], [exit_with(anno, Form.var(anno, :scope@value), context)])
   end
+
+  # All of these give the value back.
 
   defp exit_with(anno, value, %{callback: %{} = callback} = context) do
     old = old_state(anno, callback.state, context)
     trigger = trigger(anno, callback.receives, context)
-    Form.native(anno, :exit_callback, [context.site, token(anno), value, old, trigger])
+    Form.call(anno, Runtime, :exit_callback, [context.site, token(anno), value, old, trigger])
   end
 
   defp exit_with(anno, value, %{scope: %{plan: %{returns: true}}} = context),
-    do: Form.native(anno, :exit, [context.site, token(anno), value])
+    do: Form.call(anno, Runtime, :exit, [context.site, token(anno), value])
 
-  defp exit_with(anno, _value, context), do: Form.native(anno, :exit_void, [context.site, token(anno)])
+  defp exit_with(anno, value, context),
+    do: Form.call(anno, Runtime, :exit_void, [context.site, token(anno), value])
 
   defp old_state(anno, nil, _context), do: Form.atom(anno, :"$elixir_scope_none")
 
@@ -312,7 +317,7 @@ defmodule ElixirScope.Instrument.Transform do
         [seen(anno, number, call, kind, context)]
       else
         sent(call, kind, scope) ++
-          [if_entered(anno, Form.native(anno, :exit_tail, [tail_site(call, context), token(anno)])), call]
+          [Form.call(anno, Runtime, :exit_tail, [tail_site(call, context), token(anno)]), call]
       end
 
     Form.clause(anno, [pattern], [], body)

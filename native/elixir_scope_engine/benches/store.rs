@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use elixir_scope_engine::event::{
-    AtomId, CorrelationId, EventId, EventKind, KindSet, ProcessId, SiteId, Symbols, Ticks, TimeNs,
+    AtomId, CorrelationId, EventId, EventKind, KindSet, ProcessId, SiteId, Symbol, Symbols, Ticks,
+    TimeNs,
 };
 use elixir_scope_engine::record::RecordHead;
 use elixir_scope_engine::value::{Names, Sink};
 use elixir_scope_engine::{
-    Call, Context, Host, KindNames, NewEvent, Order, Policy, Query, Recorder, RecorderConfig,
-    RingConfig, SiteDef, SiteFacts, SiteTable, Sites, Store, StoreConfig,
+    Call, Context, Host, KindNames, NewEvent, Order, Policy, Query, Receives, Recorder,
+    RecorderConfig, RingConfig, SiteDef, SiteFacts, SiteTable, Sites, Store, StoreConfig, Via,
 };
 
 struct Machine;
@@ -372,8 +373,98 @@ fn bench_queries(rounds: usize) {
     show("1M events: count of one kind", "µs", samples);
 }
 
+/// The nth record of a story, with its payload.
+type Story = fn(u64, &Symbols) -> (RecordHead, Vec<u8>);
+
+/// The calls of [`nth`].
+fn calls(n: u64, _: &Symbols) -> (RecordHead, Vec<u8>) {
+    let (kind, process, site, correlation, depth) = nth(n);
+    let head = RecordHead {
+        kind,
+        depth,
+        ticks: Ticks(0),
+        process,
+        site,
+        correlation,
+    };
+    let payload: &[u8] = if n % 4 < 2 { &ARGS } else { &RESULT };
+    (head, payload.into())
+}
+
+/// Calls that send a message each, and those that handle them: entry, message, exit; entry, exit.
+fn messages(n: u64, symbols: &Symbols) -> (RecordHead, Vec<u8>) {
+    let (round, step) = (n / 5, n % 5);
+    let sender = 0x2a_0003 + round % PROCESSES * 16;
+    let receiver = 0x2b_0003 + round / 7 % PROCESSES * 16;
+    let handles = step > 2;
+    let head = RecordHead {
+        kind: match step {
+            0 | 3 => EventKind::FunctionEntry,
+            1 => EventKind::MessageSend,
+            _ => EventKind::FunctionExit,
+        },
+        depth: u16::from(step == 1),
+        ticks: Ticks(0),
+        process: ProcessId(if handles { receiver } else { sender }),
+        site: if handles { receives() } else { SiteId(1) },
+        correlation: CorrelationId(1 << 40 | (2 * round + u64::from(handles) + 1)),
+    };
+    // {round, "binary bin"}
+    let mut message = b"\x0c\x02\x01".to_vec();
+    let mut rest = round << 1;
+    while rest >= 0x80 {
+        message.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    message.push(rest as u8);
+    message.extend(b"\x05\x0abinary bin");
+    let mut payload = Vec::new();
+    match step {
+        1 => {
+            let pid = |out: &mut Vec<u8>, pid: u64| {
+                out.push(0x0d);
+                out.extend((0..4).map(|byte| {
+                    (pid >> (7 * byte)) as u8 & 0x7f | if byte < 3 { 0x80 } else { 0 }
+                }));
+            };
+            pid(&mut payload, sender);
+            pid(&mut payload, receiver);
+            payload.extend([4, 1]);
+            payload.extend(message);
+            payload.extend([4, 1, 4, symbols.id(Symbol::Cast).0 as u8]);
+            payload.extend([4, 1].repeat(5));
+        }
+        3 => {
+            payload.push(8);
+            payload.extend(message);
+            payload.push(9);
+        }
+        0 => payload.extend(ARGS),
+        _ => payload.extend(RESULT),
+    }
+    (head, payload)
+}
+
+/// A site that handles messages.
+fn receives() -> SiteId {
+    static SITE: std::sync::OnceLock<SiteId> = std::sync::OnceLock::new();
+    *SITE.get_or_init(|| {
+        let def = SiteDef {
+            module: AtomId(1),
+            function: Some(AtomId(1)),
+            receives: Some(Receives {
+                via: Via::Notice,
+                message: 0,
+                sender: None,
+            }),
+            ..SiteDef::default()
+        };
+        SiteTable::shared().define(1, def)
+    })
+}
+
 /// From the ring to the store: written by this thread, drained by it, too, through `Recorder::sync`.
-fn bench_ingest(stored: u64, measured: u64) {
+fn bench_ingest(label: &str, story: Story, stored: u64, measured: u64) {
     let mut next = 0;
     let mut intern = |_: &'static str| {
         next += 1;
@@ -392,37 +483,14 @@ fn bench_ingest(stored: u64, measured: u64) {
         Arc::new(Machine),
     )
     .unwrap();
-    for site in 1..=64 {
-        SiteTable::shared().define(
-            site,
-            SiteDef {
-                module: AtomId(1),
-                function: Some(AtomId(site as u32)),
-                arity: 3,
-                file: "lib/a.ex".into(),
-                line: 1,
-                clause: 1,
-                ..SiteDef::default()
-            },
-        );
-    }
     let mut writer = recorder.writer();
     let batch = 20_000;
     let mut samples = Vec::new();
     for round in 0..(stored + measured) / batch {
         for n in round * batch..(round + 1) * batch {
-            let (kind, process, site, correlation, depth) = nth(n);
-            let head = RecordHead {
-                kind,
-                depth,
-                ticks: Ticks(0),
-                process,
-                site,
-                correlation,
-            };
+            let (head, payload) = story(n, &symbols);
             let mut record = writer.begin(head).unwrap();
-            let payload: &[u8] = if n % 4 < 2 { &ARGS } else { &RESULT };
-            record.put(payload).unwrap();
+            record.put(&payload).unwrap();
             assert!(record.commit());
         }
         let before = recorder.store().stats();
@@ -437,10 +505,12 @@ fn bench_ingest(stored: u64, measured: u64) {
         }
     }
     let status = recorder.status();
+    // Each message was found by the call that handles it.
+    assert!(status.ingest.messages <= 1);
     assert_eq!(status.ingest.stored, (stored + measured) / batch * batch);
     assert_eq!(status.rings.lost_total(), 0);
     show(
-        &format!("ingest at {stored} events stored"),
+        &format!("ingest of {label} at {stored} events stored"),
         "ns an event",
         samples,
     );
@@ -484,8 +554,11 @@ fn main() {
     }
     drop(store);
     bench_memory();
-    bench_ingest(10_000, 400_000);
-    bench_ingest(if quick { 500_000 } else { 10_000_000 }, 400_000);
+    let many = if quick { 500_000 } else { 10_000_000 };
+    for (label, story) in [("calls", calls as Story), ("messages", messages)] {
+        bench_ingest(label, story, 10_000, 400_000);
+        bench_ingest(label, story, many, 400_000);
+    }
     bench_baseline(if quick { 5 } else { 100 });
     bench_queries(if quick { 20 } else { 1_000 });
 }

@@ -252,6 +252,16 @@ impl Recorder {
         }
     }
 
+    /// Some of what happened up to now may not have been recorded, though nothing was lost: capture was switched off. Nothing
+    /// is said to have followed upon what came before.
+    pub fn gap(&self) {
+        self.caught(|| {
+            let mut drain = self.drain.lock();
+            self.drain_once(&mut drain);
+            drain.ingest.gap(self.clock.now());
+        });
+    }
+
     fn context<'a>(&'a self, names: &'a HostNames<'a>) -> Context<'a> {
         Context {
             sites: SiteTable::shared(),

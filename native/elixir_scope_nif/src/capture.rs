@@ -133,23 +133,21 @@ fn claim(slots: &'static ProcessSlots, process: ProcessId) -> Option<&'static Sl
     slots.get(process, &**BEAM)
 }
 
-/// Runs `record` with this thread's state and the process's slot, if the gate is open and the process is not muted.
+/// Runs `record` with this thread's state and the process's slot, if the process is not muted. `word` is what the gate was
+/// seen open with.
 #[inline(always)]
 fn recording<R>(
     env: Env<'_>,
+    word: u64,
     record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
 ) -> Option<R> {
-    let word = gate::word();
-    if word == 0 {
-        return None;
-    }
     let process = host::this_process(env);
     let slots = ProcessSlots::shared();
     let slot = slots.find(process).or_else(|| claim(slots, process));
     recording_of(word, process, slot, record)
 }
 
-/// The same, for a gate's word and a process that were looked up.
+/// The same, for a process that was looked up.
 #[inline(always)]
 fn recording_of<R>(
     word: u64,
@@ -180,14 +178,15 @@ fn mark<'a>(
     place: Term<'a>,
     body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
 ) -> Term<'a> {
-    if gate::word() == 0 {
+    let word = gate::word();
+    if word == 0 {
         return ok(env);
     }
     let FoundSite { site, is_on } = site::look(place);
     if !is_on {
         return ok(env);
     }
-    recording(env, |thread, process, slot| {
+    recording(env, word, |thread, process, slot| {
         let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
         let what = What {
             kind,
@@ -207,14 +206,15 @@ fn enter<'a>(
     place: Term<'a>,
     body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>, SiteId) -> Result<(), Full>,
 ) -> Term<'a> {
-    if gate::word() == 0 {
+    let word = gate::word();
+    if word == 0 {
         return raw::small(env, -1);
     }
     let FoundSite { site, is_on } = site::look(place);
     if !is_on {
         return raw::small(env, -1);
     }
-    let token = recording(env, |thread, process, slot| {
+    let token = recording(env, word, |thread, process, slot| {
         let Thread {
             writer,
             settings,
@@ -247,7 +247,7 @@ fn enter<'a>(
 fn leave<'a>(
     env: Env<'a>,
     kind: EventKind,
-    site: SiteId,
+    place: Term<'a>,
     token: Term<'a>,
     body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
 ) -> Term<'a> {
@@ -255,13 +255,13 @@ fn leave<'a>(
         env,
         token,
         When::Sampled,
-        |thread, process, _token, place| {
+        |thread, process, _token, entered| {
             let what = What {
                 kind,
                 process,
-                site,
+                site: site::find(place),
             };
-            thread.write(env, what, place, body);
+            thread.write(env, what, entered, body);
         },
     )
 }

@@ -60,13 +60,15 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         done(encode_word(terms, value, self.rules, self.sink))
     }
 
-    /// What there is, or `nil`.
+    /// Terms by their words, each within a budget of its own.
     #[inline]
-    pub fn word_or_nil(&mut self, value: Option<Word>) -> Result<(), Full> {
-        match value {
-            Some(value) => self.word(value),
-            None => self.nil(),
+    pub fn words(&mut self, values: &[Word]) -> Result<(), Full> {
+        if let Some(raw) = RawTerms::new(self.env)
+            && quickly(raw, self.rules, self.sink, AllWords(values)).is_some()
+        {
+            return Ok(());
         }
+        values.iter().try_for_each(|value| self.word(*value))
     }
 
     /// A state, within the budget of states and masked. Whether it is there as a whole, but for masks.
@@ -159,11 +161,6 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         }
     }
 
-    /// An atom that stands in the site of a call.
-    pub fn name(&mut self, name: Option<AtomId>) -> Result<(), Full> {
-        self.word_or_nil(name.map(atom_word))
-    }
-
     /// An atom of ours.
     pub fn symbol(&mut self, atom: Atom) -> Result<(), Full> {
         self.value(atom.to_term(self.env))
@@ -185,6 +182,16 @@ impl Values for All<'_, '_> {
             quick.term(word(*value))?;
         }
         Ok(())
+    }
+}
+
+/// The same, by their words.
+struct AllWords<'v>(&'v [Word]);
+
+impl Values for AllWords<'_> {
+    #[inline(always)]
+    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+        self.0.iter().try_for_each(|value| quick.term(*value))
     }
 }
 

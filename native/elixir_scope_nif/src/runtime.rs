@@ -79,6 +79,9 @@ pub fn stop() {
 
 /// Closes or opens the gate of the running recorder; `false` if there is none.
 pub fn pause(paused: bool) -> bool {
+    if let Some(running) = running().filter(|running| running.paused && !paused) {
+        running.recorder.gap();
+    }
     let mut slot = RUNNING.write();
     let Some(running) = slot.as_mut() else {
         return false;

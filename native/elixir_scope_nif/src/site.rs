@@ -9,8 +9,8 @@ use rustler::{Atom, Encoder, Env, Term};
 use crate::callback::StateShape;
 use crate::entry::{Answer, Raise};
 use crate::fields::{get, list, need};
-use crate::term::{self, raw};
-use crate::{atoms, fields};
+use crate::term::{self, Word, raw};
+use crate::{atoms, fields, runtime};
 
 /// The index of the site `{id, descriptor}`; defines it at first sight. [`SiteId::NONE`] for anything else.
 #[inline(always)]
@@ -27,12 +27,13 @@ pub fn look(site: Term<'_>) -> FoundSite {
             return found;
         }
     }
-    look_or_define(site)
+    look_or_define(site.get_env(), term::word(site))
 }
 
-/// Where words are not read, or at first sight.
+/// Where words are not read, or at first sight. (Given a word, because a `Term` would have to stand in memory for it.)
 #[inline(never)]
-fn look_or_define(site: Term<'_>) -> FoundSite {
+fn look_or_define(env: Env<'_>, site: Word) -> FoundSite {
+    let site = term::term(env, site);
     let Ok((id, _)) = site.decode::<(u64, Term<'_>)>() else {
         return FoundSite::NONE;
     };
@@ -207,6 +208,9 @@ pub fn switch<'a>(env: Env<'a>, [switches]: [Term<'a>; 1]) -> Answer<'a> {
         .collect::<Option<_>>()
         .ok_or(Raise::BadArgument)?;
     SiteTable::shared().switch(Switches { strategy, rules });
+    if let Some(running) = runtime::running() {
+        running.recorder.gap();
+    }
     Ok(atoms::ok().encode(env))
 }
 

@@ -269,6 +269,22 @@ defmodule ElixirScope.Instrument.LiveTest do
     end
   end
 
+  describe "status/0" do
+    test "names what records itself, and the switches" do
+      :ok = ElixirScope.instrument(Specimen)
+      :ok = ElixirScope.update_instrumentation(strategy: :minimal, disable: [{Specimen, :add, 2}])
+
+      assert %{modules: modules, pending: [], strategy: :minimal, rules: [{{Specimen, :add, 2}, false}]} =
+               ElixirScope.status().instrumentation
+
+      assert Specimen in modules
+      :ok = ElixirScope.update_instrumentation(strategy: :full_trace)
+      :ok = ElixirScope.uninstrument(Specimen)
+      assert %{rules: []} = ElixirScope.status().instrumentation
+      refute Specimen in ElixirScope.status().instrumentation.modules
+    end
+  end
+
   describe "use ElixirScope.Instrument" do
     test "in a script takes effect when the module is compiled, and can be taken back" do
       [{module, _beam}] =

@@ -158,8 +158,8 @@ impl Causality {
             (None, None) => return None,
         };
         let is_sure = match message.via {
-            // Its sender waits, so that the newest is the one, if no other record of that process was lost since.
-            Via::Request => taken.newest > stacks.doubt_until(),
+            // Its sender waits, so that the newest is the one, if no other record of that process is missing since.
+            Via::Request => taken.newest > stacks.gap_until(),
             Via::Notice | Via::Plain => !stacks.may_be_unknown(message.receiver, taken.oldest, now),
         };
         if is_sure {
@@ -324,7 +324,7 @@ impl Causality {
     ) {
         /// A birth is told no later than this.
         const TOLD_WITHIN_NS: i64 = 1_000_000_000;
-        let Some(child) = process(payload) else {
+        let Some(child) = process(payload).filter(|child| *child != parent) else {
             return;
         };
         // It was born within its parent's call; if that is not known, not long ago.
@@ -332,7 +332,7 @@ impl Causality {
         let earliest = born.unwrap_or(TimeNs(time.0.saturating_sub(TOLD_WITHIN_NS)));
         // A message that it handled since may be among what was lost.
         if stacks.doubt_until() >= earliest {
-            stacks.spawned(child, CorrelationId::NONE, std::iter::empty());
+            stacks.spawned(child, CorrelationId::NONE, None);
             return;
         }
         // Its first calls may have been recorded before this: they go back to the same root.
@@ -343,8 +343,7 @@ impl Causality {
                 store.alias(own, root);
             }
         }
-        let own = newcomer.iter().flat_map(super::newcomers::Newcomer::roots);
-        stacks.spawned(child, root, own);
+        stacks.spawned(child, root, newcomer.as_ref());
     }
 }
 

@@ -266,6 +266,11 @@ impl Ingest {
         !self.refused.is_empty()
     }
 
+    /// Up to now records may be missing that were never made.
+    pub(crate) fn gap(&mut self, now: TimeNs) {
+        self.stacks.gap(now);
+    }
+
     /// Looks after the open calls of dead processes, some at a time.
     pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
         self.stacks.sweep(is_alive);

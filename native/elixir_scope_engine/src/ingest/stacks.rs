@@ -8,6 +8,9 @@
 //! A call that ends in a tail call of a known function leaves a mark at its depth. If the next record of its process is the
 //! entry of that function, both are links of one chain; any other record takes the mark away.
 
+mod kin;
+mod room;
+
 use std::collections::HashMap;
 
 use ahash::RandomState;
@@ -90,6 +93,8 @@ pub(crate) struct Stacks {
     max_stacks: usize,
     max_room: usize,
     doubt_until: TimeNs,
+    /// Until when records may be missing, lost or not made.
+    gap_until: TimeNs,
     /// How many records were lost.
     lost: u32,
     /// The last time that a process got a message that was forgotten, or may have.
@@ -152,6 +157,7 @@ impl Stacks {
             max_stacks,
             max_room: (budget / 2 / size_of::<Frame>()).max(64),
             doubt_until: TimeNs(i64::MIN),
+            gap_until: TimeNs(i64::MIN),
             lost: 0,
             unknown_until: TimeNs(i64::MIN),
             swept: 0,
@@ -175,6 +181,7 @@ impl Stacks {
     /// any process may have got messages that nobody knows of.
     pub(crate) fn doubt(&mut self, until: TimeNs, count: u64) {
         self.doubt_until = self.doubt_until.max(until);
+        self.gap(until);
         if count > 0 {
             self.lost = self
                 .lost
@@ -186,6 +193,17 @@ impl Stacks {
     /// Until when records were lost.
     pub(crate) fn doubt_until(&self) -> TimeNs {
         self.doubt_until
+    }
+
+    /// Up to this time records may be missing that were never made: what followed upon what before it is not known. The ends
+    /// of open calls are: no end is recorded whose beginning was not.
+    pub(crate) fn gap(&mut self, until: TimeNs) {
+        self.gap_until = self.gap_until.max(until);
+    }
+
+    /// Until when records may be missing, lost or not made.
+    pub(crate) fn gap_until(&self) -> TimeNs {
+        self.gap_until
     }
 
     #[inline]
@@ -232,19 +250,22 @@ impl Stacks {
         let Some(found) = self.find(head.process) else {
             return nesting;
         };
-        let (doubt_until, sweeps, sites, lost) =
-            (self.doubt_until, self.sweeps, self.sites, self.lost);
+        let (doubt_until, gap_until) = (self.doubt_until, self.gap_until);
+        let (sweeps, sites, lost) = (self.sweeps, self.sites, self.lost);
         let Some(stack) = self.stacks.get_mut(found) else {
             return nesting;
         };
         stack.used = sweeps;
-        nesting.answered = std::mem::take(&mut stack.waits);
+        // The request may be what the tail call makes: it is told of before both.
+        if !is_tail {
+            nesting.answered = std::mem::take(&mut stack.waits);
+        }
         nesting.origin = stack.origin;
-        // What a loss hid may have come between.
+        // What is missing may have come between.
         let goes_on = |frame: &Frame| {
             frame.is_tail
                 && frame.depth == head.depth
-                && frame.time > doubt_until
+                && frame.time > gap_until
                 && head.kind == EventKind::FunctionEntry
                 && is_callee(sites, frame.site, head.site)
         };
@@ -360,176 +381,5 @@ impl Stacks {
             is_span: is_span(head.kind),
             is_tail: false,
         });
-    }
-
-    /// The outermost call of a process began then.
-    pub(crate) fn began(&self, process: ProcessId) -> Option<TimeNs> {
-        let place = *self.index.get(&process)? as usize;
-        let first = self.stacks.get(place)?.frames.first()?;
-        (first.depth == 0).then_some(first.time)
-    }
-
-    /// A process was spawned and goes back to `root`. If it is in a call already whose own root is in `own`, so does this.
-    pub(crate) fn spawned(
-        &mut self,
-        process: ProcessId,
-        root: CorrelationId,
-        own: impl Iterator<Item = CorrelationId>,
-    ) {
-        let lost = self.lost;
-        let origin = if root.is_some() {
-            Origin::Spawned(root)
-        } else {
-            Origin::Past
-        };
-        if let Some(stack) = self.get_mut(process) {
-            if stack.origin == Origin::Unknown {
-                stack.origin = origin;
-            }
-            let mut own = own;
-            if root.is_some() && own.any(|own| own.0 == stack.root && own == stack.resolved) {
-                stack.resolved = root;
-            }
-        } else if let Some(place) = self.add(process)
-            && let Some(stack) = self.stacks.get_mut(place)
-        {
-            stack.origin = origin;
-            stack.lost = lost;
-        }
-    }
-
-    /// Whether nothing was lost since a process was spawned that goes back to whoever did so.
-    pub(crate) fn is_sure_of_origin(&self, process: ProcessId) -> bool {
-        let stack = self.index.get(&process);
-        let stack = stack.and_then(|&place| self.stacks.get(place as usize));
-        stack.is_some_and(|stack| stack.lost == self.lost)
-    }
-
-    /// A process sent a request and waits for the answer.
-    pub(crate) fn waits(&mut self, process: ProcessId, request: u32) {
-        if let Some(stack) = self.get_mut(process) {
-            stack.waits = request;
-        }
-    }
-
-    /// A message to a process was forgotten.
-    pub(crate) fn forgot(&mut self, receiver: ProcessId, time: TimeNs) {
-        if let Some(stack) = self.get_mut(receiver) {
-            stack.unknown = stack.unknown.saturating_add(1);
-            self.unknown_until = self.unknown_until.max(time);
-        }
-    }
-
-    /// A process handles a message, the oldest of those sent `oldest` or later that it could be. Whether it may be another
-    /// one, equal but unknown.
-    ///
-    /// A mailbox is handled in its order. Where `n` messages may be unknown, and the process has handled `n` that can only be
-    /// known ones sent after these, or else unknown ones, all unknown ones are behind it.
-    pub(crate) fn may_be_unknown(
-        &mut self,
-        process: ProcessId,
-        oldest: TimeNs,
-        now: TimeNs,
-    ) -> bool {
-        /// No message waits for longer.
-        const WAIT_NS: i64 = 60_000_000_000;
-        if now.0.saturating_sub(self.unknown_until.0) >= WAIT_NS {
-            return false;
-        }
-        let (lost, doubt_until) = (self.lost, self.doubt_until);
-        let Some(stack) = self.get_mut(process) else {
-            return lost > 0;
-        };
-        let more = lost.wrapping_sub(stack.lost);
-        let unknown = stack.unknown.saturating_add(more);
-        stack.lost = lost;
-        stack.unknown = unknown - u32::from(unknown > 0 && oldest > doubt_until);
-        unknown > 0
-    }
-
-    #[cold]
-    fn add(&mut self, process: ProcessId) -> Option<usize> {
-        if self.stacks.len() >= self.max_stacks {
-            self.thin();
-        }
-        let place = self.stacks.len();
-        self.stacks.push(Stack {
-            process,
-            root: 0,
-            resolved: CorrelationId::NONE,
-            origin: Origin::Unknown,
-            frames: Vec::new(),
-            used: self.sweeps,
-            waits: 0,
-            unknown: 0,
-            lost: 0,
-        });
-        self.index.insert(process, u32::try_from(place).ok()?);
-        self.last = Some(place);
-        Some(place)
-    }
-
-    /// Makes room: processes outside of any call go first, and then those that were silent for longest.
-    fn thin(&mut self) {
-        self.remove_if(|stack| stack.frames.is_empty());
-        if self.stacks.len() > self.max_stacks / 2 {
-            let mut used: Vec<u32> = self.stacks.iter().map(|stack| stack.used).collect();
-            let (_, &mut median, _) = used.select_nth_unstable(self.stacks.len() / 2);
-            let mut spare = self.max_stacks / 4;
-            self.remove_if(|stack| {
-                // Of those used last in the same sweep, no more than must go.
-                let go = stack.used < median || stack.used == median && spare > 0;
-                spare = spare.saturating_sub(usize::from(go));
-                go
-            });
-        }
-    }
-
-    fn remove_if(&mut self, mut gone: impl FnMut(&Stack) -> bool) {
-        let mut place = 0;
-        while let Some(stack) = self.stacks.get(place) {
-            if gone(stack) {
-                self.remove(place);
-            } else {
-                place += 1;
-            }
-        }
-    }
-
-    fn remove(&mut self, place: usize) {
-        let stack = self.stacks.swap_remove(place);
-        self.index.remove(&stack.process);
-        self.room -= stack.frames.capacity();
-        if let Some(moved) = self.stacks.get(place)
-            && let Some(index) = self.index.get_mut(&moved.process)
-        {
-            *index = place as u32;
-        }
-        self.last = None;
-    }
-
-    /// Looks at some of the stacks, each time at others: those of dead processes go, and the room of deep ones that are
-    /// empty again.
-    pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
-        const AT_ONCE: usize = 256;
-        self.sweeps = self.sweeps.wrapping_add(1);
-        for _ in 0..AT_ONCE.min(self.stacks.len()) {
-            if self.swept >= self.stacks.len() {
-                self.swept = 0;
-            }
-            let Some(stack) = self.stacks.get_mut(self.swept) else {
-                break;
-            };
-            if !is_alive(stack.process) {
-                self.remove(self.swept);
-                continue;
-            }
-            if stack.frames.len() < stack.frames.capacity() / 4 {
-                let before = stack.frames.capacity();
-                stack.frames.shrink_to(before / 2);
-                self.room -= before - stack.frames.capacity();
-            }
-            self.swept += 1;
-        }
     }
 }

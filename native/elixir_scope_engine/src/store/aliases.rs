@@ -58,6 +58,12 @@ impl Aliases {
         if self.of.is_empty() {
             return root;
         }
+        self.follow(root)
+    }
+
+    /// Out of line: in a loop over rows it costs even when there is nothing to follow.
+    #[inline(never)]
+    fn follow(&self, root: CorrelationId) -> CorrelationId {
         let mut now = root.0;
         for _ in 0..Self::STEPS {
             match self.of.get(&now) {

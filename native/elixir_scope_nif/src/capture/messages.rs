@@ -12,19 +12,25 @@ pub fn message<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
     let [place, send_type, receiver, message] = args;
     mark(env, EventKind::MessageSend, place, |payload| {
         let to = Receiver::of(env, receiver, |node| payload.is_this_node(node));
-        payload.word(host::pid_word(host::this_process(env)))?;
-        payload.word_or_nil(to.process)?;
-        payload.word_or_nil(to.name)?;
-        payload.value(message)?;
-        payload.nil()?;
-        payload.value(send_type)?;
-        for _unknown in 0..4 {
-            payload.nil()?;
-        }
-        match to.is_nobody {
-            true => payload.symbol(atoms::true_()),
-            false => payload.nil(),
-        }
+        let sender = host::pid_word(host::this_process(env));
+        let nil = word_of(atoms::nil().as_c_arg());
+        let to_dead = match to.is_nobody {
+            true => word_of(atoms::true_().as_c_arg()),
+            false => nil,
+        };
+        payload.words(&[
+            sender,
+            to.process.unwrap_or(nil),
+            to.name.unwrap_or(nil),
+            word(message),
+            nil,
+            word(send_type),
+            nil,
+            nil,
+            nil,
+            nil,
+            to_dead,
+        ])
     })
 }
 
@@ -34,12 +40,9 @@ pub fn spawned<'a>(env: Env<'a>, [place, result]: [Term<'a>; 2]) -> Term<'a> {
         return atoms::ok().to_term(env);
     };
     mark(env, EventKind::ProcessSpawn, place, |payload| {
-        payload.word(process)?;
-        payload.word(host::pid_word(host::this_process(env)))?;
-        for _unknown in 0..4 {
-            payload.nil()?;
-        }
-        Ok(())
+        let parent = host::pid_word(host::this_process(env));
+        let nil = word_of(atoms::nil().as_c_arg());
+        payload.words(&[process, parent, nil, nil, nil, nil])
     })
 }
 

@@ -237,7 +237,7 @@ impl World {
                 self.handle(actor, lost, arg)
             }
             0 | 3 => self.call(actor, lost),
-            1 | 4 | 5 if inside => self.leave(actor, lost),
+            1 | 4 | 5 if inside => self.leave(actor, Symbol::Normal, lost),
             2 | 6..=8 => self.send(actor, action, arg, lost),
             9 if self.actors.len() < 12 => self.spawn(actor, arg, lost),
             _ => self.tell(
@@ -266,10 +266,10 @@ impl World {
         self.actors[actor].depth += 1;
     }
 
-    fn leave(&mut self, actor: usize, lost: bool) {
+    fn leave(&mut self, actor: usize, how: Symbol, lost: bool) {
         self.actors[actor].depth -= 1;
         let mut payload = Vec::new();
-        put_atom(&mut payload, symbols().id(Symbol::Normal));
+        put_atom(&mut payload, symbols().id(how));
         payload.push(0x80);
         let me = &self.actors[actor];
         let (own, known, ancestry) = (me.own, me.known, me.ancestry.clone());
@@ -349,6 +349,11 @@ impl World {
             self.left.insert(group, with.collect());
         }
         self.actors[actor].waits = is_request.then_some(mail.number);
+        // Some requests are made in a tail call, which is told of before it is made.
+        let handles = self.actors[actor].depth == 1 && self.actors[actor].client.is_some();
+        if is_request && inside && arg.is_multiple_of(2) && !handles {
+            self.leave(actor, Symbol::TailCall, false);
+        }
         self.actors[receiver].mailbox.push_back(mail);
     }
 

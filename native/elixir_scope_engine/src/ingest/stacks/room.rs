@@ -1,0 +1,92 @@
+//! The room of the stacks: who gets one, and who loses it when there are too many.
+
+use super::{Origin, Stack, Stacks};
+use crate::event::{CorrelationId, ProcessId};
+
+impl Stacks {
+    #[cold]
+    pub(super) fn add(&mut self, process: ProcessId) -> Option<usize> {
+        if self.stacks.len() >= self.max_stacks {
+            self.thin();
+        }
+        let place = self.stacks.len();
+        self.stacks.push(Stack {
+            process,
+            root: 0,
+            resolved: CorrelationId::NONE,
+            origin: Origin::Unknown,
+            frames: Vec::new(),
+            used: self.sweeps,
+            waits: 0,
+            unknown: 0,
+            lost: 0,
+        });
+        self.index.insert(process, u32::try_from(place).ok()?);
+        self.last = Some(place);
+        Some(place)
+    }
+
+    /// Makes room: processes outside of any call go first, and then those that were silent for longest.
+    fn thin(&mut self) {
+        self.remove_if(|stack| stack.frames.is_empty());
+        if self.stacks.len() > self.max_stacks / 2 {
+            let mut used: Vec<u32> = self.stacks.iter().map(|stack| stack.used).collect();
+            let (_, &mut median, _) = used.select_nth_unstable(self.stacks.len() / 2);
+            let mut spare = self.max_stacks / 4;
+            self.remove_if(|stack| {
+                // Of those used last in the same sweep, no more than must go.
+                let go = stack.used < median || stack.used == median && spare > 0;
+                spare = spare.saturating_sub(usize::from(go));
+                go
+            });
+        }
+    }
+
+    fn remove_if(&mut self, mut gone: impl FnMut(&Stack) -> bool) {
+        let mut place = 0;
+        while let Some(stack) = self.stacks.get(place) {
+            if gone(stack) {
+                self.remove(place);
+            } else {
+                place += 1;
+            }
+        }
+    }
+
+    fn remove(&mut self, place: usize) {
+        let stack = self.stacks.swap_remove(place);
+        self.index.remove(&stack.process);
+        self.room -= stack.frames.capacity();
+        if let Some(moved) = self.stacks.get(place)
+            && let Some(index) = self.index.get_mut(&moved.process)
+        {
+            *index = place as u32;
+        }
+        self.last = None;
+    }
+
+    /// Looks at some of the stacks, each time at others: those of dead processes go, and the room of deep ones that are
+    /// empty again.
+    pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
+        const AT_ONCE: usize = 256;
+        self.sweeps = self.sweeps.wrapping_add(1);
+        for _ in 0..AT_ONCE.min(self.stacks.len()) {
+            if self.swept >= self.stacks.len() {
+                self.swept = 0;
+            }
+            let Some(stack) = self.stacks.get_mut(self.swept) else {
+                break;
+            };
+            if !is_alive(stack.process) {
+                self.remove(self.swept);
+                continue;
+            }
+            if stack.frames.len() < stack.frames.capacity() / 4 {
+                let before = stack.frames.capacity();
+                stack.frames.shrink_to(before / 2);
+                self.room -= before - stack.frames.capacity();
+            }
+            self.swept += 1;
+        }
+    }
+}
