@@ -25,7 +25,15 @@ defmodule ElixirScope.Instrument.Beam do
   @kept [~c"Attr", ~c"CInf", ~c"Dbgi", ~c"Abst", ~c"Docs", ~c"ExCk", ~c"ExDc", ~c"ExDp"]
 
   # Of the options that the plain module was compiled with, those that decide what its code does.
-  @options [:inline, :inline_effort, :inline_size, :no_auto_import, :nowarn_unused_record]
+  @options [
+    :inline,
+    :inline_effort,
+    :inline_size,
+    :inline_list_funcs,
+    :no_auto_import,
+    :no_type_opt,
+    :nowarn_unused_record
+  ]
 
   # Passes of the compiler that do not come to an end with our code: `ssa_opt_try` changes it back and forth, so that all that
   # follows it is repeated up to sixteen times (OTP 25: half of the time of a module), and `ssa_opt_type_continue` then no

@@ -80,7 +80,7 @@ defmodule ElixirScope.Instrument.Transform do
     end
   end
 
-  defp frameless(:value, value, count, _scope), do: {value, count}
+  defp frameless(_kind, value, count, _scope), do: {value, count}
 
   # -- One clause -----------------------------------------------------------------------------------------------------------
 
@@ -199,8 +199,9 @@ defmodule ElixirScope.Instrument.Transform do
   # -- The body -------------------------------------------------------------------------------------------------------------
 
   defp protect(anno, body, context) do
-    {tagged, %{calls: calls}} =
-      Tail.map(body, context.scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
+    scope = Map.put(context.scope, :outer, context.outer)
+    {body, _count} = Tail.map(body, scope, 0, &comprehension(&1, &2, &3, context.scope))
+    {tagged, %{calls: calls}} = Tail.map(body, scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
 
     {protected, of} =
       case calls do
@@ -220,6 +221,15 @@ defmodule ElixirScope.Instrument.Transform do
 
   defp effects_of(body, %{plan: %{messages: true}} = scope), do: Effects.record(body, scope)
   defp effects_of(body, _scope), do: body
+
+  # A comprehension is a function of its own that the compiler calls, as a tail call where it stands last. Kept inside for its
+  # result, it must not show that it is none.
+  defp comprehension(:comprehension, form, count, scope) do
+    anno = elem(form, 1)
+    {{:try, Form.generated(anno), [form], [], [reraise(anno, "0_#{count}", [], scope)], []}, count + 1}
+  end
+
+  defp comprehension(_kind, form, count, _scope), do: {form, count}
 
   # Inside, a tail call is what is needed to make it: {number, arguments...}; outside it is made.
   defp tag(:value, value, acc), do: {Form.cell(elem(value, 1), value), acc}
@@ -356,18 +366,24 @@ defmodule ElixirScope.Instrument.Transform do
 
     raised = if scope, do: without_frame(anno, stack, scope), else: stack
 
+    # Not `raise` right here: the compiler would hand on the emulator's own stack trace (`raw_raise`), which on its way
+    # forgets the file and line of a function clause error.
     again =
       case site do
         [site] -> Form.call(anno, Runtime, :reraise, [site, token(anno), class, reason, raised])
-        [] -> Form.call(anno, :erlang, :raise, [class, reason, raised])
+        [] -> Form.call(anno, Runtime, :reraise, [class, reason, raised])
       end
 
     Form.clause(anno, [Form.tuple(anno, [class, reason, stack])], [], [again])
   end
 
   defp without_frame(anno, stack, %{module: module, function: {name, arity}}) do
+    self = Form.call(anno, :erlang, :self, [])
+    here = Form.call(anno, :erlang, :process_info, [self, Form.atom(anno, :current_stacktrace)])
+
     Form.call(anno, Runtime, :without_frame, [
       stack,
+      here,
       Form.atom(anno, module),
       Form.atom(anno, name),
       Form.integer(anno, arity)
