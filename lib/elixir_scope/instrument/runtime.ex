@@ -68,7 +68,8 @@ defmodule ElixirScope.Instrument.Runtime do
     function = {module, name, arity}
 
     # Where neither was cut, the callers are exactly what stands below the frame.
-    case split(below, [top], callers, function, &equal/2) || split(below, [top], callers, function, &overlap/2) do
+    case split(below, [top], callers, function, &equal/2) ||
+           split(below, [top], callers, function, &overlap/2) do
       {above, known} -> :lists.sublist(:lists.reverse(above, known), length(stacktrace))
       nil -> stacktrace
     end
