@@ -61,7 +61,11 @@ defmodule Shop.Print do
 
     rows =
       for change <- changes do
-        message = if change.callback == :init, do: "init", else: inspect(change.trigger_message)
+        message =
+          if change.trigger_message == nil,
+            do: to_string(change.callback),
+            else: inspect(change.trigger_message)
+
         [Unit.elapsed(change.timestamp - zero), message, inspect(change.new_state)]
       end
 
