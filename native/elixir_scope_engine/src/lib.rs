@@ -31,7 +31,7 @@ pub use query::{
 };
 pub use recorder::{Faults, Recorder, RecorderConfig, Sample, StartError, Status};
 pub use ring::{
-    DrainItem, DrainState, Drained, Fill, LossReport, Lost, NoWay, Policy, RecordBuf, RingConfig,
+    DrainItem, DrainState, Drained, Fill, LossReport, Lost, Policy, RecordBuf, RingConfig,
     RingStats, RingWriter, Rings, Window,
 };
 pub use site::{SiteDef, SiteTable};

@@ -2,19 +2,20 @@
 //!
 //! The order of every call: the gate, the process's slot, the thread's ring, the terms, publish.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::value::Full;
 use elixir_scope_engine::{Entered, ProcessSlots, RecordBuf, RingWriter, Slot};
 use rustler::{Encoder, Env, Term};
 
 use crate::host::BEAM;
-use crate::payload::Payload;
+use crate::payload::{Args, Body, Masks, Payload, Quickly, Values};
 use crate::settings::Settings;
-use crate::term::raw;
+use crate::term::encode::{Quick, Rules};
+use crate::term::raw::{self, RawTerms};
+use crate::term::{Word, word};
 use crate::{atoms, cost, gate, host, runtime, site};
 
 /// What one OS thread keeps for itself.
@@ -26,30 +27,34 @@ struct Thread {
     random: u64,
     /// Records until one is timed.
     untimed: u32,
+    /// By these settings.
+    masks: Masks,
 }
 
 thread_local! {
-    static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
+    /// Taken out by the call that uses it, and put back: capture does not call itself, and a thread runs one call at a time.
+    static THREAD: Cell<Option<Box<Thread>>> = const { Cell::new(None) };
 }
 
 impl Thread {
     /// Fetches what the gate's word names; the one place of the capture path that may lock and allocate.
     #[cold]
-    fn attach(cell: &mut Option<Thread>, word: u64) -> Option<&mut Thread> {
+    #[inline(never)]
+    fn attach(old: Option<Box<Thread>>, word: u64) -> Option<Box<Thread>> {
         let (recorder, settings) = runtime::attach(word)?;
         // The ring goes on when only the settings changed.
-        let writer = cell
-            .take()
+        let writer = old
             .map(|thread| thread.writer)
             .filter(|writer| Arc::ptr_eq(writer.rings(), recorder.rings()))
             .unwrap_or_else(|| recorder.writer());
         let random = u64::from(writer.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Some(cell.insert(Thread {
+        Some(Box::new(Thread {
             word,
             writer,
             settings,
             random,
             untimed: cost::EVERY,
+            masks: Masks::new(),
         }))
     }
 
@@ -67,42 +72,44 @@ impl Thread {
     }
 
     #[inline(always)]
-    fn write<'a>(
-        &mut self,
-        env: Env<'a>,
-        what: What,
-        place: Entered,
-        body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
-    ) {
-        let head = RecordHead {
-            kind: what.kind,
-            depth: place.depth,
-            ticks: Ticks(0),
-            process: what.process,
-            site: what.site,
-            correlation: place.correlation,
-        };
+    fn write<'a>(&mut self, env: Env<'a>, head: RecordHead, body: impl Body<'a>) {
         self.untimed -= 1;
         let start = (self.untimed == 0).then(|| self.writer.rings().clock().ticks());
-        // A record that finds no room is counted as lost by the ring.
-        if let Ok(mut record) = self.writer.begin(head)
-            && body(&mut Payload::new(env, &self.settings.rules, &mut record)).is_ok()
-        {
-            record.commit();
-        }
+        self.record(env, head, body);
         if let Some(start) = start {
             self.untimed = cost::EVERY;
             cost::note(self.writer.rings().clock(), start);
         }
     }
+
+    #[inline(always)]
+    fn record<'a, B: Body<'a>>(&mut self, env: Env<'a>, head: RecordHead, mut body: B) {
+        let rules = &self.settings.rules;
+        body.prepare(&mut self.masks, &rules.redaction);
+        let begun = match RawTerms::new(env) {
+            Some(raw) if B::IS_QUICK => {
+                let quick = Quick::new(raw, rules, ());
+                let fill = Quickly { quick, body: &body };
+                self.writer.record(head, self.settings.quick_bytes, fill)
+            }
+            _ => self.writer.begin(head).map(Some),
+        };
+        // A record that finds no room is counted as lost by the ring.
+        if let Ok(Some(record)) = begun {
+            finish(env, rules, record, body);
+        }
+    }
 }
 
-/// What is recorded, and of whom.
-#[derive(Clone, Copy)]
-struct What {
-    kind: EventKind,
-    process: ProcessId,
-    site: SiteId,
+/// Writes the payload of a record that was begun, and publishes it.
+#[inline(never)]
+fn finish<'a>(env: Env<'a>, rules: &Rules, mut record: RecordBuf<'_>, body: impl Body<'a>) {
+    if body
+        .write(&mut Payload::new(env, rules, &mut record))
+        .is_ok()
+    {
+        record.commit();
+    }
 }
 
 /// The place of a process that has no slot.
@@ -118,120 +125,116 @@ fn claim(slots: &'static ProcessSlots, process: ProcessId) -> Option<&'static Sl
     slots.get(process, &**BEAM)
 }
 
-/// Runs `record` with this thread's state and the process's slot, if the gate is open and the process is not muted.
-#[inline(always)]
-fn recording<R>(
-    env: Env<'_>,
-    record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
-) -> Option<R> {
-    let word = gate::word();
-    if word == 0 {
-        return None;
-    }
-    let process = host::this_process(env);
-    let slots = ProcessSlots::shared();
-    let slot = slots.find(process).or_else(|| claim(slots, process));
-    recording_of(word, process, slot, record)
-}
-
-/// The same, for a gate's word and a process that were looked up.
-#[inline(always)]
-fn recording_of<R>(
-    word: u64,
+/// A call that records: this thread's state, and the process with its slot.
+struct Recording {
+    thread: Box<Thread>,
     process: ProcessId,
     slot: Option<&'static Slot>,
-    record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
-) -> Option<R> {
-    if slot.is_some_and(Slot::is_muted) {
-        return None;
+}
+
+impl Recording {
+    /// If the gate is open and the process is not muted.
+    #[inline(always)]
+    fn begin(env: Env<'_>) -> Option<Recording> {
+        let word = gate::word();
+        if word == 0 {
+            return None;
+        }
+        let process = host::this_process(env);
+        let slots = ProcessSlots::shared();
+        let slot = slots.find(process).or_else(|| claim(slots, process));
+        Recording::of(word, process, slot)
     }
-    THREAD.with(|cell| {
-        // Held by this call alone: capture does not call itself, and a thread runs one call at a time.
-        let mut cell = cell.try_borrow_mut().ok()?;
-        let thread = match &mut *cell {
+
+    /// The same, for a gate's word and a process that were looked up.
+    #[inline(always)]
+    fn of(word: u64, process: ProcessId, slot: Option<&'static Slot>) -> Option<Recording> {
+        if slot.is_some_and(Slot::is_muted) {
+            return None;
+        }
+        let thread = match THREAD.with(Cell::take) {
             Some(thread) if thread.word == word => thread,
-            _ => Thread::attach(&mut cell, word)?,
+            other => Thread::attach(other, word)?,
         };
-        Some(record(thread, process, slot))
-    })
+        Some(Recording {
+            thread,
+            process,
+            slot,
+        })
+    }
+
+    #[inline(always)]
+    fn generation(&self) -> u32 {
+        self.thread.settings.generation
+    }
+
+    #[inline(always)]
+    fn write<'a>(
+        &mut self,
+        env: Env<'a>,
+        kind: EventKind,
+        site: SiteId,
+        place: Entered,
+        body: impl Body<'a>,
+    ) {
+        let head = RecordHead {
+            kind,
+            depth: place.depth,
+            ticks: Ticks(0),
+            process: self.process,
+            site,
+            correlation: place.correlation,
+        };
+        self.thread.write(env, head, body);
+    }
+
+    /// Gives the thread back its state.
+    #[inline(always)]
+    fn end(self) {
+        THREAD.with(|cell| cell.set(Some(self.thread)));
+    }
 }
 
 /// Records something that neither begins nor ends a call. It is never sampled away.
 #[inline(always)]
-fn plain<'a>(
-    env: Env<'a>,
-    kind: EventKind,
-    site: SiteId,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
-) -> Term<'a> {
-    recording(env, |thread, process, slot| {
-        let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
-        thread.write(
-            env,
-            What {
-                kind,
-                process,
-                site,
-            },
-            place,
-            body,
-        );
-    });
-    ok(env)
-}
-
-/// The same at a place of the program, which is not looked for while the gate is closed.
-#[inline(always)]
-fn mark<'a>(
-    env: Env<'a>,
-    kind: EventKind,
-    place: Term<'a>,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
-) -> Term<'a> {
-    if gate::word() == 0 {
-        return ok(env);
+fn plain<'a>(env: Env<'a>, kind: EventKind, site: SiteId, body: impl Body<'a>) -> Term<'a> {
+    if let Some(mut recording) = Recording::begin(env) {
+        let generation = recording.generation();
+        let place = recording
+            .slot
+            .map_or(NOWHERE, |slot| slot.current(generation));
+        recording.write(env, kind, site, place, body);
+        recording.end();
     }
-    plain(env, kind, site::find(place), body)
+    ok(env)
 }
 
 /// Records the beginning of a call, and answers its token.
 #[inline(always)]
-fn enter<'a>(
-    env: Env<'a>,
-    kind: EventKind,
-    site: SiteId,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
-) -> Term<'a> {
-    let token = recording(env, |thread, process, slot| {
-        let Thread {
-            writer,
-            settings,
-            random,
-            ..
-        } = thread;
-        let place = slot.map_or(NOWHERE, |slot| {
-            let sample = || Thread::sample(settings, random);
-            slot.enter(settings.generation, sample, || writer.next_correlation())
-        });
-        if place.is_sampled {
-            thread.write(
-                env,
-                What {
-                    kind,
-                    process,
-                    site,
-                },
-                place,
-                body,
-            );
-        }
-        Token {
-            depth: place.depth,
-            is_sampled: place.is_sampled,
-            generation: thread.settings.generation,
-        }
+fn enter<'a>(env: Env<'a>, kind: EventKind, site: SiteId, body: impl Body<'a>) -> Term<'a> {
+    let Some(mut recording) = Recording::begin(env) else {
+        return raw::small(env, -1);
+    };
+    let Thread {
+        writer,
+        settings,
+        random,
+        ..
+    } = &mut *recording.thread;
+    let place = recording.slot.map_or(NOWHERE, |slot| {
+        let sample = || Thread::sample(settings, random);
+        slot.enter(settings.generation, sample, || writer.next_correlation())
     });
-    raw::small(env, token.map_or(-1, Token::pack))
+    let token = Token {
+        depth: place.depth,
+        is_sampled: place.is_sampled,
+        generation: settings.generation,
+    };
+    if place.is_sampled {
+        recording.write(env, kind, site, place, body);
+    }
+    recording.end();
+    raw::small(env, token.pack())
 }
 
 /// Records the end of a call.
@@ -241,7 +244,7 @@ fn leave<'a>(
     kind: EventKind,
     site: SiteId,
     token: Term<'a>,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+    body: impl Body<'a>,
 ) -> Term<'a> {
     let Some(token) = raw::small_value(token).and_then(Token::unpack) else {
         return ok(env);
@@ -251,21 +254,14 @@ fn leave<'a>(
     // The depth is taken back even when nothing is recorded now: the gate may have closed, or the process been muted.
     let place = slot.map_or(NOWHERE, |slot| slot.exit(token.generation, token.depth));
     let word = gate::word();
-    if token.is_sampled && word != 0 {
-        recording_of(word, process, slot, |thread, process, _slot| {
-            if thread.settings.generation == token.generation {
-                thread.write(
-                    env,
-                    What {
-                        kind,
-                        process,
-                        site,
-                    },
-                    place,
-                    body,
-                );
-            }
-        });
+    if token.is_sampled
+        && word != 0
+        && let Some(mut recording) = Recording::of(word, process, slot)
+    {
+        if recording.generation() == token.generation {
+            recording.write(env, kind, site, place, body);
+        }
+        recording.end();
     }
     ok(env)
 }
@@ -305,59 +301,45 @@ pub fn is_recording<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
     (gate::word() != 0).encode(env)
 }
 
+/// A mark that is rarer than an event: a function of its own, which they share, since it is large when all that it calls is
+/// put into it.
+#[inline(never)]
+fn fields<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
+    plain(env, kind, site::find(place), Values(fields))
+}
+
 /// `event(site, name, data)`
-pub fn event<'a>(env: Env<'a>, [place, name, data]: [Term<'a>; 3]) -> Term<'a> {
-    mark(env, EventKind::UserEvent, place, |payload| {
-        payload.values(&[name, data])
-    })
+pub fn event<'a>(env: Env<'a>, place: Term<'a>, values: &'a [Word]) -> Term<'a> {
+    plain(env, EventKind::UserEvent, site::find(place), Values(values))
 }
 
 /// `metric(site, name, value, unit, metadata)`
-pub fn metric<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
-    let [place, fields @ ..] = args;
-    mark(env, EventKind::PerformanceMetric, place, |payload| {
-        payload.values(&fields)
-    })
+pub fn metric<'a>(env: Env<'a>, place: Term<'a>, values: &'a [Word]) -> Term<'a> {
+    fields(env, EventKind::PerformanceMetric, place, values)
 }
 
 /// `snapshot(site, bindings)`
-pub fn snapshot<'a>(env: Env<'a>, [place, bindings]: [Term<'a>; 2]) -> Term<'a> {
-    mark(env, EventKind::VariableAssignment, place, |payload| {
-        payload.value(bindings)
-    })
+pub fn snapshot<'a>(env: Env<'a>, place: Term<'a>, bindings: &'a [Word]) -> Term<'a> {
+    fields(env, EventKind::VariableAssignment, place, bindings)
 }
 
 /// `span_start(site, name, metadata)`
-pub fn span_start<'a>(env: Env<'a>, [place, name, metadata]: [Term<'a>; 3]) -> Term<'a> {
-    if gate::word() == 0 {
-        return raw::small(env, -1);
-    }
-    enter(env, EventKind::SpanStart, site::find(place), |payload| {
-        payload.values(&[name, metadata])
-    })
+pub fn span_start<'a>(env: Env<'a>, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
+    enter(env, EventKind::SpanStart, site::find(place), Values(fields))
 }
 
 /// `span_stop(site, token, name, exit_reason)`
 pub fn span_stop<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
     let [place, token, name, reason] = args;
     let site = site::find(place);
-    leave(env, EventKind::SpanStop, site, token, |payload| {
-        payload.values(&[name, atoms::nil().to_term(env), reason])
-    })
+    let fields = [name, atoms::nil().to_term(env), reason].map(word);
+    leave(env, EventKind::SpanStop, site, token, Values(&fields))
 }
 
 /// `enter_0(site)` … `enter_8(site, a1, …, a8)`
-pub fn enter_args<'a, const N: usize>(env: Env<'a>, args: [Term<'a>; N]) -> Term<'a> {
-    let Some((place, args)) = args.split_first() else {
-        return ok(env);
-    };
-    if gate::word() == 0 {
-        return raw::small(env, -1);
-    }
-    let site = site::find(*place);
-    enter(env, EventKind::FunctionEntry, site, |payload| {
-        payload.args(args, site)
-    })
+pub fn enter_args<'a>(env: Env<'a>, place: Term<'a>, args: &'a [Word]) -> Term<'a> {
+    let site = site::find(place);
+    enter(env, EventKind::FunctionEntry, site, Args::new(args, site))
 }
 
 /// `enter_n(site, args)`
@@ -366,30 +348,31 @@ pub fn enter_list<'a>(env: Env<'a>, [place, args]: [Term<'a>; 2]) -> Term<'a> {
         return raw::small(env, -1);
     }
     let site = site::find(place);
-    enter(env, EventKind::FunctionEntry, site, |payload| {
-        payload.arg_list(args, site)
-    })
+    let body = |payload: &mut Payload<'_, 'a, RecordBuf<'_>>| payload.arg_list(args, site);
+    enter(env, EventKind::FunctionEntry, site, body)
 }
 
 /// `exit(site, token, result)`
 pub fn exit<'a>(env: Env<'a>, [place, token, result]: [Term<'a>; 3]) -> Term<'a> {
+    let fields = [atoms::normal().to_term(env), result].map(word);
     leave(
         env,
         EventKind::FunctionExit,
         site::find(place),
         token,
-        |payload| payload.values(&[atoms::normal().to_term(env), result]),
+        Values(&fields),
     )
 }
 
 /// `exit_tail(site, token)`
 pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
+    let fields = [atoms::tail_call().to_term(env), atoms::nil().to_term(env)].map(word);
     leave(
         env,
         EventKind::FunctionExit,
         site::find(place),
         token,
-        |payload| payload.values(&[atoms::tail_call().to_term(env), atoms::nil().to_term(env)]),
+        Values(&fields),
     )
 }
 
@@ -401,7 +384,7 @@ pub fn exit_error<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
         EventKind::FunctionExit,
         site::find(place),
         token,
-        |payload| {
+        |payload: &mut Payload<'_, 'a, RecordBuf<'_>>| {
             payload.tuple(&[class, reason, stacktrace])?;
             payload.nil()
         },

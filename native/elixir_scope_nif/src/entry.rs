@@ -6,11 +6,13 @@
 
 use std::ffi::{CStr, c_int, c_uint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
 
 use rustler::sys::{ErlNifEnv, ErlNifFunc, ErlNifTerm, enif_make_badarg, enif_raise_exception};
 use rustler::{Encoder, Env, SchedulerFlags, Term};
 
-use crate::faults;
+use crate::term::Word;
+use crate::{faults, gate};
 
 /// Why a native function has no answer of its own.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub type Answer<'a> = Result<Term<'a>, Raise>;
 
 /// A function that capture calls: whatever happens, it answers and never raises.
 pub type Capture<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Term<'a>;
+
+/// A function that capture calls at a place of the program, while the gate is open: the place, and the words of the other
+/// arguments. It answers and never raises.
+pub type Mark = for<'a> fn(Env<'a>, Term<'a>, &'a [Word]) -> Term<'a>;
 
 /// Any other native function.
 pub type Function<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Answer<'a>;
@@ -60,6 +66,53 @@ pub unsafe fn capture<const N: usize>(
     // SAFETY: by this function's contract.
     let (env, args) = unsafe { lift::<N>(&marker, env, argv) };
     match catch_unwind(AssertUnwindSafe(|| function(env, args).as_c_arg())) {
+        Ok(term) => term,
+        Err(panic) => {
+            faults::capture_panicked(panic.as_ref());
+            fallback(env).as_c_arg()
+        }
+    }
+}
+
+/// While the gate is closed nothing more is done than to see that.
+///
+/// # Safety
+/// `env`, `argc` and `argv` are those of a NIF call with one argument at least that is running.
+#[inline(always)]
+pub unsafe fn mark(
+    env: *mut ErlNifEnv,
+    argc: c_int,
+    argv: *const ErlNifTerm,
+    closed: fn(Env<'_>) -> Term<'_>,
+    open: unsafe extern "C" fn(*mut ErlNifEnv, c_int, *const ErlNifTerm) -> ErlNifTerm,
+) -> ErlNifTerm {
+    if gate::word() == 0 {
+        let marker = ();
+        // SAFETY: the environment lives as long as the call, and `marker` no longer.
+        return closed(unsafe { Env::new(&marker, env) }).as_c_arg();
+    }
+    // SAFETY: by this function's contract.
+    unsafe { open(env, argc, argv) }
+}
+
+/// # Safety
+/// As [`mark`].
+#[inline(always)]
+pub unsafe fn open(
+    env: *mut ErlNifEnv,
+    argc: c_int,
+    argv: *const ErlNifTerm,
+    fallback: fn(Env<'_>) -> Term<'_>,
+    function: Mark,
+) -> ErlNifTerm {
+    let marker = ();
+    // SAFETY: the environment lives as long as the call, and `marker` no longer.
+    let env = unsafe { Env::new(&marker, env) };
+    // SAFETY: there is a first argument, a term of this environment.
+    let place = unsafe { Term::new(env, *argv) };
+    // SAFETY: `argc` words stand there for as long as the call runs, and `ErlNifTerm` is a transparent newtype of a word.
+    let others = unsafe { slice::from_raw_parts(argv.add(1).cast::<Word>(), argc as usize - 1) };
+    match catch_unwind(AssertUnwindSafe(|| function(env, place, others).as_c_arg())) {
         Ok(term) => term,
         Err(panic) => {
             faults::capture_panicked(panic.as_ref());
@@ -109,8 +162,8 @@ pub const fn entry(
     }
 }
 
-/// Rows of the function table: `capture` for what instrumented code calls, with its answer after a panic; `normal` for
-/// quick functions; `dirty` for those that take longer than a scheduler may be kept.
+/// Rows of the function table: `mark` for what instrumented code calls at a place of the program, with its answer while the
+/// gate is closed and after a panic; `capture` for what else it calls, with its answer after a panic; `normal` for quick functions; `dirty` for those that take longer than a scheduler may be kept.
 macro_rules! functions {
     ($($how:ident $name:literal / $arity:literal => $function:expr $(, or $fallback:expr)?;)*) => {
         &[$(functions!(@row $how $name $arity $function $(, $fallback)?)),*]
@@ -125,6 +178,30 @@ macro_rules! functions {
             // SAFETY: called by the emulator, with the arity that this row states.
             unsafe { $crate::entry::capture::<$arity>(env, argv, $fallback, $function) }
         }
+        $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, raw)
+    }};
+    (@row mark $name:literal $arity:literal $function:expr, $closed:expr) => {{
+        // A function of its own, so that one that finds the gate closed has saved no register.
+        #[inline(never)]
+        #[allow(unsafe_code, reason = "the C interface of the emulator")]
+        unsafe extern "C" fn open(
+            env: *mut rustler::sys::ErlNifEnv,
+            argc: std::ffi::c_int,
+            argv: *const rustler::sys::ErlNifTerm,
+        ) -> rustler::sys::ErlNifTerm {
+            // SAFETY: by this function's own contract, which is that of `raw`.
+            unsafe { $crate::entry::open(env, argc, argv, $closed, $function) }
+        }
+        #[allow(unsafe_code, reason = "the C interface of the emulator")]
+        unsafe extern "C" fn raw(
+            env: *mut rustler::sys::ErlNifEnv,
+            argc: std::ffi::c_int,
+            argv: *const rustler::sys::ErlNifTerm,
+        ) -> rustler::sys::ErlNifTerm {
+            // SAFETY: called by the emulator, with the arity that this row states, which is not 0.
+            unsafe { $crate::entry::mark(env, argc, argv, $closed, open) }
+        }
+        const { assert!($arity > 0) };
         $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, raw)
     }};
     (@row normal $name:literal $arity:literal $function:expr) => {

@@ -1,17 +1,60 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
-use elixir_scope_engine::NoWay;
 use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, format};
+use elixir_scope_engine::{Fill, RecordBuf, Window};
 use rustler::{Atom, Env, Term};
 
 use crate::fields::list;
 use crate::site;
-use crate::term::encode::{EncodeError, Quick, Rules, Values, encode_word, quickly};
+use crate::term::encode::{EncodeError, Quick, Rules, encode_word};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::term::{Terms, word};
+use crate::term::{Terms, Word, word};
+
+/// What stands in a record behind its head.
+///
+/// A closure that writes into a [`Payload`] is one. Those that come often have types of their own, and a quick way.
+pub trait Body<'t> {
+    /// Whether there is a quick way.
+    const IS_QUICK: bool = false;
+
+    /// Looks up what both ways need.
+    #[inline(always)]
+    fn prepare(&mut self, _masks: &mut Masks, _redaction: &Redaction) {}
+
+    /// Writes all of it the quick way; `None` if that cannot be.
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(&self, _: Quick<'_, T>, _: Window<'w>) -> Option<Window<'w>> {
+        None
+    }
+
+    /// Writes it, whatever the terms are.
+    ///
+    /// # Errors
+    /// [`Full`] as the sink says.
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>;
+}
+
+impl<'t, F: FnOnce(&mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>> Body<'t> for F {
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        self(payload)
+    }
+}
+
+/// A body on its quick way.
+pub struct Quickly<'q, T, B> {
+    pub quick: Quick<'q, T>,
+    pub body: &'q B,
+}
+
+impl<'t, T: Terms<'t>, B: Body<'t>> Fill for Quickly<'_, T, B> {
+    #[inline(always)]
+    fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>> {
+        self.body.quick(self.quick, window)
+    }
+}
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
@@ -29,31 +72,25 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// A term, within the budget and masked.
     #[inline(always)]
     pub fn value(&mut self, value: Term<'t>) -> Result<(), Full> {
+        self.word(word(value))
+    }
+
+    /// The word of a term of this call.
+    fn word(&mut self, value: Word) -> Result<(), Full> {
         match RawTerms::new(self.env) {
-            Some(raw) => done(encode_word(raw, word(value), self.rules, self.sink)),
-            None => self.value_by_nif(value),
+            Some(raw) => done(encode_word(raw, value, self.rules, self.sink)),
+            None => self.word_by_nif(value),
         }
     }
 
     #[cold]
-    fn value_by_nif(&mut self, value: Term<'t>) -> Result<(), Full> {
+    fn word_by_nif(&mut self, value: Word) -> Result<(), Full> {
         let terms = NifTerms::new(self.env);
-        done(encode_word(terms, word(value), self.rules, self.sink))
+        done(encode_word(terms, value, self.rules, self.sink))
     }
 
     /// Terms, each within a budget of its own.
-    #[inline(always)]
     pub fn values(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
-        if let Some(raw) = RawTerms::new(self.env)
-            && quickly(raw, self.rules, self.sink, All(values)).is_some()
-        {
-            return Ok(());
-        }
-        self.each(values)
-    }
-
-    #[inline(never)]
-    fn each(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
         values.iter().try_for_each(|value| self.value(*value))
     }
 
@@ -64,32 +101,10 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     }
 
     /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
-    #[inline(always)]
-    pub fn args(&mut self, args: &[Term<'t>], site: SiteId) -> Result<(), Full> {
+    fn args(&mut self, args: &[Word], names: &[AtomId]) -> Result<(), Full> {
         if args.is_empty() {
             return self.sink.put(&[format::NIL]);
         }
-        let redaction = &self.rules.redaction;
-        let names = if redaction.is_on() {
-            site::arguments(site)
-        } else {
-            &[]
-        };
-        if let Some(raw) = RawTerms::new(self.env) {
-            let all = Args {
-                args,
-                names,
-                redaction,
-            };
-            if quickly(raw, self.rules, self.sink, all).is_some() {
-                return Ok(());
-            }
-        }
-        self.each_arg(args, names)
-    }
-
-    #[inline(never)]
-    fn each_arg(&mut self, args: &[Term<'t>], names: &[AtomId]) -> Result<(), Full> {
         let redaction = &self.rules.redaction;
         let mut names = names.iter();
         self.sink.put(&[format::LIST])?;
@@ -97,7 +112,7 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
                 self.sink.put(&[format::REDACTED])?;
             } else {
-                self.value(*arg)?;
+                self.word(*arg)?;
             }
         }
         self.sink.put(&[format::END])
@@ -106,7 +121,10 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// The same of arguments that come as a list: few functions have so many.
     pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
         match list(args) {
-            Some(args) => self.args(&args, site),
+            Some(args) => {
+                let words: Vec<Word> = args.into_iter().map(word).collect();
+                self.args(&words, site::arguments(site))
+            }
             None => self.value(args),
         }
     }
@@ -122,42 +140,115 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     }
 }
 
-/// Values one after another.
-struct All<'v, 't>(&'v [Term<'t>]);
+/// Words of this call one after another, each within a budget of its own.
+pub struct Values<'v>(pub &'v [Word]);
 
-impl Values for All<'_, '_> {
+impl<'t> Body<'t> for Values<'_> {
+    const IS_QUICK: bool = true;
+
     #[inline(always)]
-    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let mut window = window;
         for value in self.0 {
-            quick.term(word(*value))?;
+            window = quick.term(window, *value)?;
         }
-        Ok(())
+        Some(window)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        let Values(values) = self;
+        values.iter().try_for_each(|value| payload.word(*value))
     }
 }
 
-/// The arguments of a call.
-struct Args<'v, 't> {
-    args: &'v [Term<'t>],
-    names: &'static [AtomId],
-    redaction: &'v Redaction,
+/// The arguments of a call as a list: words of this call.
+pub struct Args<'v> {
+    args: &'v [Word],
+    site: SiteId,
+    masks: u32,
 }
 
-impl Values for Args<'_, '_> {
+impl<'v> Args<'v> {
+    /// At most as many as there are bits in a [`Masks`]' answer.
     #[inline(always)]
-    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
-        quick.byte(format::LIST)?;
-        let mut names = self.names.iter();
-        for arg in self.args {
-            if names
-                .next()
-                .is_some_and(|name| self.redaction.masks_atom(*name))
-            {
-                quick.byte(format::REDACTED)?;
-            } else {
-                quick.term(word(*arg))?;
-            }
+    pub fn new(args: &'v [Word], site: SiteId) -> Self {
+        Args {
+            args,
+            site,
+            masks: 0,
         }
-        quick.byte(format::END)
+    }
+}
+
+impl<'t> Body<'t> for Args<'_> {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn prepare(&mut self, masks: &mut Masks, redaction: &Redaction) {
+        self.masks = masks.of(self.site, redaction);
+    }
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        if self.args.is_empty() {
+            return window.byte(format::NIL);
+        }
+        let mut window = window.byte(format::LIST)?;
+        for (at, arg) in self.args.iter().enumerate() {
+            window = if self.masks >> at & 1 == 1 {
+                window.byte(format::REDACTED)?
+            } else {
+                quick.term(window, *arg)?
+            };
+        }
+        window.byte(format::END)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        payload.args(self.args, site::arguments(self.site))
+    }
+}
+
+/// Which arguments of a site are masked, by one set of rules: remembered by each thread for the sites that it met last.
+pub struct Masks([(SiteId, u32); Masks::SITES]);
+
+impl Masks {
+    /// A power of two.
+    const SITES: usize = 256;
+
+    /// Nothing remembered.
+    pub fn new() -> Self {
+        Masks([(SiteId::NONE, 0); Masks::SITES])
+    }
+
+    /// One bit for each of the first 32 arguments, from the lowest; it is set where the argument is masked.
+    #[inline(always)]
+    fn of(&mut self, site: SiteId, redaction: &Redaction) -> u32 {
+        match self.0.get(site.0 as usize & (Masks::SITES - 1)) {
+            Some((known, masks)) if *known == site => *masks,
+            _ => self.work_out(site, redaction),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn work_out(&mut self, site: SiteId, redaction: &Redaction) -> u32 {
+        let names = site::arguments(site).iter().take(32);
+        let masks = names.enumerate().fold(0, |masks, (at, name)| {
+            masks | u32::from(redaction.masks_atom(*name)) << at
+        });
+        if let Some(known) = self.0.get_mut(site.0 as usize & (Masks::SITES - 1)) {
+            *known = (site, masks);
+        }
+        masks
     }
 }
 

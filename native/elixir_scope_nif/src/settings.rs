@@ -7,7 +7,7 @@ use rustler::{Atom, Term};
 use crate::entry::Raise;
 use crate::events::Origin;
 use crate::fields::{bounded, count, get, need};
-use crate::term::encode::Rules;
+use crate::term::encode::{Rules, most_bytes};
 use crate::term::redact::Redaction;
 use crate::{atoms, term};
 
@@ -16,6 +16,8 @@ use crate::{atoms, term};
 pub struct Settings {
     /// How one captured term is written.
     pub rules: Rules,
+    /// The room of a record whose terms are all within the budget; see [`most_bytes`].
+    pub quick_bytes: usize,
     /// Outermost calls whose random number lies below this are recorded.
     sampling: u64,
     /// The recorder's number.
@@ -34,6 +36,7 @@ impl Settings {
                 },
                 redaction: Redaction::off(),
             },
+            quick_bytes: 0,
             sampling: u64::MAX,
             generation,
         };
@@ -46,6 +49,7 @@ impl Settings {
         let budget = &mut new.rules.budget;
         if get(changes, atoms::max_payload_bytes()).is_some() {
             budget.bytes = count(changes, atoms::max_payload_bytes())?;
+            new.quick_bytes = most_bytes(*budget);
         }
         if get(changes, atoms::max_depth()).is_some() {
             budget.depth = count(changes, atoms::max_depth())?
