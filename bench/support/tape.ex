@@ -58,6 +58,6 @@ defmodule Bench.Tape do
   @spec site(Macro.Env.t(), atom, [atom]) :: ElixirScope.Native.site()
   def site(env, function, arguments) do
     file = Path.relative_to_cwd(env.file)
-    ElixirScope.Site.new({env.module, function, length(arguments), file, env.line, 1, arguments})
+    ElixirScope.Site.new({env.module, function, length(arguments), file, env.line, 1, arguments, :public})
   end
 end

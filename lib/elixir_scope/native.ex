@@ -281,6 +281,30 @@ defmodule ElixirScope.Native do
   @spec exit_error(site, token, :error | :exit | :throw, term, list) :: :ok
   def exit_error(_site, _token, _class, _reason, _stacktrace), do: absent(:ok)
 
+  # The end of a call whose result is not to be recorded.
+  @spec exit_void(site, token) :: :ok
+  def exit_void(_site, _token), do: absent(:ok)
+
+  # The end of a callback that answers with a state; see "Callbacks" above.
+  @spec exit_callback(site, token, result :: term, old_state :: term, trigger :: term) :: :ok
+  def exit_callback(_site, _token, _result, _old_state, _trigger), do: absent(:ok)
+
+  @spec loop_state(site, token, state :: term) :: :ok
+  def loop_state(_site, _token, _state), do: absent(:ok)
+
+  @spec message(site, :send | :call | :cast | :reply, receiver :: term, message :: term) :: :ok
+  def message(_site, _type, _receiver, _message), do: absent(:ok)
+
+  @spec spawned(site, result :: term) :: :ok
+  def spawned(_site, _result), do: absent(:ok)
+
+  # Dirty CPU: it looks at every site.
+  @spec switch(%{
+          strategy: nil | :minimal | :balanced | :full_trace,
+          rules: [{module | {module, atom, arity}, boolean}]
+        }) :: :ok
+  def switch(_switches), do: missing()
+
   @spec mute() :: :ok
   def mute, do: absent(:ok)
 

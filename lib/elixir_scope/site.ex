@@ -8,7 +8,22 @@ defmodule ElixirScope.Site do
   @typedoc "`clause` counts from 1, 0 where there is none."
   @type descriptor ::
           {module :: module | nil, function :: atom | nil, arity, file :: String.t(), line :: non_neg_integer,
-           clause :: non_neg_integer, arg_names :: [atom | nil]}
+           clause :: non_neg_integer, arg_names :: [atom | nil], role}
+
+  @typedoc """
+  What the place is:
+
+    * `:mark` - it stands in the code for itself: a mark of `ElixirScope.Trace`, a message sent, a process spawned
+    * `:public`, `:private` - a function that the strategy chose
+    * `:chosen` - a function that the user named
+    * a callback of a behaviour: `receives` tells how it takes up a message (how that was sent, and the index of the argument
+      that holds it and of the one that names its sender), `shape` the form of the results in which its state stands
+  """
+  @type role :: :mark | :public | :private | :chosen | {:callback, behaviour :: module, receives, shape}
+  @type receives ::
+          nil
+          | {:call | :cast | :send, message :: non_neg_integer, sender :: non_neg_integer | nil}
+  @type shape :: nil | :init | :server | :code_change | :statem | :event | :socket
   @type t :: {id :: pos_integer, descriptor}
 
   @doc "The site of a descriptor."
@@ -19,7 +34,7 @@ defmodule ElixirScope.Site do
   @spec at(Macro.Env.t()) :: t
   def at(%Macro.Env{} = env) do
     {function, arity} = env.function || {nil, 0}
-    new({env.module, function, arity, Path.relative_to_cwd(env.file), env.line, 0, []})
+    new({env.module, function, arity, Path.relative_to_cwd(env.file), env.line, 0, [], :mark})
   end
 
   # 58 bits, so that it is a small integer on a 64-bit VM; 0 stands for no site.

@@ -58,7 +58,7 @@ defmodule ElixirScope.CaptureTest do
     end
 
     test "stand in the place of arguments that are named so" do
-      site = Site.new({Accounts, :login, 2, "lib/accounts.ex", 3, 1, [:name, :password]})
+      site = Site.new({Accounts, :login, 2, "lib/accounts.ex", 3, 1, [:name, :password], :public})
       token = ElixirScope.Native.enter_2(site, "ann", "hunter2")
       ElixirScope.Native.exit(site, token, :ok)
       assert the_event(event_type: :function_entry).args == ["ann", %Redacted{}]
@@ -215,7 +215,7 @@ defmodule ElixirScope.CaptureTest do
 
   describe "arguments that are no proper list, and sites whose names are none" do
     test "are recorded as they are, and recording goes on" do
-      site = Site.new({Accounts, :many, 9, "lib/accounts.ex", 3, 1, [:a, :b]})
+      site = Site.new({Accounts, :many, 9, "lib/accounts.ex", 3, 1, [:a, :b], :public})
       ElixirScope.Native.enter_n(site, [1, 2 | 3])
       ElixirScope.Native.enter_n(site, :none)
       odd = put_elem(site, 0, elem(site, 0) + 1) |> put_elem(1, put_elem(elem(site, 1), 6, [:a | :b]))

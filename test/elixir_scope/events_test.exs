@@ -24,8 +24,29 @@ defmodule ElixirScope.EventsTest do
       fields
     end
 
-    assert own.(:function_entry) == [:module, :function, :arity, :args, :call_id, :file, :line, :clause]
-    assert own.(:function_exit) == [:module, :function, :arity, :call_id, :exit_reason, :result, :duration_ns]
+    assert own.(:function_entry) == [
+             :module,
+             :function,
+             :arity,
+             :args,
+             :call_id,
+             :file,
+             :line,
+             :clause,
+             :behaviour
+           ]
+
+    assert own.(:function_exit) == [
+             :module,
+             :function,
+             :arity,
+             :call_id,
+             :behaviour,
+             :exit_reason,
+             :result,
+             :duration_ns
+           ]
+
     assert own.(:user_event) == [:name, :data]
     assert own.(:span_start) == [:name, :metadata, :call_id, :duration_ns, :exit_reason]
     assert own.(:span_stop) == own.(:span_start)
@@ -43,7 +64,7 @@ defmodule ElixirScope.EventsTest do
 
   describe "a site" do
     test "has the same id wherever it is compiled, another one elsewhere, and never 0" do
-      site = {Enum, :map, 2, "lib/enum.ex", 7, 1, [:enumerable, :fun]}
+      site = {Enum, :map, 2, "lib/enum.ex", 7, 1, [:enumerable, :fun], :public}
       assert {id, ^site} = Site.new(site)
       assert Site.new(site) == {id, site}
       assert id in 1..(Bitwise.bsl(1, 58) - 1)

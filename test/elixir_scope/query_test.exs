@@ -7,8 +7,8 @@ defmodule ElixirScope.QueryTest do
 
   doctest ElixirScope.Query.Engine
 
-  @site ElixirScope.Site.new({__MODULE__, :called, 2, "test/query_test.exs", 7, 1, [:left, :right]})
-  @other ElixirScope.Site.new({Enum, :map, 1, "lib/enum.ex", 70, 2, [:list]})
+  @site ElixirScope.Site.new({__MODULE__, :called, 2, "test/query_test.exs", 7, 1, [:left, :right], :public})
+  @other ElixirScope.Site.new({Enum, :map, 1, "lib/enum.ex", 70, 2, [:list], :public})
 
   describe "get_events/1" do
     test "answers any mix of filters as Enum.filter over all events does" do

@@ -12,6 +12,7 @@ defmodule ElixirScope.Events.FunctionEntry do
       call_id: {pos_integer(), "names the call: the id of this event"},
       file: {String.t() | nil, "the source file"},
       line: {non_neg_integer() | nil, "the line in it"},
-      clause: {non_neg_integer() | nil, "which clause was entered, from 1; 0 where that is not known"}
+      clause: {non_neg_integer() | nil, "which clause was entered, from 1; 0 where that is not known"},
+      behaviour: {module() | nil, "the behaviour that the function is a callback of"}
     ]
 end

@@ -7,6 +7,7 @@ defmodule ElixirScope.Events.FunctionExit do
       function: {atom(), "its name"},
       arity: {arity(), "how many arguments it takes"},
       call_id: {pos_integer() | nil, "the id of the call's `ElixirScope.Events.FunctionEntry`"},
+      behaviour: {module() | nil, "the behaviour that the function is a callback of"},
       exit_reason:
         {:normal | :tail_call | {:error | :exit | :throw, reason :: term(), stacktrace :: term()},
          "how it ended"},

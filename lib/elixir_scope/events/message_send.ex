@@ -5,7 +5,9 @@ defmodule ElixirScope.Events.MessageSend do
     fields: [
       sender_pid: {pid(), "who sent it"},
       receiver_pid: {pid() | nil, "who it was sent to"},
-      receiver_name: {atom() | nil, "the name that it was sent to"},
+      receiver_name:
+        {term(),
+         "what it was sent to, if not a pid: a name, `{name, node}`, `{:via, module, name}`, `{:global, name}`, a port, an alias"},
       message: {term(), "the message"},
       message_id: {pos_integer() | nil, "names the message, here and where it is received"},
       send_type: {atom(), "what it is: `:send`, `:call`, `:cast`, `:reply`, `:down`, `:timer` and others"},

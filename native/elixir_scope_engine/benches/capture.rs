@@ -123,7 +123,7 @@ fn find_a_site(bencher: Bencher<'_, '_>) {
                 file,
                 line: 1,
                 clause: 1,
-                args: Box::default(),
+                ..SiteDef::default()
             },
         );
     }

@@ -51,6 +51,7 @@ impl Sites for Machine {
             file: "lib/a.ex",
             line: 1,
             clause: 1,
+            behaviour: None,
         })
     }
 }
@@ -401,7 +402,7 @@ fn bench_ingest(stored: u64, measured: u64) {
                 file: "lib/a.ex".into(),
                 line: 1,
                 clause: 1,
-                args: Box::default(),
+                ..SiteDef::default()
             },
         );
     }

@@ -129,7 +129,9 @@ kinds! {
     /// A message arrived in a mailbox.
     MessageReceive = 9, "message_receive", ["receiver_pid", "sender_pid", "message", "message_id", "queue_time_ns"];
     /// A process was born.
-    ProcessSpawn = 10, "process_spawn", ["spawned_pid", "parent_pid", "args", "registered_name"];
+    ProcessSpawn = 10, "process_spawn", [
+        "spawned_pid", "parent_pid", "module", "function", "args", "registered_name"
+    ];
     /// A process ended.
     ProcessExit = 11, "process_exit", ["exit_reason", "lifetime_ns"];
     /// Two processes were linked.

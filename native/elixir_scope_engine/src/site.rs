@@ -3,29 +3,37 @@
 //! Tables of growing size, each filled to three quarters before the next is made; within one, open addressing over a
 //! bounded window. Append-only, so a lookup is one load in almost every case and never waits. Entries live as long as the
 //! library.
+//!
+//! Beside its number each entry tells whether the place records, so that a lookup tells both at the cost of one.
 
-use crate::event::{AtomId, SiteId};
-use once_cell::race::OnceBox;
-use std::sync::OnceLock;
+mod def;
+mod switch;
+
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// Where in the program something records, and what is known of it at compile time.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SiteDef {
-    /// The module.
-    pub module: AtomId,
-    /// The function; `None` in the body of a module.
-    pub function: Option<AtomId>,
-    /// How many arguments the function takes.
-    pub arity: u32,
-    /// The source file.
-    pub file: Box<str>,
-    /// The line in it, from 1.
-    pub line: u32,
-    /// Which clause of the function, from 1; 0 where that means nothing.
-    pub clause: u32,
-    /// The names of the arguments, as far as they are known.
-    pub args: Box<[AtomId]>,
+use once_cell::race::OnceBox;
+
+pub use self::def::{Receives, SiteDef, Via};
+pub use self::switch::{Rule, SiteClass, Strategy, Switches};
+use crate::event::SiteId;
+use crate::sync::Mutex;
+
+/// What a lookup finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FoundSite {
+    /// The index; [`SiteId::NONE`] of a site that is not defined.
+    pub site: SiteId,
+    /// Whether it records. One that is not defined does: nothing is known against it.
+    pub is_on: bool,
+}
+
+impl FoundSite {
+    /// No site.
+    pub const NONE: FoundSite = FoundSite {
+        site: SiteId::NONE,
+        is_on: true,
+    };
 }
 
 /// All sites that were ever seen.
@@ -33,6 +41,9 @@ pub struct SiteDef {
 pub struct SiteTable {
     levels: [Level; LEVELS],
     refused: AtomicU64,
+    /// What new sites are switched by. Held for a moment only; `switching` while all sites follow a change.
+    switches: Mutex<Arc<Switches>>,
+    switching: Mutex<()>,
 }
 
 /// log2 of the entries in each level. Together a little more than 2^18.
@@ -40,6 +51,8 @@ const BITS: [u32; LEVELS] = [12, 15, 18];
 const LEVELS: usize = 3;
 /// How far from its place an entry may stand.
 const WINDOW: usize = 16;
+/// Set beside the number of a site that is switched off. Numbers are without it.
+const OFF: u64 = 1 << 62;
 
 #[derive(Debug)]
 struct Level {
@@ -52,7 +65,7 @@ struct Level {
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// 0, or the site's number; set after `site`.
+    /// 0, or the site's number, with [`OFF`] if it does not record; set after `site`.
     id: AtomicU64,
     site: OnceBox<(u64, SiteDef)>,
 }
@@ -81,6 +94,8 @@ impl SiteTable {
         SiteTable {
             levels,
             refused: AtomicU64::new(0),
+            switches: Mutex::default(),
+            switching: Mutex::default(),
         }
     }
 
@@ -90,43 +105,84 @@ impl SiteTable {
         TABLE.get_or_init(SiteTable::new)
     }
 
+    /// The numbers that sites may have: all but 0 and those with one certain bit.
+    pub const NUMBERS: u64 = !OFF;
+
     /// The index of the site with this number, or [`SiteId::NONE`] if it was not defined yet.
     #[inline(always)]
     #[must_use]
     pub fn find(&self, id: u64) -> SiteId {
+        self.look(id).site
+    }
+
+    /// The same, and whether the site records.
+    #[inline(always)]
+    #[must_use]
+    pub fn look(&self, id: u64) -> FoundSite {
         let [first, ..] = &self.levels;
         if let Some(entries) = first.entries.get()
             && let at = first.home(id)
             && let Some(entry) = entries.get(at)
-            // Acquire: as in `find_further`.
-            && entry.id.load(Ordering::Acquire) == id
+            // Acquire: as in `look_further`.
+            && let word = entry.id.load(Ordering::Acquire)
+            && word & !OFF == id
         {
-            return first.index(at);
+            return FoundSite {
+                site: first.index(at),
+                is_on: word & OFF == 0,
+            };
         }
-        self.find_further(id)
+        self.look_further(id)
     }
 
     /// Of a site that does not stand in its own place of the first level.
     #[inline(never)]
-    fn find_further(&self, id: u64) -> SiteId {
+    fn look_further(&self, id: u64) -> FoundSite {
         for level in &self.levels {
             let Some(entries) = level.entries.get() else {
                 break;
             };
-            for (index, entry) in level.window(entries, id) {
-                // Acquire: pairs with the Release in `define`; who finds the number finds the definition.
-                if entry.id.load(Ordering::Acquire) == id {
-                    return index;
+            for (site, entry) in level.window(entries, id) {
+                // Acquire: pairs with the Release in `Entry::switch`; who finds the number finds the definition.
+                let word = entry.id.load(Ordering::Acquire);
+                if word & !OFF == id {
+                    let is_on = word & OFF == 0;
+                    return FoundSite { site, is_on };
                 }
             }
         }
-        SiteId::NONE
+        FoundSite::NONE
+    }
+
+    /// Switches all sites, those that are defined later as well.
+    pub fn switch(&self, switches: Switches) {
+        let _turn = self.switching.lock();
+        let switches = Arc::new(switches);
+        *self.switches.lock() = switches.clone();
+        let levels = self.levels.iter().filter_map(|level| level.entries.get());
+        for entry in levels.flatten() {
+            entry.switch(&switches);
+        }
+    }
+
+    /// Makes a new site seen, switched as those that are seen already. If the switches change meanwhile, either the one who
+    /// changes them finds this entry, or this finds the new ones: the lock puts the two in an order.
+    fn publish(&self, entry: &Entry) {
+        let mut switches = self.switches.lock().clone();
+        loop {
+            entry.switch(&switches);
+            let now = self.switches.lock().clone();
+            if Arc::ptr_eq(&now, &switches) {
+                return;
+            }
+            switches = now;
+        }
     }
 
     /// Gives the site with this number an index; the same one for ever, whoever defines it and how often.
-    /// [`SiteId::NONE`] when the table is full, or for the number 0.
+    /// [`SiteId::NONE`] when the table is full, or for what is no number of a site.
     pub fn define(&self, id: u64, def: SiteDef) -> SiteId {
-        if id == 0 {
+        if id == 0 || id & OFF != 0 {
             return SiteId::NONE;
         }
         let found = self.find(id);
@@ -146,9 +202,8 @@ impl SiteTable {
                     }
                     match entry.site.set(boxed) {
                         Ok(()) => {
-                            // Release: publishes the definition to those who find the number.
-                            entry.id.store(id, Ordering::Release);
                             level.used.fetch_add(1, Ordering::Relaxed);
+                            self.publish(entry);
                             return index;
                         }
                         Err(back) => boxed = back,
@@ -206,6 +261,17 @@ impl SiteTable {
     }
 }
 
+impl Entry {
+    /// Sets what a lookup finds, if there is a definition.
+    fn switch(&self, switches: &Switches) {
+        if let Some((id, def)) = self.site.get() {
+            let off = if switches.takes(def) { 0 } else { OFF };
+            // Release: publishes the definition to those who find the number.
+            self.id.store(id | off, Ordering::Release);
+        }
+    }
+}
+
 impl Level {
     fn make(&self) -> Box<[Entry]> {
         std::iter::repeat_with(Entry::default)
@@ -239,86 +305,4 @@ impl Level {
 }
 
 #[cfg(all(test, not(loom)))]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-mod tests {
-    use super::*;
-
-    fn def(line: u32) -> SiteDef {
-        SiteDef {
-            module: AtomId(1),
-            function: Some(AtomId(2)),
-            arity: 3,
-            file: "lib/a.ex".into(),
-            line,
-            clause: 1,
-            args: Box::default(),
-        }
-    }
-
-    #[test]
-    fn a_site_keeps_its_index_and_its_definition() {
-        let table = SiteTable::new();
-        assert_eq!(table.find(77), SiteId::NONE);
-        let site = table.define(77, def(1));
-        assert!(site.is_some());
-        assert_eq!(table.find(77), site);
-        assert_eq!(
-            table.define(77, def(2)),
-            site,
-            "the first definition stands"
-        );
-        assert_eq!(table.get(site), Some(&def(1)));
-        assert_eq!(table.get(SiteId::NONE), None);
-        assert_eq!(table.define(0, def(1)), SiteId::NONE);
-    }
-
-    #[test]
-    fn tens_of_thousands_of_sites_are_all_found_again() {
-        let table = SiteTable::new();
-        let sites: Vec<_> = (1..=60_000u32)
-            .map(|n| table.define(u64::from(n) * 7919, def(n)))
-            .collect();
-        let distinct: std::collections::HashSet<_> = sites.iter().collect();
-        assert_eq!(distinct.len(), sites.len());
-        for (n, site) in (1..=60_000u32).zip(&sites) {
-            assert_eq!(table.find(u64::from(n) * 7919), *site);
-            assert_eq!(table.get(*site).map(|def| def.line), Some(n));
-        }
-        assert_eq!((table.len(), table.refused()), (60_000, 0));
-    }
-
-    #[test]
-    fn a_full_table_refuses_and_counts() {
-        let table = SiteTable::new();
-        let offered = 300_000u64;
-        let taken = (1..=offered)
-            .filter(|id| table.define(id * 104_729, def(1)).is_some())
-            .count() as u64;
-        assert!(taken > 200_000, "{taken}");
-        assert_eq!(table.refused(), offered - taken);
-    }
-
-    #[test]
-    fn threads_that_race_agree_on_one_index() {
-        let table = SiteTable::new();
-        let seen: Vec<Vec<SiteId>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| {
-                        (1..2_000u64)
-                            .map(|id| table.define(id, def(id as u32)))
-                            .collect()
-                    })
-                })
-                .collect();
-            handles
-                .into_iter()
-                .map(|handle| handle.join().unwrap())
-                .collect()
-        });
-        for others in &seen {
-            assert_eq!(others, &seen[0]);
-        }
-        assert_eq!(table.len(), 1_999);
-    }
-}
+mod tests;

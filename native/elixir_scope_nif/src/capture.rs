@@ -1,114 +1,52 @@
 //! What instrumented code calls. Nothing here raises, waits or allocates (a thread's first record, and a site's, excepted).
 //!
-//! The order of every call: the gate, the process's slot, the thread's ring, the terms, publish.
+//! The order of every call: the gate, the place with its switch, the process's slot, the thread's ring, the terms, publish.
+//!
+//! * `calls`: where functions begin and end
+//! * `states`: callbacks that end with a new state, and loops
+//! * `messages`: what is sent, and who is spawned
+//! * `marks`: spans, events, measurements, variables
 
-use std::cell::Cell;
-use std::sync::Arc;
+mod calls;
+mod marks;
+mod messages;
+mod states;
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::{Entered, ProcessSlots, RecordBuf, RingWriter, Slot};
-use rustler::{Encoder, Env, Term};
+use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, Slot};
+use rustler::{Atom, Encoder, Env, Term};
 
 use crate::host::BEAM;
-use crate::payload::{Args, Body, Masks, Payload, Quickly, Values};
-use crate::settings::Settings;
-use crate::term::encode::{Quick, Rules};
-use crate::term::raw::{self, RawTerms};
-use crate::term::{Word, word};
-use crate::{atoms, cost, gate, host, runtime, site};
+use crate::payload::Body;
+use crate::term::{Word, raw, word_of};
+use crate::thread::Thread;
+use crate::{atoms, gate, host, runtime, site};
 
-/// What one OS thread keeps for itself.
-struct Thread {
-    /// The gate's word that all of this was fetched for.
-    word: u64,
-    writer: RingWriter,
-    settings: Arc<Settings>,
-    random: u64,
-    /// Records until one is timed.
-    untimed: u32,
-    /// By these settings.
-    masks: Masks,
+pub use calls::{Enter, enter_list, exit, exit_error, exit_tail, exit_void};
+pub use marks::{Fields, SpanStart, span_stop};
+pub use messages::{message, spawned};
+pub use states::{exit_callback, loop_state};
+
+/// What is recorded, and of whom.
+#[derive(Clone, Copy)]
+struct What {
+    kind: EventKind,
+    process: ProcessId,
+    site: SiteId,
 }
 
-thread_local! {
-    /// Taken out by the call that uses it, and put back: capture does not call itself, and a thread runs one call at a time.
-    static THREAD: Cell<Option<Box<Thread>>> = const { Cell::new(None) };
-}
-
-impl Thread {
-    /// Fetches what the gate's word names; the one place of the capture path that may lock and allocate.
-    #[cold]
-    #[inline(never)]
-    fn attach(old: Option<Box<Thread>>, word: u64) -> Option<Box<Thread>> {
-        let (recorder, settings) = runtime::attach(word)?;
-        // The ring goes on when only the settings changed.
-        let writer = old
-            .map(|thread| thread.writer)
-            .filter(|writer| Arc::ptr_eq(writer.rings(), recorder.rings()))
-            .unwrap_or_else(|| recorder.writer());
-        let random = u64::from(writer.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Some(Box::new(Thread {
-            word,
-            writer,
-            settings,
-            random,
-            untimed: cost::EVERY,
-            masks: Masks::new(),
-        }))
-    }
-
-    /// Whether a new outermost call is recorded.
-    #[inline]
-    fn sample(settings: &Settings, random: &mut u64) -> bool {
-        if settings.samples_all() {
-            return true;
-        }
-        // xorshift64: sampling needs no better numbers
-        *random ^= *random << 13;
-        *random ^= *random >> 7;
-        *random ^= *random << 17;
-        settings.sampled(*random)
-    }
-
+impl What {
     #[inline(always)]
-    fn write<'a>(&mut self, env: Env<'a>, head: RecordHead, body: impl Body<'a>) {
-        self.untimed -= 1;
-        let start = (self.untimed == 0).then(|| self.writer.rings().clock().ticks());
-        self.record(env, head, body);
-        if let Some(start) = start {
-            self.untimed = cost::EVERY;
-            cost::note(self.writer.rings().clock(), start);
+    fn at(self, place: Entered) -> RecordHead {
+        RecordHead {
+            kind: self.kind,
+            depth: place.depth,
+            ticks: Ticks(0),
+            process: self.process,
+            site: self.site,
+            correlation: place.correlation,
         }
-    }
-
-    #[inline(always)]
-    fn record<'a, B: Body<'a>>(&mut self, env: Env<'a>, head: RecordHead, mut body: B) {
-        let rules = &self.settings.rules;
-        body.prepare(&mut self.masks, &rules.redaction);
-        let begun = match RawTerms::new(env) {
-            Some(raw) if B::IS_QUICK => {
-                let quick = Quick::new(raw, rules, ());
-                let fill = Quickly { quick, body: &body };
-                self.writer.record(head, self.settings.quick_bytes, fill)
-            }
-            _ => self.writer.begin(head).map(Some),
-        };
-        // A record that finds no room is counted as lost by the ring.
-        if let Ok(Some(record)) = begun {
-            finish(env, rules, record, body);
-        }
-    }
-}
-
-/// Writes the payload of a record that was begun, and publishes it.
-#[inline(never)]
-fn finish<'a>(env: Env<'a>, rules: &Rules, mut record: RecordBuf<'_>, body: impl Body<'a>) {
-    if body
-        .write(&mut Payload::new(env, rules, &mut record))
-        .is_ok()
-    {
-        record.commit();
     }
 }
 
@@ -125,116 +63,104 @@ fn claim(slots: &'static ProcessSlots, process: ProcessId) -> Option<&'static Sl
     slots.get(process, &**BEAM)
 }
 
-/// A call that records: this thread's state, and the process with its slot.
-struct Recording {
-    thread: Box<Thread>,
+/// Runs `record` with this thread's state and the process's slot, if the gate is open and the process is not muted.
+#[inline(always)]
+fn recording<R>(
+    env: Env<'_>,
+    record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
+) -> Option<R> {
+    let word = gate::word();
+    if word == 0 {
+        return None;
+    }
+    let process = host::this_process(env);
+    let slots = ProcessSlots::shared();
+    let slot = slots.find(process).or_else(|| claim(slots, process));
+    recording_of(word, process, slot, record)
+}
+
+/// The same, for a gate's word and a process that were looked up.
+#[inline(always)]
+fn recording_of<R>(
+    word: u64,
     process: ProcessId,
     slot: Option<&'static Slot>,
+    record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
+) -> Option<R> {
+    if slot.is_some_and(Slot::is_muted) {
+        return None;
+    }
+    let mut thread = Thread::take(word)?;
+    let answer = record(&mut thread, process, slot);
+    Thread::put(thread);
+    Some(answer)
 }
 
-impl Recording {
-    /// If the gate is open and the process is not muted.
-    #[inline(always)]
-    fn begin(env: Env<'_>) -> Option<Recording> {
-        let word = gate::word();
-        if word == 0 {
-            return None;
-        }
-        let process = host::this_process(env);
-        let slots = ProcessSlots::shared();
-        let slot = slots.find(process).or_else(|| claim(slots, process));
-        Recording::of(word, process, slot)
-    }
-
-    /// The same, for a gate's word and a process that were looked up.
-    #[inline(always)]
-    fn of(word: u64, process: ProcessId, slot: Option<&'static Slot>) -> Option<Recording> {
-        if slot.is_some_and(Slot::is_muted) {
-            return None;
-        }
-        let thread = match THREAD.with(Cell::take) {
-            Some(thread) if thread.word == word => thread,
-            other => Thread::attach(other, word)?,
-        };
-        Some(Recording {
-            thread,
-            process,
-            slot,
-        })
-    }
-
-    #[inline(always)]
-    fn generation(&self) -> u32 {
-        self.thread.settings.generation
-    }
-
-    #[inline(always)]
-    fn write<'a>(
-        &mut self,
-        env: Env<'a>,
-        kind: EventKind,
-        site: SiteId,
-        place: Entered,
-        body: impl Body<'a>,
-    ) {
-        let head = RecordHead {
-            kind,
-            depth: place.depth,
-            ticks: Ticks(0),
-            process: self.process,
-            site,
-            correlation: place.correlation,
-        };
-        self.thread.write(env, head, body);
-    }
-
-    /// Gives the thread back its state.
-    #[inline(always)]
-    fn end(self) {
-        THREAD.with(|cell| cell.set(Some(self.thread)));
-    }
-}
-
-/// Records something that neither begins nor ends a call. It is never sampled away.
+/// Records something that neither begins nor ends a call. It is never sampled away: what was sent is found again where it
+/// arrives only if all that was sent is known. The place is not looked for while the gate is closed.
 #[inline(always)]
-fn plain<'a>(env: Env<'a>, kind: EventKind, site: SiteId, body: impl Body<'a>) -> Term<'a> {
-    if let Some(mut recording) = Recording::begin(env) {
-        let generation = recording.generation();
-        let place = recording
-            .slot
-            .map_or(NOWHERE, |slot| slot.current(generation));
-        recording.write(env, kind, site, place, body);
-        recording.end();
+fn mark<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, body: impl Body<'a>) -> Term<'a> {
+    if gate::word() == 0 {
+        return ok(env);
     }
+    let FoundSite { site, is_on } = site::look(place);
+    if !is_on {
+        return ok(env);
+    }
+    recording(env, |thread, process, slot| {
+        let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
+        let what = What {
+            kind,
+            process,
+            site,
+        };
+        thread.write(env, what.at(place), body);
+    });
     ok(env)
 }
 
 /// Records the beginning of a call, and answers its token.
 #[inline(always)]
-fn enter<'a>(env: Env<'a>, kind: EventKind, site: SiteId, body: impl Body<'a>) -> Term<'a> {
-    let Some(mut recording) = Recording::begin(env) else {
+fn enter<'a, B: Body<'a>>(
+    env: Env<'a>,
+    kind: EventKind,
+    place: Term<'a>,
+    body: impl FnOnce(SiteId) -> B,
+) -> Term<'a> {
+    if gate::word() == 0 {
         return raw::small(env, -1);
-    };
-    let Thread {
-        writer,
-        settings,
-        random,
-        ..
-    } = &mut *recording.thread;
-    let place = recording.slot.map_or(NOWHERE, |slot| {
-        let sample = || Thread::sample(settings, random);
-        slot.enter(settings.generation, sample, || writer.next_correlation())
-    });
-    let token = Token {
-        depth: place.depth,
-        is_sampled: place.is_sampled,
-        generation: settings.generation,
-    };
-    if place.is_sampled {
-        recording.write(env, kind, site, place, body);
     }
-    recording.end();
-    raw::small(env, token.pack())
+    let FoundSite { site, is_on } = site::look(place);
+    if !is_on {
+        return raw::small(env, -1);
+    }
+    let token = recording(env, |thread, process, slot| {
+        let Thread {
+            writer,
+            settings,
+            random,
+            ..
+        } = thread;
+        let place = slot.map_or(NOWHERE, |slot| {
+            let sample = || Thread::sample(settings, random);
+            slot.enter(settings.generation, sample, || writer.next_correlation())
+        });
+        let token = Token {
+            depth: place.depth,
+            is_sampled: place.is_sampled,
+            generation: settings.generation,
+        };
+        if place.is_sampled {
+            let what = What {
+                kind,
+                process,
+                site,
+            };
+            thread.write(env, what.at(place), body(site));
+        }
+        token.pack()
+    });
+    raw::small(env, token.unwrap_or(-1))
 }
 
 /// Records the end of a call.
@@ -246,7 +172,37 @@ fn leave<'a>(
     token: Term<'a>,
     body: impl Body<'a>,
 ) -> Term<'a> {
-    let Some(token) = raw::small_value(token).and_then(Token::unpack) else {
+    leave_by(
+        env,
+        token,
+        When::Sampled,
+        |thread, process, _token, place| {
+            let what = What {
+                kind,
+                process,
+                site,
+            };
+            thread.write(env, what.at(place), body);
+        },
+    )
+}
+
+/// Whether the end of a call that is not sampled matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    Sampled,
+}
+
+/// Runs `record` with this thread's state and the place of the call that ends.
+#[inline(always)]
+fn leave_by<'a>(
+    env: Env<'a>,
+    token: Term<'a>,
+    when: When,
+    record: impl FnOnce(&mut Thread, ProcessId, Token, Entered),
+) -> Term<'a> {
+    let Some(token) = Token::of(token) else {
         return ok(env);
     };
     let process = host::this_process(env);
@@ -254,14 +210,12 @@ fn leave<'a>(
     // The depth is taken back even when nothing is recorded now: the gate may have closed, or the process been muted.
     let place = slot.map_or(NOWHERE, |slot| slot.exit(token.generation, token.depth));
     let word = gate::word();
-    if token.is_sampled
-        && word != 0
-        && let Some(mut recording) = Recording::of(word, process, slot)
-    {
-        if recording.generation() == token.generation {
-            recording.write(env, kind, site, place, body);
-        }
-        recording.end();
+    if (token.is_sampled || when == When::Always) && word != 0 {
+        recording_of(word, process, slot, |thread, process, _slot| {
+            if thread.settings.generation == token.generation {
+                record(thread, process, token, place);
+            }
+        });
     }
     ok(env)
 }
@@ -276,6 +230,20 @@ struct Token {
 }
 
 impl Token {
+    /// Of what `enter` answered; `None` for a call of which nothing is to be recorded, and for anything else.
+    #[inline(always)]
+    fn of(token: Term<'_>) -> Option<Token> {
+        raw::small_value(token).and_then(Token::unpack)
+    }
+
+    /// The place of what is recorded within the call, at its end or at its beginning.
+    fn inside(self, place: Entered) -> Entered {
+        Entered {
+            depth: self.depth.saturating_add(1),
+            ..place
+        }
+    }
+
     /// As a small integer of the emulator.
     fn pack(self) -> i64 {
         i64::from(self.generation) << 17 | i64::from(self.depth) << 1 | i64::from(self.is_sampled)
@@ -291,6 +259,12 @@ impl Token {
     }
 }
 
+/// The word of an atom of ours.
+#[inline(always)]
+fn atom(atom: Atom) -> Word {
+    word_of(atom.as_c_arg())
+}
+
 #[inline(always)]
 fn ok(env: Env<'_>) -> Term<'_> {
     atoms::ok().to_term(env)
@@ -299,96 +273,6 @@ fn ok(env: Env<'_>) -> Term<'_> {
 /// `recording()`: whether a capture call would do anything.
 pub fn is_recording<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
     (gate::word() != 0).encode(env)
-}
-
-/// A mark that is rarer than an event: a function of its own, which they share, since it is large when all that it calls is
-/// put into it.
-#[inline(never)]
-fn fields<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
-    plain(env, kind, site::find(place), Values(fields))
-}
-
-/// `event(site, name, data)`
-pub fn event<'a>(env: Env<'a>, place: Term<'a>, values: &'a [Word]) -> Term<'a> {
-    plain(env, EventKind::UserEvent, site::find(place), Values(values))
-}
-
-/// `metric(site, name, value, unit, metadata)`
-pub fn metric<'a>(env: Env<'a>, place: Term<'a>, values: &'a [Word]) -> Term<'a> {
-    fields(env, EventKind::PerformanceMetric, place, values)
-}
-
-/// `snapshot(site, bindings)`
-pub fn snapshot<'a>(env: Env<'a>, place: Term<'a>, bindings: &'a [Word]) -> Term<'a> {
-    fields(env, EventKind::VariableAssignment, place, bindings)
-}
-
-/// `span_start(site, name, metadata)`
-pub fn span_start<'a>(env: Env<'a>, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
-    enter(env, EventKind::SpanStart, site::find(place), Values(fields))
-}
-
-/// `span_stop(site, token, name, exit_reason)`
-pub fn span_stop<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
-    let [place, token, name, reason] = args;
-    let site = site::find(place);
-    let fields = [name, atoms::nil().to_term(env), reason].map(word);
-    leave(env, EventKind::SpanStop, site, token, Values(&fields))
-}
-
-/// `enter_0(site)` … `enter_8(site, a1, …, a8)`
-pub fn enter_args<'a>(env: Env<'a>, place: Term<'a>, args: &'a [Word]) -> Term<'a> {
-    let site = site::find(place);
-    enter(env, EventKind::FunctionEntry, site, Args::new(args, site))
-}
-
-/// `enter_n(site, args)`
-pub fn enter_list<'a>(env: Env<'a>, [place, args]: [Term<'a>; 2]) -> Term<'a> {
-    if gate::word() == 0 {
-        return raw::small(env, -1);
-    }
-    let site = site::find(place);
-    let body = |payload: &mut Payload<'_, 'a, RecordBuf<'_>>| payload.arg_list(args, site);
-    enter(env, EventKind::FunctionEntry, site, body)
-}
-
-/// `exit(site, token, result)`
-pub fn exit<'a>(env: Env<'a>, [place, token, result]: [Term<'a>; 3]) -> Term<'a> {
-    let fields = [atoms::normal().to_term(env), result].map(word);
-    leave(
-        env,
-        EventKind::FunctionExit,
-        site::find(place),
-        token,
-        Values(&fields),
-    )
-}
-
-/// `exit_tail(site, token)`
-pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
-    let fields = [atoms::tail_call().to_term(env), atoms::nil().to_term(env)].map(word);
-    leave(
-        env,
-        EventKind::FunctionExit,
-        site::find(place),
-        token,
-        Values(&fields),
-    )
-}
-
-/// `exit_error(site, token, class, reason, stacktrace)`
-pub fn exit_error<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
-    let [place, token, class, reason, stacktrace] = args;
-    leave(
-        env,
-        EventKind::FunctionExit,
-        site::find(place),
-        token,
-        |payload: &mut Payload<'_, 'a, RecordBuf<'_>>| {
-            payload.tuple(&[class, reason, stacktrace])?;
-            payload.nil()
-        },
-    )
 }
 
 /// `mute()`

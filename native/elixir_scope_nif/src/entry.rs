@@ -8,6 +8,7 @@ use std::ffi::{CStr, c_int, c_uint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 
+use elixir_scope_engine::event::EventKind;
 use rustler::sys::{ErlNifEnv, ErlNifFunc, ErlNifTerm, enif_make_badarg, enif_raise_exception};
 use rustler::{Encoder, Env, SchedulerFlags, Term};
 
@@ -29,9 +30,14 @@ pub type Answer<'a> = Result<Term<'a>, Raise>;
 /// A function that capture calls: whatever happens, it answers and never raises.
 pub type Capture<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Term<'a>;
 
-/// A function that capture calls at a place of the program, while the gate is open: the place, and the words of the other
-/// arguments. It answers and never raises.
-pub type Mark = for<'a> fn(Env<'a>, Term<'a>, &'a [Word]) -> Term<'a>;
+/// What capture calls at a place of the program, which is the first argument. It answers and never raises.
+pub trait AtPlace {
+    /// The answer while the gate is closed, and after a panic.
+    fn closed(env: Env<'_>) -> Term<'_>;
+
+    /// Records an event of this kind while the gate is open; `others` are the words of the other arguments.
+    fn open<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, others: &'a [Word]) -> Term<'a>;
+}
 
 /// Any other native function.
 pub type Function<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Answer<'a>;
@@ -79,31 +85,31 @@ pub unsafe fn capture<const N: usize>(
 /// # Safety
 /// `env`, `argc` and `argv` are those of a NIF call with one argument at least that is running.
 #[inline(always)]
-pub unsafe fn mark(
+pub unsafe fn at_place<F: AtPlace>(
     env: *mut ErlNifEnv,
     argc: c_int,
     argv: *const ErlNifTerm,
-    closed: fn(Env<'_>) -> Term<'_>,
-    open: unsafe extern "C" fn(*mut ErlNifEnv, c_int, *const ErlNifTerm) -> ErlNifTerm,
+    kind: EventKind,
 ) -> ErlNifTerm {
     if gate::word() == 0 {
         let marker = ();
         // SAFETY: the environment lives as long as the call, and `marker` no longer.
-        return closed(unsafe { Env::new(&marker, env) }).as_c_arg();
+        return F::closed(unsafe { Env::new(&marker, env) }).as_c_arg();
     }
     // SAFETY: by this function's contract.
-    unsafe { open(env, argc, argv) }
+    unsafe { open::<F>(env, argc, argv, kind) }
 }
 
+/// A function of its own, so that a call that finds the gate closed has saved no register.
+///
 /// # Safety
-/// As [`mark`].
-#[inline(always)]
-pub unsafe fn open(
+/// As [`at_place`].
+#[inline(never)]
+unsafe extern "C" fn open<F: AtPlace>(
     env: *mut ErlNifEnv,
     argc: c_int,
     argv: *const ErlNifTerm,
-    fallback: fn(Env<'_>) -> Term<'_>,
-    function: Mark,
+    kind: EventKind,
 ) -> ErlNifTerm {
     let marker = ();
     // SAFETY: the environment lives as long as the call, and `marker` no longer.
@@ -112,11 +118,13 @@ pub unsafe fn open(
     let place = unsafe { Term::new(env, *argv) };
     // SAFETY: `argc` words stand there for as long as the call runs, and `ErlNifTerm` is a transparent newtype of a word.
     let others = unsafe { slice::from_raw_parts(argv.add(1).cast::<Word>(), argc as usize - 1) };
-    match catch_unwind(AssertUnwindSafe(|| function(env, place, others).as_c_arg())) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        F::open(env, kind, place, others).as_c_arg()
+    })) {
         Ok(term) => term,
         Err(panic) => {
             faults::capture_panicked(panic.as_ref());
-            fallback(env).as_c_arg()
+            F::closed(env).as_c_arg()
         }
     }
 }
@@ -162,13 +170,14 @@ pub const fn entry(
     }
 }
 
-/// Rows of the function table: `mark` for what instrumented code calls at a place of the program, with its answer while the
-/// gate is closed and after a panic; `capture` for what else it calls, with its answer after a panic; `normal` for quick functions; `dirty` for those that take longer than a scheduler may be kept.
+/// Rows of the function table: `mark` for what instrumented code calls at a place of the program and does nothing while the
+/// gate is closed, with the kind of event that it records; `capture` for what else it calls, with its answer after a panic; `normal`
+/// for quick functions; `dirty` for those that take longer than a scheduler may be kept.
 macro_rules! functions {
-    ($($how:ident $name:literal / $arity:literal => $function:expr $(, or $fallback:expr)?;)*) => {
+    ($($how:ident $name:literal / $arity:literal => $function:path $(, or $fallback:ident)?;)*) => {
         &[$(functions!(@row $how $name $arity $function $(, $fallback)?)),*]
     };
-    (@row capture $name:literal $arity:literal $function:expr, $fallback:expr) => {{
+    (@row capture $name:literal $arity:literal $function:path, $fallback:ident) => {{
         #[allow(unsafe_code, reason = "the C interface of the emulator")]
         unsafe extern "C" fn raw(
             env: *mut rustler::sys::ErlNifEnv,
@@ -180,37 +189,27 @@ macro_rules! functions {
         }
         $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, raw)
     }};
-    (@row mark $name:literal $arity:literal $function:expr, $closed:expr) => {{
-        // A function of its own, so that one that finds the gate closed has saved no register.
-        #[inline(never)]
-        #[allow(unsafe_code, reason = "the C interface of the emulator")]
-        unsafe extern "C" fn open(
-            env: *mut rustler::sys::ErlNifEnv,
-            argc: std::ffi::c_int,
-            argv: *const rustler::sys::ErlNifTerm,
-        ) -> rustler::sys::ErlNifTerm {
-            // SAFETY: by this function's own contract, which is that of `raw`.
-            unsafe { $crate::entry::open(env, argc, argv, $closed, $function) }
-        }
+    (@row mark $name:literal $arity:literal $function:ty, $kind:ident) => {{
         #[allow(unsafe_code, reason = "the C interface of the emulator")]
         unsafe extern "C" fn raw(
             env: *mut rustler::sys::ErlNifEnv,
             argc: std::ffi::c_int,
             argv: *const rustler::sys::ErlNifTerm,
         ) -> rustler::sys::ErlNifTerm {
+            let kind = elixir_scope_engine::event::EventKind::$kind;
             // SAFETY: called by the emulator, with the arity that this row states, which is not 0.
-            unsafe { $crate::entry::mark(env, argc, argv, $closed, open) }
+            unsafe { $crate::entry::at_place::<$function>(env, argc, argv, kind) }
         }
         const { assert!($arity > 0) };
         $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, raw)
     }};
-    (@row normal $name:literal $arity:literal $function:expr) => {
+    (@row normal $name:literal $arity:literal $function:path) => {
         functions!(@call Normal $name $arity $function)
     };
-    (@row dirty $name:literal $arity:literal $function:expr) => {
+    (@row dirty $name:literal $arity:literal $function:path) => {
         functions!(@call DirtyCpu $name $arity $function)
     };
-    (@call $scheduler:ident $name:literal $arity:literal $function:expr) => {{
+    (@call $scheduler:ident $name:literal $arity:literal $function:path) => {{
         #[allow(unsafe_code, reason = "the C interface of the emulator")]
         unsafe extern "C" fn raw(
             env: *mut rustler::sys::ErlNifEnv,

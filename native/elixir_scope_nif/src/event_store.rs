@@ -151,7 +151,7 @@ fn read_struct(event: Term<'_>) -> Option<Read> {
         kind: layout.kind,
         time: TimeNs(get(event, atoms::timestamp())?.decode().ok()?),
         process,
-        site: site(event, layout)?,
+        site: site(event),
         call: EventId(number(atoms::call_id())?),
         parent: EventId(number(atoms::parent_id())?),
         correlation: CorrelationId(number(atoms::correlation_id())?),
@@ -160,31 +160,24 @@ fn read_struct(event: Term<'_>) -> Option<Read> {
 }
 
 /// A site for the place that the struct names, if it names one.
-fn site(event: Term<'_>, layout: &Layout) -> Option<SiteId> {
-    if !layout
-        .fields
-        .iter()
-        .any(|(_, source)| *source == Source::Module)
-    {
-        return Some(SiteId::NONE);
-    }
+fn site(event: Term<'_>) -> SiteId {
+    let nil = term::atom_id(atoms::nil().encode(event.get_env()));
     let atom = |key: Atom| {
         get(event, key)
-            .filter(|name| name.is_atom())
             .and_then(term::atom_id)
+            .filter(|name| Some(*name) != nil)
     };
     let number = |key: Atom| {
         get(event, key)
             .and_then(|value| value.decode::<u32>().ok())
             .unwrap_or(0)
     };
-    let nil = term::atom_id(atoms::nil().encode(event.get_env()));
-    let Some(module) = atom(atoms::module()).filter(|name| Some(*name) != nil) else {
-        return Some(SiteId::NONE);
+    let Some(module) = atom(atoms::module()) else {
+        return SiteId::NONE;
     };
     let def = SiteDef {
         module,
-        function: atom(atoms::function()).filter(|name| Some(*name) != nil),
+        function: atom(atoms::function()),
         arity: number(atoms::arity()),
         file: get(event, atoms::file())
             .and_then(|file| file.decode::<&str>().ok())
@@ -192,9 +185,10 @@ fn site(event: Term<'_>, layout: &Layout) -> Option<SiteId> {
             .into(),
         line: number(atoms::line()),
         clause: number(atoms::clause()),
-        args: Box::default(),
+        behaviour: atom(atoms::behaviour()),
+        ..SiteDef::default()
     };
-    Some(SiteTable::shared().define(hash(&def), def))
+    SiteTable::shared().define(hash(&def), def)
 }
 
 /// The number of a place that no compiler has numbered. Compiled sites use 58 bits; the highest bit keeps these apart.
@@ -208,9 +202,10 @@ fn hash(def: &SiteDef) -> u64 {
         &def.file,
         def.line,
         def.clause,
+        def.behaviour,
     )
         .hash(&mut hasher);
-    hasher.finish() | 1 << 63
+    hasher.finish() & SiteTable::NUMBERS | 1 << 63
 }
 
 /// `store_query(store, query)`

@@ -29,6 +29,7 @@ pub enum Source {
     File,
     Line,
     Clause,
+    Behaviour,
     /// The value at this index of the payload.
     Payload(usize),
     /// A field of the struct that this kind does not have.
@@ -41,10 +42,20 @@ const fn own(kind: EventKind) -> (&'static str, &'static [&'static str]) {
         EventKind::FunctionEntry => (
             "FunctionEntry",
             &[
-                "module", "function", "arity", "call_id", "file", "line", "clause",
+                "module",
+                "function",
+                "arity",
+                "call_id",
+                "file",
+                "line",
+                "clause",
+                "behaviour",
             ],
         ),
-        EventKind::FunctionExit => ("FunctionExit", &["module", "function", "arity", "call_id"]),
+        EventKind::FunctionExit => (
+            "FunctionExit",
+            &["module", "function", "arity", "call_id", "behaviour"],
+        ),
         EventKind::UserEvent => ("UserEvent", &[]),
         EventKind::SpanStart => ("Span", &["call_id", "duration_ns", "exit_reason"]),
         EventKind::SpanStop => ("Span", &["call_id"]),
@@ -52,7 +63,7 @@ const fn own(kind: EventKind) -> (&'static str, &'static [&'static str]) {
         EventKind::CallbackReply => ("CallbackReply", &["call_id"]),
         EventKind::MessageSend => ("MessageSend", &[]),
         EventKind::MessageReceive => ("MessageReceive", &[]),
-        EventKind::ProcessSpawn => ("ProcessSpawn", &["module", "function"]),
+        EventKind::ProcessSpawn => ("ProcessSpawn", &[]),
         EventKind::ProcessExit => ("ProcessExit", &[]),
         EventKind::ProcessLink => ("ProcessLink", &[]),
         EventKind::ProcessUnlink => ("ProcessUnlink", &[]),
@@ -97,6 +108,7 @@ fn source(kind: EventKind, field: &str) -> Source {
         "file" => Source::File,
         "line" => Source::Line,
         "clause" => Source::Clause,
+        "behaviour" => Source::Behaviour,
         _ => Source::Absent,
     }
 }
@@ -271,6 +283,7 @@ impl<'a> Shared<'a> {
             Source::Clause => of(site()
                 .filter(|site| site.clause > 0)
                 .map(|site| number(site.clause))),
+            Source::Behaviour => of(site().and_then(|site| site.behaviour).map(term::atom_word)),
             Source::Payload(_) | Source::Absent => self.nil,
         }
     }

@@ -6,7 +6,8 @@ use rustler::{Encoder, Env, Term};
 use crate::entry::functions;
 use crate::term::raw;
 use crate::{
-    atoms, capture, event_store, library, query, recorder, ring_buffer, subscription, term_tests,
+    atoms, capture, event_store, library, query, recorder, ring_buffer, site, subscription,
+    term_tests,
 };
 
 fn ok(env: Env<'_>) -> Term<'_> {
@@ -38,24 +39,30 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     normal c"time_offset" / 0 => recorder::time_offset;
 
     capture c"recording" / 0 => capture::is_recording, or no;
-    mark c"event" / 3 => capture::event, or ok;
-    mark c"metric" / 5 => capture::metric, or ok;
-    mark c"span_start" / 3 => capture::span_start, or no_token;
+    mark c"event" / 3 => capture::Fields, or UserEvent;
+    mark c"metric" / 5 => capture::Fields, or PerformanceMetric;
+    mark c"span_start" / 3 => capture::SpanStart, or SpanStart;
     capture c"span_stop" / 4 => capture::span_stop, or ok;
-    mark c"snapshot" / 2 => capture::snapshot, or ok;
-    mark c"enter_0" / 1 => capture::enter_args, or no_token;
-    mark c"enter_1" / 2 => capture::enter_args, or no_token;
-    mark c"enter_2" / 3 => capture::enter_args, or no_token;
-    mark c"enter_3" / 4 => capture::enter_args, or no_token;
-    mark c"enter_4" / 5 => capture::enter_args, or no_token;
-    mark c"enter_5" / 6 => capture::enter_args, or no_token;
-    mark c"enter_6" / 7 => capture::enter_args, or no_token;
-    mark c"enter_7" / 8 => capture::enter_args, or no_token;
-    mark c"enter_8" / 9 => capture::enter_args, or no_token;
+    mark c"snapshot" / 2 => capture::Fields, or VariableAssignment;
+    mark c"enter_0" / 1 => capture::Enter, or FunctionEntry;
+    mark c"enter_1" / 2 => capture::Enter, or FunctionEntry;
+    mark c"enter_2" / 3 => capture::Enter, or FunctionEntry;
+    mark c"enter_3" / 4 => capture::Enter, or FunctionEntry;
+    mark c"enter_4" / 5 => capture::Enter, or FunctionEntry;
+    mark c"enter_5" / 6 => capture::Enter, or FunctionEntry;
+    mark c"enter_6" / 7 => capture::Enter, or FunctionEntry;
+    mark c"enter_7" / 8 => capture::Enter, or FunctionEntry;
+    mark c"enter_8" / 9 => capture::Enter, or FunctionEntry;
     capture c"enter_n" / 2 => capture::enter_list, or no_token;
     capture c"exit" / 3 => capture::exit, or ok;
     capture c"exit_tail" / 2 => capture::exit_tail, or ok;
+    capture c"exit_void" / 2 => capture::exit_void, or ok;
     capture c"exit_error" / 5 => capture::exit_error, or ok;
+    capture c"exit_callback" / 5 => capture::exit_callback, or ok;
+    capture c"loop_state" / 3 => capture::loop_state, or ok;
+    capture c"message" / 4 => capture::message, or ok;
+    capture c"spawned" / 2 => capture::spawned, or ok;
+    dirty c"switch" / 1 => site::switch;
     capture c"mute" / 0 => capture::mute, or ok;
     capture c"unmute" / 0 => capture::unmute, or ok;
 

@@ -15,7 +15,8 @@ use elixir_scope_engine::event::{AtomId, ProcessId};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
 use rustler::sys::{
-    ErlNifPid, ErlNifTimeUnit, enif_is_process_alive, enif_monotonic_time, enif_self,
+    ErlNifPid, ErlNifPort, ErlNifTimeUnit, enif_is_process_alive, enif_monotonic_time, enif_self,
+    enif_whereis_pid, enif_whereis_port,
 };
 use rustler::{Encoder, Env, LocalPid, OwnedEnv, Term};
 
@@ -63,6 +64,24 @@ pub fn this_process(env: Env<'_>) -> ProcessId {
         }
         ProcessId(pid.as_ptr().cast::<Word>().read() as u64)
     }
+}
+
+/// The process of this node that has a name.
+pub fn whereis(env: Env<'_>, name: Term<'_>) -> Option<ProcessId> {
+    let mut pid = MaybeUninit::<ErlNifPid>::uninit();
+    // SAFETY: the environment and the term of the running call; the emulator fills `pid` if it answers true: a C struct of one
+    // term.
+    unsafe {
+        (enif_whereis_pid(env.as_c_arg(), name.as_c_arg(), pid.as_mut_ptr()) != 0)
+            .then(|| ProcessId(pid.as_ptr().cast::<Word>().read() as u64))
+    }
+}
+
+/// Whether a port of this node has the name.
+pub fn names_port(env: Env<'_>, name: Term<'_>) -> bool {
+    let mut port = MaybeUninit::<ErlNifPort>::uninit();
+    // SAFETY: as above; what is filled is not read.
+    unsafe { enif_whereis_port(env.as_c_arg(), name.as_c_arg(), port.as_mut_ptr()) != 0 }
 }
 
 fn process_of(pid: &LocalPid) -> ProcessId {

@@ -1,6 +1,7 @@
 //! The BEAM's door to the engine: decode, call, encode.
 
 mod atoms;
+mod callback;
 mod capture;
 mod cost;
 mod entry;
@@ -24,3 +25,4 @@ mod site;
 mod subscription;
 mod term;
 mod term_tests;
+mod thread;

@@ -1,21 +1,22 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
 use elixir_scope_engine::event::{AtomId, SiteId};
-use elixir_scope_engine::value::{Full, Sink, format};
+use elixir_scope_engine::value::{Full, Sink, Watched, format};
 use elixir_scope_engine::{Fill, RecordBuf, Window};
 use rustler::{Atom, Env, Term};
 
+use crate::callback::State;
 use crate::fields::list;
+use crate::settings::Settings;
 use crate::site;
 use crate::term::encode::{EncodeError, Quick, Rules, encode_word};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::term::{Terms, Word, word};
+use crate::term::{Terms, Word, atom_word, word};
+use crate::thread::Masks;
 
-/// What stands in a record behind its head.
-///
-/// A closure that writes into a [`Payload`] is one. Those that come often have types of their own, and a quick way.
+/// What stands in a record behind its head. Those that come often have a quick way.
 pub trait Body<'t> {
     /// Whether there is a quick way.
     const IS_QUICK: bool = false;
@@ -37,9 +38,21 @@ pub trait Body<'t> {
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>;
 }
 
-impl<'t, F: FnOnce(&mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>> Body<'t> for F {
+/// What a closure writes.
+pub struct By<F>(F);
+
+/// What `write` writes.
+pub fn by<'t, F>(write: F) -> By<F>
+where
+    F: FnOnce(&mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>,
+{
+    By(write)
+}
+
+impl<'t, F: FnOnce(&mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>> Body<'t> for By<F> {
+    #[inline(always)]
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
-        self(payload)
+        (self.0)(payload)
     }
 }
 
@@ -60,13 +73,24 @@ impl<'t, T: Terms<'t>, B: Body<'t>> Fill for Quickly<'_, T, B> {
 pub struct Payload<'p, 't, S> {
     env: Env<'t>,
     rules: &'p Rules,
+    settings: &'p Settings,
     sink: &'p mut S,
 }
 
 impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     #[inline(always)]
-    pub fn new(env: Env<'t>, rules: &'p Rules, sink: &'p mut S) -> Self {
-        Payload { env, rules, sink }
+    pub fn new(env: Env<'t>, settings: &'p Settings, sink: &'p mut S) -> Self {
+        Payload {
+            env,
+            rules: &settings.rules,
+            settings,
+            sink,
+        }
+    }
+
+    /// Whether a word is the name of this node.
+    pub fn is_this_node(&self, name: Word) -> bool {
+        name == atom_word(self.settings.node)
     }
 
     /// A term, within the budget and masked.
@@ -75,8 +99,9 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         self.word(word(value))
     }
 
-    /// The word of a term of this call.
-    fn word(&mut self, value: Word) -> Result<(), Full> {
+    /// The same of a term's word.
+    #[inline(always)]
+    pub fn word(&mut self, value: Word) -> Result<(), Full> {
         match RawTerms::new(self.env) {
             Some(raw) => done(encode_word(raw, value, self.rules, self.sink)),
             None => self.word_by_nif(value),
@@ -87,6 +112,35 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     fn word_by_nif(&mut self, value: Word) -> Result<(), Full> {
         let terms = NifTerms::new(self.env);
         done(encode_word(terms, value, self.rules, self.sink))
+    }
+
+    /// What there is, or `nil`.
+    #[inline]
+    pub fn word_or_nil(&mut self, value: Option<Word>) -> Result<(), Full> {
+        match value {
+            Some(value) => self.word(value),
+            None => self.nil(),
+        }
+    }
+
+    /// A state, within the budget of states and masked. Whether it is there as a whole, but for masks.
+    pub fn state(&mut self, state: State) -> Result<bool, Full> {
+        let mut sink = Watched::new(self.sink);
+        let mut payload = Payload {
+            env: self.env,
+            rules: &self.settings.state_rules,
+            settings: self.settings,
+            sink: &mut sink,
+        };
+        match state {
+            State::Term(state) => payload.word(state)?,
+            State::Named(name, data) => {
+                payload.sink.put(&[format::TUPLE, 2])?;
+                payload.word(name)?;
+                payload.word(data)?;
+            }
+        }
+        Ok(sink.is_whole())
     }
 
     /// Terms, each within a budget of its own.
@@ -127,6 +181,11 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             }
             None => self.value(args),
         }
+    }
+
+    /// An atom that stands in the site of a call.
+    pub fn name(&mut self, name: Option<AtomId>) -> Result<(), Full> {
+        self.word_or_nil(name.map(atom_word))
     }
 
     /// An atom of ours.
@@ -214,41 +273,6 @@ impl<'t> Body<'t> for Args<'_> {
 
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
         payload.args(self.args, site::arguments(self.site))
-    }
-}
-
-/// Which arguments of a site are masked, by one set of rules: remembered by each thread for the sites that it met last.
-pub struct Masks([(SiteId, u32); Masks::SITES]);
-
-impl Masks {
-    /// A power of two.
-    const SITES: usize = 256;
-
-    /// Nothing remembered.
-    pub fn new() -> Self {
-        Masks([(SiteId::NONE, 0); Masks::SITES])
-    }
-
-    /// One bit for each of the first 32 arguments, from the lowest; it is set where the argument is masked.
-    #[inline(always)]
-    fn of(&mut self, site: SiteId, redaction: &Redaction) -> u32 {
-        match self.0.get(site.0 as usize & (Masks::SITES - 1)) {
-            Some((known, masks)) if *known == site => *masks,
-            _ => self.work_out(site, redaction),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn work_out(&mut self, site: SiteId, redaction: &Redaction) -> u32 {
-        let names = site::arguments(site).iter().take(32);
-        let masks = names.enumerate().fold(0, |masks, (at, name)| {
-            masks | u32::from(redaction.masks_atom(*name)) << at
-        });
-        if let Some(known) = self.0.get_mut(site.0 as usize & (Masks::SITES - 1)) {
-            *known = (site, masks);
-        }
-        masks
     }
 }
 

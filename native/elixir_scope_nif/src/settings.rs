@@ -1,5 +1,6 @@
 //! What `ElixirScope.Config` hands down, as the engine and capture want it.
 
+use elixir_scope_engine::event::AtomId;
 use elixir_scope_engine::value::Budget;
 use elixir_scope_engine::{Policy, RingConfig, StoreConfig};
 use rustler::{Atom, Term};
@@ -18,6 +19,10 @@ pub struct Settings {
     pub rules: Rules,
     /// The room of a record whose terms are all within the budget; see [`most_bytes`].
     pub quick_bytes: usize,
+    /// How a captured state is written.
+    pub state_rules: Rules,
+    /// The name of this node.
+    pub node: AtomId,
     /// Outermost calls whose random number lies below this are recorded.
     sampling: u64,
     /// The recorder's number.
@@ -27,16 +32,19 @@ pub struct Settings {
 impl Settings {
     /// Reads the start configuration.
     pub fn decode(config: Term<'_>, generation: u32) -> Result<Settings, Raise> {
-        let settings = Settings {
-            rules: Rules {
-                budget: Budget {
-                    bytes: 0,
-                    depth: 0,
-                    length: None,
-                },
-                redaction: Redaction::off(),
+        let rules = Rules {
+            budget: Budget {
+                bytes: 0,
+                depth: 0,
+                length: None,
             },
+            redaction: Redaction::off(),
+        };
+        let settings = Settings {
+            state_rules: rules.clone(),
+            rules,
             quick_bytes: 0,
+            node: origin(config)?.node,
             sampling: u64::MAX,
             generation,
         };
@@ -62,6 +70,12 @@ impl Settings {
         if let Some(redact) = get(changes, atoms::redact()) {
             new.rules.redaction = Redaction::from_term(redact).ok_or(Raise::BadArgument)?;
         }
+        let state_bytes = match get(changes, atoms::max_state_bytes()) {
+            Some(_) => count(changes, atoms::max_state_bytes())?,
+            None => new.state_rules.budget.bytes,
+        };
+        new.state_rules = new.rules.clone();
+        new.state_rules.budget.bytes = state_bytes;
         if get(changes, atoms::sampling_rate()).is_some() {
             let rate: f64 = need(changes, atoms::sampling_rate())?;
             new.sampling = if rate >= 1.0 {

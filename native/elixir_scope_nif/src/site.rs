@@ -1,35 +1,51 @@
-//! Sites: from the literal that a capture call carries to the engine's index.
+//! Sites: from the literal that a capture call carries to the engine's index, and their switches.
 
 use elixir_scope_engine::event::{AtomId, SiteId};
-use elixir_scope_engine::{SiteDef, SiteTable};
-use rustler::{Atom, Encoder, Term};
+use elixir_scope_engine::{
+    FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
+};
+use rustler::{Atom, Encoder, Env, Term};
 
-use crate::fields::list;
+use crate::callback::StateShape;
+use crate::entry::{Answer, Raise};
+use crate::fields::{get, list, need};
 use crate::term::{self, raw};
+use crate::{atoms, fields};
 
 /// The index of the site `{id, descriptor}`; defines it at first sight. [`SiteId::NONE`] for anything else.
 #[inline(always)]
 pub fn find(site: Term<'_>) -> SiteId {
+    look(site).site
+}
+
+/// The same, and whether the site records.
+#[inline(always)]
+pub fn look(site: Term<'_>) -> FoundSite {
     if let Some(id) = raw::site_id(site) {
-        let found = SiteTable::shared().find(id);
-        if found.is_some() {
+        let found = SiteTable::shared().look(id);
+        if found.site.is_some() {
             return found;
         }
     }
-    find_or_define(site)
+    look_or_define(site)
 }
 
 /// Where words are not read, or at first sight.
 #[inline(never)]
-fn find_or_define(site: Term<'_>) -> SiteId {
+fn look_or_define(site: Term<'_>) -> FoundSite {
     let Ok((id, _)) = site.decode::<(u64, Term<'_>)>() else {
-        return SiteId::NONE;
+        return FoundSite::NONE;
     };
-    let found = SiteTable::shared().find(id);
-    if found.is_some() {
-        return found;
+    let table = SiteTable::shared();
+    let found = table.look(id);
+    if id == 0 || found.site.is_some() {
+        return if id == 0 { FoundSite::NONE } else { found };
     }
-    describe(site).map_or(SiteId::NONE, |def| SiteTable::shared().define(id, def))
+    let Some(def) = describe(site) else {
+        return FoundSite::NONE;
+    };
+    table.define(id, def);
+    table.look(id)
 }
 
 /// The names of the arguments of the site's function, as far as they are known.
@@ -38,26 +54,154 @@ pub fn arguments(site: SiteId) -> &'static [AtomId] {
     SiteTable::shared().get(site).map_or(&[], |site| &site.args)
 }
 
-type Descriptor<'a> = (Atom, Atom, u32, &'a str, u32, u32, Term<'a>);
+/// The name of the function that the site is in.
+#[inline]
+pub fn function(site: SiteId) -> Option<AtomId> {
+    SiteTable::shared().get(site).and_then(|site| site.function)
+}
 
-/// `{id, {module, function | nil, arity, file, line, clause, [argument names]}}`
+/// How the state is found in what the site's callback answers: it stands in the literal for the capture call alone, the
+/// engine has no use for it.
+#[inline]
+pub fn state_shape(site: Term<'_>) -> Option<StateShape> {
+    let env = site.get_env();
+    let [_, descriptor] = term::elements(env, term::word(site))? else {
+        return None;
+    };
+    let [.., role] = term::elements(env, *descriptor)? else {
+        return None;
+    };
+    let [_, _, _, shape] = term::elements(env, *role)? else {
+        return None;
+    };
+    StateShape::of_name(*shape)
+}
+
+/// `{id, {module, function | nil, arity, file, line, clause, [argument names], role}}`
 fn describe(site: Term<'_>) -> Option<SiteDef> {
     let env = site.get_env();
-    let (_, descriptor): (Term<'_>, Descriptor<'_>) = site.decode().ok()?;
-    let (module, function, arity, file, line, clause, names) = descriptor;
-    let name = |atom: Atom| term::atom_id(atom.encode(env));
+    let [_, descriptor] = term::elements(env, term::word(site))? else {
+        return None;
+    };
+    let &[module, function, arity, file, line, clause, names, role] =
+        term::elements(env, *descriptor)?
+    else {
+        return None;
+    };
+    let of = |word| term::term(env, word);
+    let number = |word| of(word).decode::<u32>().ok();
+    let role = self::role(of(role))?;
     Some(SiteDef {
-        module: name(module)?,
-        function: (function != crate::atoms::nil())
-            .then(|| name(function))
-            .flatten(),
-        arity,
-        file: file.into(),
-        line,
-        clause,
-        args: list(names)?
+        module: term::atom_id(of(module))?,
+        function: self::name(of(function)),
+        arity: number(arity)?,
+        file: of(file).decode::<&str>().ok()?.into(),
+        line: number(line)?,
+        clause: number(clause)?,
+        args: list(of(names))?
             .into_iter()
             .map(|argument| term::atom_id(argument).unwrap_or_default())
             .collect(),
+        class: role.class,
+        behaviour: role.behaviour,
+        receives: role.receives,
+    })
+}
+
+/// An atom; `nil` and anything else is none.
+fn name(term: Term<'_>) -> Option<AtomId> {
+    term::atom_id(term).filter(|_| atoms::nil() != term)
+}
+
+/// What a role tells the engine.
+struct Role {
+    class: SiteClass,
+    behaviour: Option<AtomId>,
+    receives: Option<Receives>,
+}
+
+/// `:mark | :public | :private | :chosen | {:callback, behaviour, receives, state shape}`
+fn role(role: Term<'_>) -> Option<Role> {
+    if let Ok(name) = role.decode::<Atom>() {
+        let class = match name {
+            _ if name == atoms::mark() => SiteClass::Mark,
+            _ if name == atoms::public() => SiteClass::Public,
+            _ if name == atoms::private() => SiteClass::Private,
+            _ if name == atoms::chosen() => SiteClass::Chosen,
+            _ => return None,
+        };
+        return Some(Role {
+            class,
+            behaviour: None,
+            receives: None,
+        });
+    }
+    let (tag, behaviour, receives, _shape): (Atom, Term<'_>, Term<'_>, Term<'_>) =
+        role.decode().ok()?;
+    if tag != atoms::callback() {
+        return None;
+    }
+    Some(Role {
+        class: SiteClass::Callback,
+        behaviour: name(behaviour),
+        receives: self::receives(receives)?,
+    })
+}
+
+/// `nil | {:call | :cast | :send, message index, sender index | nil}`
+fn receives(receives: Term<'_>) -> Option<Option<Receives>> {
+    if receives.is_atom() {
+        return Some(None);
+    }
+    let (via, message, sender): (Atom, u32, Term<'_>) = receives.decode().ok()?;
+    let via = match via {
+        _ if via == atoms::call() => Via::Request,
+        _ if via == atoms::cast() => Via::Notice,
+        _ if via == atoms::send() => Via::Plain,
+        _ => return None,
+    };
+    Some(Some(Receives {
+        via,
+        message,
+        sender: sender.decode().ok(),
+    }))
+}
+
+/// `switch(%{strategy: strategy, rules: rules})`
+pub fn switch<'a>(env: Env<'a>, [switches]: [Term<'a>; 1]) -> Answer<'a> {
+    let strategy: Atom = need(switches, atoms::strategy())?;
+    let strategy = match strategy {
+        _ if strategy == atoms::nil() => None,
+        _ if strategy == atoms::minimal() => Some(Strategy::Minimal),
+        _ if strategy == atoms::balanced() => Some(Strategy::Balanced),
+        _ if strategy == atoms::full_trace() => Some(Strategy::FullTrace),
+        _ => return Err(Raise::BadArgument),
+    };
+    let rules = get(switches, atoms::rules()).ok_or(Raise::BadArgument)?;
+    let rules = fields::list(rules)
+        .ok_or(Raise::BadArgument)?
+        .into_iter()
+        .map(rule)
+        .collect::<Option<_>>()
+        .ok_or(Raise::BadArgument)?;
+    SiteTable::shared().switch(Switches { strategy, rules });
+    Ok(atoms::ok().encode(env))
+}
+
+/// `{module | {module, function, arity}, boolean}`
+fn rule(rule: Term<'_>) -> Option<Rule> {
+    let (target, is_on): (Term<'_>, bool) = rule.decode().ok()?;
+    if let Some(module) = term::atom_id(target) {
+        return Some(Rule {
+            module,
+            function: None,
+            is_on,
+        });
+    }
+    let (module, function, arity): (Term<'_>, Term<'_>, u32) = target.decode().ok()?;
+    Some(Rule {
+        module: term::atom_id(module)?,
+        function: Some((term::atom_id(function)?, arity)),
+        is_on,
     })
 }

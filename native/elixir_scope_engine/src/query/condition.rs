@@ -40,6 +40,8 @@ pub enum Field {
     Line,
     /// `clause`
     Clause,
+    /// `behaviour`
+    Behaviour,
     /// A field of the payload; see [`EventKind::fields`].
     Payload(Box<str>),
 }
@@ -64,7 +66,19 @@ impl Field {
             "file" => Field::File,
             "line" => Field::Line,
             "clause" => Field::Clause,
+            "behaviour" => Field::Behaviour,
             other => Field::Payload(other.into()),
+        }
+    }
+
+    /// The name under which the payload of such an event holds the field, if it does. A process that is born has a module and
+    /// a function of its own, which are not those of the place where it was spawned.
+    fn name_in_payload(&self, kind: EventKind) -> Option<&str> {
+        match self {
+            Field::Payload(name) => Some(name),
+            Field::Module if kind == EventKind::ProcessSpawn => Some("module"),
+            Field::Function if kind == EventKind::ProcessSpawn => Some("function"),
+            _ => None,
         }
     }
 }
@@ -123,7 +137,7 @@ impl Condition {
         context: &Context<'_>,
         scratch: &mut Vec<u8>,
     ) -> bool {
-        let value = if let Field::Payload(name) = &self.path.field {
+        let value = if let Some(name) = self.path.field.name_in_payload(head.kind) {
             in_payload(name, head.kind, payload)
         } else {
             scratch.clear();
@@ -205,6 +219,7 @@ fn encode_field(
         Field::File => site().map(|site| Plain::Text(site.file)),
         Field::Line => site().map(|site| Plain::Int(i64::from(site.line))),
         Field::Clause => in_function().map(|site| Plain::Int(i64::from(site.clause))),
+        Field::Behaviour => site().and_then(|site| site.behaviour).map(Plain::Atom),
         Field::Payload(_) => return None,
     };
     match value {
@@ -238,13 +253,13 @@ fn has(field: &Field, kind: EventKind) -> bool {
     );
     let function = matches!(
         kind,
-        K::FunctionEntry | K::FunctionExit | K::ProcessSpawn | K::VariableAssignment
+        K::FunctionEntry | K::FunctionExit | K::VariableAssignment
     );
     match field {
         Field::CallId => call,
         Field::Module => function || kind == K::StateChange,
         Field::Function => function,
-        Field::Arity => matches!(kind, K::FunctionEntry | K::FunctionExit),
+        Field::Arity | Field::Behaviour => matches!(kind, K::FunctionEntry | K::FunctionExit),
         Field::File | Field::Clause => kind == K::FunctionEntry,
         Field::Line => matches!(kind, K::FunctionEntry | K::VariableAssignment),
         Field::Payload(_) => false,

@@ -19,6 +19,8 @@ pub struct SiteFacts<'a> {
     pub line: u32,
     /// The number of the clause.
     pub clause: u32,
+    /// The behaviour that calls the function.
+    pub behaviour: Option<AtomId>,
 }
 
 /// Knows the sites of the program.
@@ -36,6 +38,7 @@ impl Sites for SiteTable {
             file: &def.file,
             line: def.line,
             clause: def.clause,
+            behaviour: def.behaviour,
         })
     }
 }

@@ -21,6 +21,7 @@ impl Sites for FakeSites {
             file: "lib/a.ex",
             line: 10 * site.0,
             clause: 1,
+            behaviour: site.0.is_multiple_of(2).then_some(AtomId(site.0)),
         })
     }
 }

@@ -34,5 +34,5 @@ pub use names::Names;
 pub use order::{compare, compare_exact, equal, equal_numeric};
 pub use path::{contains, find_step};
 pub use reader::{Flaw, Malformed, Nesting, Reader, Token, is_whole, skip, split_first, validate};
-pub use sink::{Full, Sink};
+pub use sink::{Full, Sink, Watched};
 pub use writer::{Budget, Container, Fit, FunHead, Writer};

@@ -31,6 +31,58 @@ pub trait Sink {
     fn in_window(&mut self, _most: usize, _fill: impl Fill) -> bool {
         false
     }
+
+    /// Told of each mark that stands in the place of something missing.
+    #[inline]
+    fn marked(&mut self) {}
+}
+
+/// Passes bytes on, and remembers whether something is missing among them.
+#[derive(Debug)]
+pub struct Watched<'s, S> {
+    sink: &'s mut S,
+    is_whole: bool,
+}
+
+impl<'s, S> Watched<'s, S> {
+    /// Nothing is missing yet.
+    #[inline]
+    pub fn new(sink: &'s mut S) -> Self {
+        Watched {
+            sink,
+            is_whole: true,
+        }
+    }
+
+    /// Whether nothing is missing.
+    #[inline]
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+}
+
+impl<S: Sink> Sink for Watched<'_, S> {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.sink.put(bytes)
+    }
+
+    #[inline(always)]
+    fn put_small(&mut self, bytes: &[u8; 16], length: usize) -> Result<(), Full> {
+        self.sink.put_small(bytes, length)
+    }
+
+    #[inline(always)]
+    fn in_window(&mut self, most: usize, fill: impl Fill) -> bool {
+        self.sink.in_window(most, fill)
+    }
+
+    #[inline]
+    fn marked(&mut self) {
+        self.is_whole = false;
+        self.sink.marked();
+    }
 }
 
 impl Sink for Vec<u8> {

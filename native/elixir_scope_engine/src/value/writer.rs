@@ -336,6 +336,7 @@ impl<'s, S: Sink> Writer<'s, S> {
             return Ok(Fit::NoRoom);
         }
         self.left -= size + prefix.len();
+        self.sink.marked();
         self.sink.put(head.get(..size).unwrap_or_default())?;
         self.sink.put(prefix)?;
         Ok(Fit::Written)
@@ -346,6 +347,7 @@ impl<'s, S: Sink> Writer<'s, S> {
     /// last value, left without [`Self::close`].
     #[allow(clippy::missing_errors_doc)]
     pub fn left_out(&mut self) -> Result<(), Full> {
+        self.sink.marked();
         self.sink.put(&[format::TRUNCATED, Cut::Bytes as u8, 0, 0])
     }
 
@@ -432,6 +434,7 @@ impl<'s, S: Sink> Writer<'s, S> {
             Container::Map(_) => Cut::Map,
             Container::Fun(_) => Cut::FunEnv,
         };
+        self.sink.marked();
         let (head, size) = mark(format::CUT, cut, kept, total);
         self.sink.put(head.get(..size).unwrap_or_default())
     }

@@ -141,19 +141,45 @@ pub fn atom_text(atom: AtomId, out: &mut String) -> bool {
 
 /// An atom that is known to exist, as a term.
 #[must_use]
-#[allow(unsafe_code, reason = "an atom's word is a term in any environment")]
 pub fn atom_term(env: Env<'_>, atom: AtomId) -> Term<'_> {
-    // SAFETY: atoms are immediates and never die.
-    unsafe { Term::new(env, nif_term(atom_word(atom))) }
+    // Atoms are immediates and never die.
+    term(env, atom_word(atom))
+}
+
+/// A word of this environment as a term.
+#[inline(always)]
+#[must_use]
+#[allow(unsafe_code, reason = "makes a term of a word")]
+pub fn term(env: Env<'_>, word: Word) -> Term<'_> {
+    // SAFETY: as for [`Terms`], the caller got the word from a term of this environment, or it is an immediate.
+    unsafe { Term::new(env, nif_term(word)) }
+}
+
+/// What a term is, by whichever way it can be read.
+#[inline]
+#[must_use]
+pub fn shape(env: Env<'_>, term: Word) -> Shape<'_> {
+    match raw::RawTerms::new(env) {
+        Some(raw) => raw.shape(term),
+        None => nif::NifTerms::new(env).shape(term),
+    }
+}
+
+/// The elements of a tuple.
+#[inline]
+#[must_use]
+pub fn elements(env: Env<'_>, term: Word) -> Option<&[Word]> {
+    match shape(env, term) {
+        Shape::Tuple(elements) => Some(elements),
+        _ => None,
+    }
 }
 
 /// A map of these keys and values.
 #[must_use]
-#[allow(unsafe_code, reason = "makes a term of the environment's own terms")]
 pub fn map<'e>(env: Env<'e>, keys: &[Word], values: &[Word]) -> Option<Term<'e>> {
     let map = decode::make_map(env, keys, values).ok()?;
-    // SAFETY: it was made in this environment.
-    Some(unsafe { Term::new(env, nif_term(map)) })
+    Some(term(env, map))
 }
 
 /// What a term is, one level deep.

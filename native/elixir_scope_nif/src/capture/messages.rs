@@ -1,0 +1,114 @@
+//! Messages that are sent, and processes that are spawned.
+
+use elixir_scope_engine::event::EventKind;
+use rustler::{Atom, Env, Term};
+
+use super::mark;
+use crate::payload::by;
+use crate::term::{self, Word, word, word_of};
+use crate::{atoms, host};
+
+/// `message(site, type, receiver, message)`
+pub fn message<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
+    let [place, send_type, receiver, message] = args;
+    let body = by(|payload| {
+        let to = Receiver::of(env, receiver, |node| payload.is_this_node(node));
+        payload.word(host::pid_word(host::this_process(env)))?;
+        payload.word_or_nil(to.process)?;
+        payload.word_or_nil(to.name)?;
+        payload.value(message)?;
+        payload.nil()?;
+        payload.value(send_type)?;
+        for _unknown in 0..4 {
+            payload.nil()?;
+        }
+        match to.is_nobody {
+            true => payload.symbol(atoms::true_()),
+            false => payload.nil(),
+        }
+    });
+    mark(env, EventKind::MessageSend, place, body)
+}
+
+/// `spawned(site, result)`: nothing where the result names no process.
+pub fn spawned<'a>(env: Env<'a>, [place, result]: [Term<'a>; 2]) -> Term<'a> {
+    let Some(process) = child(env, result) else {
+        return atoms::ok().to_term(env);
+    };
+    let body = by(|payload| {
+        payload.word(process)?;
+        payload.word(host::pid_word(host::this_process(env)))?;
+        for _unknown in 0..4 {
+            payload.nil()?;
+        }
+        Ok(())
+    });
+    mark(env, EventKind::ProcessSpawn, place, body)
+}
+
+/// Who a message goes to.
+#[derive(Default)]
+struct Receiver {
+    process: Option<Word>,
+    /// What it was called, unless by its pid.
+    name: Option<Word>,
+    /// Whether a name of this node is known to be nobody's.
+    is_nobody: bool,
+}
+
+impl Receiver {
+    /// A pid, `{pid, tag}` of a caller, or a name of any form.
+    fn of(env: Env<'_>, receiver: Term<'_>, is_this_node: impl Fn(Word) -> bool) -> Receiver {
+        if receiver.is_pid() {
+            return Receiver {
+                process: Some(word(receiver)),
+                ..Receiver::default()
+            };
+        }
+        if receiver.is_atom() {
+            return Receiver::named(env, receiver, receiver);
+        }
+        match term::elements(env, word(receiver)) {
+            Some([caller, _tag]) if term::term(env, *caller).is_pid() => Receiver {
+                process: Some(*caller),
+                ..Receiver::default()
+            },
+            Some([name, node]) if is_this_node(*node) => {
+                Receiver::named(env, receiver, term::term(env, *name))
+            }
+            _ => Receiver {
+                name: Some(word(receiver)),
+                ..Receiver::default()
+            },
+        }
+    }
+
+    /// `name` is looked up here, as the emulator does when it sends.
+    fn named(env: Env<'_>, receiver: Term<'_>, name: Term<'_>) -> Receiver {
+        let process = host::whereis(env, name);
+        Receiver {
+            process: process.map(host::pid_word),
+            name: Some(word(receiver)),
+            is_nobody: process.is_none() && !host::names_port(env, name),
+        }
+    }
+}
+
+/// The process in what a spawn answers: a pid, `{pid, reference}`, `{:ok, pid}`, `{:ok, pid, more}`, or a task.
+fn child(env: Env<'_>, result: Term<'_>) -> Option<Word> {
+    let is_ok = |tag: Word| tag == word_of(atoms::ok().as_c_arg());
+    let process = if result.is_pid() {
+        word(result)
+    } else if result.is_map() {
+        let field = |name: Atom| result.map_get(name).ok();
+        field(atoms::struct_()).filter(|name| atoms::task() == *name)?;
+        word(field(atoms::pid())?)
+    } else {
+        match term::elements(env, word(result))? {
+            [tag, process] | [tag, process, _] if is_ok(*tag) => *process,
+            [process, _reference] => *process,
+            _ => return None,
+        }
+    };
+    term::term(env, process).is_pid().then_some(process)
+}
