@@ -51,9 +51,11 @@ struct Held {
     last_ticks: u64,
 }
 
-/// How far ahead of the record the writer asks for the memory.
+/// How far ahead of a record the writer asks for memory: what it takes for the time until the lines have come.
 #[cfg(not(loom))]
-const AHEAD: usize = 512;
+const AHEAD: usize = 1_024;
+#[cfg(not(loom))]
+const LINE: usize = 64;
 
 /// Records are aligned so that two of them never share a word.
 const ALIGN: usize = 8;
@@ -122,9 +124,8 @@ impl RingWriter {
     ) -> Result<Option<RecordBuf<'_>>, Lost> {
         let ticks = self.stamp();
         let head = RecordHead { ticks, ..head };
-        // The drainer has read these lines before, often on another core: ask for them before the records come to them.
         #[cfg(not(loom))]
-        self.chunk.prefetch(self.offset + AHEAD);
+        self.ask_for(self.offset + AHEAD, 2);
         #[cfg(not(loom))]
         if let Some(end) = in_one_piece(self, head, most, fill) {
             self.commit(end, self.sequence, ticks.0);
@@ -133,6 +134,19 @@ impl RingWriter {
         #[cfg(loom)]
         let _ = (most, fill);
         self.open(head).map(Some)
+    }
+
+    /// Asks for cache lines of the current chunk before records come to them: the drainer has read them, often on another
+    /// core, and without this each record waits until it has them back.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    fn ask_for(&self, offset: usize, lines: usize) {
+        // Not beyond the end: what lies there may be another writer's, whom it would be taken from.
+        if offset + lines * LINE <= self.end {
+            for line in 0..lines {
+                self.chunk.prefetch(offset + line * LINE);
+            }
+        }
     }
 
     /// Announces a record, and reads the counter for it.
@@ -278,6 +292,8 @@ impl RingWriter {
         self.started = 0;
         self.offset = 0;
         self.end = self.rings.pool.chunk_bytes();
+        #[cfg(not(loom))]
+        self.ask_for(0, AHEAD.min(self.end) / LINE);
         Ok(())
     }
 
