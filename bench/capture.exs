@@ -70,6 +70,7 @@ defmodule Bench.Capture do
   @moduledoc false
 
   alias Bench.Capture.Loops
+  alias ElixirScope.Native
   alias Bench.{Machine, Samples, Tape}
 
   @kind :card
@@ -228,6 +229,35 @@ defmodule Bench.Capture do
       {"empty 3-argument NIF call", net.noop, "ns", nil},
       {"Trace.event/2, against it", net.event, "ns", {Samples.ratio(net.event, net.noop), :at_most, 1.5}},
       {"entry call, against it", net.entry, "ns", {Samples.ratio(net.entry, net.noop), nil, nil}}
+    ])
+
+    switched_off(options)
+  end
+
+  # The recorder runs, and the module records nothing.
+  defp switched_off(options) do
+    Tape.start!()
+    :ok = Native.switch(%{strategy: nil, rules: [{Loops, false}]})
+
+    samples =
+      Bench.isolated(fn ->
+        Samples.in_turns(
+          for(name <- [:empty, :noop, :event, :entry, :call], do: %{name: name, run: run_of(name)}),
+          Bench.size(options, 2_000, 20),
+          Bench.size(options, 1_000, 100)
+        )
+      end)
+
+    Bench.check!(ElixirScope.get_events(module: Loops) == [], "nothing of the module is on tape")
+    :ok = Native.switch(%{strategy: nil, rules: []})
+    net = Map.new(samples, fn {name, ns} -> {name, Samples.net(ns, samples.empty)} end)
+    halves = Enum.map(net.call, &(&1 / 2))
+
+    Bench.table(options, "The recorder runs, the module is switched off, net of the loop", [
+      {"empty 3-argument NIF call", net.noop, "ns", nil},
+      {"Trace.event/2, against it", net.event, "ns", {Samples.ratio(net.event, net.noop), nil, nil}},
+      {"entry call, against it", net.entry, "ns", {Samples.ratio(net.entry, net.noop), :at_most, 1.5}},
+      {"one of entry and exit, against it", halves, "ns", {Samples.ratio(halves, net.noop), :at_most, 1.5}}
     ])
   end
 

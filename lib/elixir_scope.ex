@@ -251,4 +251,63 @@ defmodule ElixirScope do
   """
   @spec unsubscribe(reference) :: :ok | {:error, :not_running | Error.t()}
   defdelegate unsubscribe(ref), to: Subscriptions
+
+  # -- Instrumentation --------------------------------------------------------------------------------------------------
+
+  @doc """
+  Makes modules that are loaded record themselves, from now on and on this node only.
+
+  The code is exchanged as by an upgrade: calls that are under way go on in the code that they began in. No process is ever
+  killed for it, so that processes which still run an even older version of a module are in the way:
+  `{:error, {:old_code_in_use, pids}}`. A list of modules succeeds or fails as a whole.
+
+  Modules of OTP's sticky directories need `force: true`; those that load code or are preloaded, modules that load native
+  functions, and those of ElixirScope are refused. Without debug information there is no code to make:
+  the error `:no_debug_info` says what helps.
+
+      iex> ElixirScope.start()
+      iex> ElixirScope.instrument(URI, functions: [:encode_query])
+      :ok
+      iex> URI.encode_query(cart: 7)
+      "cart=7"
+      iex> [entry, exit] = ElixirScope.get_events(module: URI, function: :encode_query, arity: 1)
+      iex> {entry.args, exit.exit_reason}
+      {[[cart: 7]], :tail_call}
+      iex> ElixirScope.uninstrument(URI)
+      :ok
+
+  ## Options
+
+  #{ElixirScope.Options.docs(ElixirScope.Instrument.Live.schema())}
+  """
+  @spec instrument(module | [module], keyword) ::
+          :ok | {:error, :not_running | {:old_code_in_use, [pid]} | Error.t()}
+  defdelegate instrument(modules, opts \\ []), to: ElixirScope.Instrument.Live
+
+  @doc """
+  Makes modules plain again. Nothing of them is recorded any more when it answers; `{:ok, :pending}` says that processes which
+  run older code are still in the way of the plain code, which is loaded as soon as they are gone.
+  """
+  @spec uninstrument(module | [module]) :: :ok | {:ok, :pending} | {:error, :not_running | Error.t()}
+  defdelegate uninstrument(modules), to: ElixirScope.Instrument.Live
+
+  @doc """
+  Changes at run time what is recorded of the code that records itself, without compiling or loading it anew.
+
+      iex> ElixirScope.start()
+      iex> ElixirScope.update_instrumentation(strategy: :minimal, disable: [{MyApp.Worker, :poll, 0}])
+      :ok
+      iex> ElixirScope.update_instrumentation(strategy: :full_trace, enable: [{MyApp.Worker, :poll, 0}])
+      :ok
+
+  What is switched off costs the check of one word. Switches outlast the recorder's stop, but not a new `instrument/2` of their
+  module.
+
+  ## Options
+
+  #{ElixirScope.Options.docs(ElixirScope.Instrument.Live.update_schema())}
+  """
+  @spec update_instrumentation(keyword) ::
+          :ok | {:ok, :pending} | {:error, :not_running | {:old_code_in_use, [pid]} | Error.t()}
+  defdelegate update_instrumentation(opts), to: ElixirScope.Instrument.Live, as: :update
 end

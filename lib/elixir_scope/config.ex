@@ -24,7 +24,9 @@ defmodule ElixirScope.Config do
     strategy: [
       type: {:one_of, @strategies},
       default: :balanced,
-      doc: "Not in effect yet: what instrumentation records of a module."
+      doc:
+        "What instrumentation records of a module, see `ElixirScope.Instrument`: of modules that are instrumented on the running node, " <>
+          "and, where it is given, no more of those that the compiler instrumented."
     ],
     sampling_rate: [
       type: {:number, 0, 1},
@@ -37,13 +39,12 @@ defmodule ElixirScope.Config do
     modules: [
       type: {:list_of, :atom},
       default: [],
-      doc:
-        "Not in effect yet: the modules to instrument; `[]` means all of the project's own at compile time."
+      doc: "Modules to instrument when the recorder starts, as by `ElixirScope.instrument/2`."
     ],
     exclude_modules: [
       type: {:list_of, :atom},
       default: [],
-      doc: "Not in effect yet: modules that are never instrumented."
+      doc: "Modules of which nothing is recorded while it runs, however they were instrumented."
     ],
     capture: [
       doc: "What is recorded of each event, and where it waits for the store.",
@@ -228,12 +229,24 @@ defmodule ElixirScope.Config do
   """
   @spec load(keyword) :: {:ok, t} | {:error, Error.t()}
   def load(opts \\ []) do
+    with {:ok, layers} <- layers(opts) do
+      config = Enum.reduce(layers, Options.defaults(@schema), &Options.merge(&2, &1))
+      {:ok, Map.update!(config, :sampling_rate, &(&1 * 1.0))}
+    end
+  end
+
+  @doc false
+  # Whether somebody asked for a strategy. The default one must not narrow what a project chose when it was compiled.
+  @spec strategy_given?(keyword) :: boolean
+  def strategy_given?(opts) do
+    with {:ok, layers} <- layers(opts), do: Enum.any?(layers, &is_map_key(&1, :strategy))
+  end
+
+  defp layers(opts) do
     with {:ok, application} <- from_application(),
          {:ok, given} <- Options.given(opts, @schema),
          {:ok, environment} <- from_environment() do
-      layers = [application, given, environment]
-      config = Enum.reduce(layers, Options.defaults(@schema), &Options.merge(&2, &1))
-      {:ok, Map.update!(config, :sampling_rate, &(&1 * 1.0))}
+      {:ok, [application, given, environment]}
     end
   end
 

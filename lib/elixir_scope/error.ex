@@ -93,6 +93,47 @@ defmodule ElixirScope.Error do
   defp text({:timeout, ms}, %{what: what}), do: "#{what} did not come to an end in #{ms} ms"
   defp text({:timeout, ms}, _details), do: "the native recorder did not come to an end in #{ms} ms"
 
+  defp text({:unknown_module, module}, _details) do
+    "#{show(module)} is no module: expected one that is loaded, or that the code path has"
+  end
+
+  defp text({:unknown_function, module, function}, _details) do
+    "#{show(module)} has no function #{show(function)}: expected the names, or {name, arity}, of its own functions"
+  end
+
+  defp text({:refused, why}, _details), do: "this module is never instrumented: #{why}"
+
+  defp text({:old_code_in_use, pids}, _details) do
+    "#{length(pids)} processes still run older code of the module: expected none, since nobody is to be killed: #{show(pids)}"
+  end
+
+  defp text({:not_loaded, why}, _details), do: "the emulator refused the instrumented code: #{show(why)}"
+
+  defp text({:sticky, module}, _details) do
+    "#{show(module)} is a module of OTP, in a sticky directory: expected another one, or force: true"
+  end
+
+  defp text({:other_code_loaded, module}, _details) do
+    "the code of #{show(module)} that is loaded is not what the code path has: expected the same, as after :code.load_file/1"
+  end
+
+  defp text({:compile_failed, why}, %{module: module}) do
+    "the instrumented code of #{show(module)} could not be compiled: #{why}"
+  end
+
+  defp text(:not_a_beam, %{module: module}), do: "the beam file of #{show(module)} is damaged, or none"
+
+  defp text(:no_debug_info, %{module: module, why: :in_memory}) do
+    "#{show(module)} has no beam file: expected one with debug information. " <>
+      "Put `use ElixirScope.Instrument` into a module that is defined in a script or in iex"
+  end
+
+  defp text(:no_debug_info, %{module: module}) do
+    "the beam of #{show(module)} has no debug information, of which instrumented code is made: expected it compiled with " <>
+      "debug_info, and in a release `strip_beams: [keep: [\"Dbgi\"]]`; the option debug_info: takes the path of such a beam. " <>
+      "Without it, the VM's own tracer is left: ElixirScope.trace/2"
+  end
+
   defp text(reason, %{what: what}), do: "#{what} failed: #{show(reason)}"
   defp text(reason, _details), do: "the native recorder failed: #{show(reason)}"
 

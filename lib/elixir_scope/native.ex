@@ -45,6 +45,45 @@ defmodule ElixirScope.Native do
   #
   # -> `:ok | {:error, :not_running}`
   #
+  # ### Sites and tokens
+  #
+  # A site is the literal `{id, descriptor}` of `ElixirScope.Site`; both ends of a call pass the same one. What is no site is
+  # recorded without a place. A call begins with `enter_*`, which answers a token, and ends with one of `exit`, `exit_void`
+  # (the result is not recorded), `exit_tail`, `exit_error`, `exit_callback`. A negative token (the recorder is off, the
+  # process muted, the site switched off) makes all of them, and `loop_state`, do nothing.
+  #
+  # ### Callbacks
+  #
+  # `exit_callback(site, token, result, old_state, trigger)` ends a call whose site has a state's shape in its role. It
+  # records, in this order: a `:state_change`, if the result holds a state whose word is not that of `old_state`, with
+  # `trigger` as its message and the state within `max_state_bytes`; a `:callback_reply`, if the result replies or says what
+  # the process does next; the `:function_exit`. A state change is never sampled away. `old_state` of a first callback is
+  # `:"$elixir_scope_none"`, and of a state machine `{name, data}`, as is its new state. Where the state stands:
+  #
+  #     :init         {:ok, S} | {:ok, S, next}
+  #     :server       {:noreply, S} | {:noreply, S, next} | {:reply, R, S} | {:reply, R, S, next} | {:stop, _, S} | {:stop, _, R, S}
+  #     :code_change  {:ok, S}
+  #     :event        {:ok, S} | {:ok, S, :hibernate} | {:swap_handler, _, S, _, _}, and in handle_call {:ok, R, S} |
+  #                   {:ok, R, S, :hibernate} | {:swap_handler, R, _, S, _, _}; {:remove_handler, R} replies
+  #     :socket       as :server; {:ok, S} | {:ok, S, options}, and in join {:ok, R, S}
+  #     :statem       {:ok | :next_state, N, D} | {:keep_state | :repeat_state, D} | {:stop, _, D}, all but the last with
+  #                   actions or without; {:stop_and_reply, _, replies, D}; of replies and timeouts the first one counts
+  #
+  # next is a timeout, :hibernate or {:continue, data}. `loop_state(site, token, state)` records a `:state_change` at the
+  # beginning of a call, without looking whether it is another state.
+  #
+  # ### Messages
+  #
+  # `message(site, type, receiver, message)`: the receiver is a pid, the `{pid, tag}` of a caller, or what stands for one; a name
+  # of this node is looked up, and `to_dead` is true where nobody has it. `spawned(site, result)` finds the child in `pid`,
+  # `{pid, ref}`, `{:ok, pid}`, `{:ok, pid, _}`, `%Task{pid: pid}`; anything else records nothing. Neither is sampled away.
+  #
+  # ### `switch(%{strategy: nil | :minimal | :balanced | :full_trace, rules: [{module | {module, function, arity}, boolean}]})`
+  #
+  # -> `:ok`; replaces the whole set, with or without a recorder, for sites seen and unseen. The last rule that matches a site
+  # decides; then the strategy, by the site's role: `:minimal` takes callbacks, chosen functions and marks, `:balanced` public
+  # functions as well, `:full_trace` and `nil` all.
+  #
   # ### The query map: only the keys that were given (`limit`, `order` and `payload` are always there)
   #
   #     %{
@@ -56,7 +95,7 @@ defmodule ElixirScope.Native do
   #       limit: pos_integer | :infinity,
   #       order: :asc | :desc,
   #       before: pos_integer, after: non_neg_integer,  # event ids, exclusive; of 63 bits
-  #       correlation_id: pos_integer, call_id: pos_integer,
+  #       correlation_id: pos_integer | :ambiguous, call_id: pos_integer,
   #       where: [{[field :: atom | step :: term, ...], op, value}],   # the path is a proper list that begins with a field
   #       payload: boolean
   #     }

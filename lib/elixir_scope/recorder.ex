@@ -5,22 +5,28 @@ defmodule ElixirScope.Recorder do
   # configuration in one order, and can die at any time.
 
   alias ElixirScope.{Config, Error, Muted, Native}
+  alias ElixirScope.Instrument.Live
   alias ElixirScope.Recorder.Server
 
   @spec start(term) :: :ok | {:error, Error.t()}
   def start(opts) do
     Muted.run(fn ->
-      with {:ok, config} <- Config.load(opts), do: start_with(config)
+      with {:ok, config} <- Config.load(opts), do: start_with(config, opts)
     end)
   end
 
   @doc "Starts with a configuration that is complete; `:ok` where the recorder runs already or is not enabled."
-  @spec start_with(Config.t()) :: :ok | {:error, Error.t()}
-  def start_with(%{enabled: false}), do: :ok
+  @spec start_with(Config.t(), keyword) :: :ok | {:error, Error.t()}
+  def start_with(%{enabled: false}, _opts), do: :ok
 
-  def start_with(config) do
-    case Native.load_failure() do
-      nil -> Server.call({:start, config})
+  def start_with(config, opts) do
+    with nil <- Native.load_failure(),
+         false <- Native.running(),
+         :ok <- Server.call({:start, config}) do
+      Live.start(config, Config.strategy_given?(opts))
+    else
+      true -> :ok
+      {:error, error} -> {:error, error}
       failure -> {:error, failure}
     end
   end

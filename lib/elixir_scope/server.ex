@@ -14,17 +14,17 @@ defmodule ElixirScope.Server do
     Muted.run(fn ->
       case Config.load(opts) do
         {:ok, %{enabled: false}} -> :ignore
-        {:ok, config} -> start_once(config, Process.whereis(__MODULE__))
+        {:ok, config} -> start_once(config, opts, Process.whereis(__MODULE__))
         {:error, error} -> {:error, error}
       end
     end)
   end
 
-  defp start_once(config, nil) do
-    with :ok <- Recorder.start_with(config), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+  defp start_once(config, opts, nil) do
+    with :ok <- Recorder.start_with(config, opts), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
   end
 
-  defp start_once(_config, server), do: {:error, {:already_started, server}}
+  defp start_once(_config, _opts, server), do: {:error, {:already_started, server}}
 
   @impl true
   def init(nil) do

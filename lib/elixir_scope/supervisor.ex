@@ -3,7 +3,7 @@ defmodule ElixirScope.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Muted, Patience, Performance, Recorder, Subscriptions}
+  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions}
 
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: Patience.root())
@@ -17,7 +17,8 @@ defmodule ElixirScope.Supervisor do
     children = [
       Subscriptions.Supervisor,
       Performance.Monitor,
-      Recorder.Server
+      Recorder.Server,
+      Instrument.Server
     ]
 
     # None of them needs another one to start, and no number of crashes of ours may end the host's node.

@@ -35,7 +35,7 @@ defmodule ElixirScope.QueryOptionsTest do
         {:order, :newest, "one of :asc, :desc"},
         {:before, -1, "a non-negative integer"},
         {:after, "1", "a non-negative integer"},
-        {:correlation_id, 0, "a positive integer"},
+        {:correlation_id, 0, "a positive integer or :ambiguous"},
         {:call_id, :none, "a positive integer"},
         {:payload, nil, "true or false"},
         {:where, %{name: 1},

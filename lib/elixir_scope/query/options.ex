@@ -57,8 +57,10 @@ defmodule ElixirScope.Query.Options do
       doc: "The id of an event: only newer ones, to page forwards; 0 begins with the oldest."
     ],
     correlation_id: [
-      type: :pos_integer,
-      doc: "The causal root: all that one outermost call or span led to."
+      type: {:or, :ambiguous, :pos_integer},
+      doc:
+        "The causal root: all that one outermost call or span led to, in all processes; `:ambiguous` for what could go back to " <>
+          "several."
     ],
     call_id: [
       type: :pos_integer,
@@ -124,7 +126,9 @@ defmodule ElixirScope.Query.Options do
   defp clamp(query) do
     Map.new(query, fn
       {key, time} when key in [:since, :until] -> {key, time |> max(@min_time) |> min(@max_time)}
-      {key, id} when key in [:before, :after, :correlation_id, :call_id] -> {key, min(id, @max_time)}
+      {key, id} when key in [:before, :after, :correlation_id, :call_id] and is_integer(id) ->
+        {key, min(id, @max_time)}
+
       other -> other
     end)
   end

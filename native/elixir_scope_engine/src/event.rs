@@ -52,6 +52,11 @@ id! {
     SiteId(u32)
 }
 
+impl CorrelationId {
+    /// Stands for "one of several": more than one root could have led to the event. No writer has so high a number.
+    pub const AMBIGUOUS: CorrelationId = CorrelationId(0xff_ffff << 40);
+}
+
 /// An interned name: an opaque number by which the host knows it again. 0 is a name like any other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[repr(transparent)]
@@ -209,6 +214,18 @@ pub enum Symbol {
     TooBig,
     /// Loss: the store had no room.
     StoreFull,
+    /// Several are possible.
+    Ambiguous,
+    /// A message as a request, whose sender waits for the answer.
+    Call,
+    /// A message as a request that is not answered.
+    Cast,
+    /// A plain message.
+    Send,
+    /// A plain message, as a state machine names it.
+    Info,
+    /// A name that is known on all nodes.
+    Global,
 }
 
 impl Symbol {
@@ -221,6 +238,12 @@ impl Symbol {
         Symbol::DroppedNewest,
         Symbol::TooBig,
         Symbol::StoreFull,
+        Symbol::Ambiguous,
+        Symbol::Call,
+        Symbol::Cast,
+        Symbol::Send,
+        Symbol::Info,
+        Symbol::Global,
     ];
 
     /// The name that the host is asked to intern.
@@ -234,6 +257,12 @@ impl Symbol {
             Symbol::DroppedNewest => "dropped_newest",
             Symbol::TooBig => "too_big",
             Symbol::StoreFull => "store_full",
+            Symbol::Ambiguous => "ambiguous",
+            Symbol::Call => "call",
+            Symbol::Cast => "cast",
+            Symbol::Send => "send",
+            Symbol::Info => "info",
+            Symbol::Global => "global",
         }
     }
 }

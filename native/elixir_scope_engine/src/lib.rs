@@ -34,7 +34,9 @@ pub use ring::{
     DrainItem, DrainState, Drained, Fill, LossReport, Lost, Policy, RecordBuf, RingConfig,
     RingStats, RingWriter, Rings, Window,
 };
-pub use site::{FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via};
+pub use site::{
+    Callee, FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
+};
 pub use store::{
     Appender, Call, EventHead, LimitTooSmall, Loss, NewEvent, Refused, Store, StoreConfig,
     StoreStats,

@@ -30,7 +30,7 @@ use crate::value::Names;
 pub struct RecorderConfig {
     /// Sizes of the rings.
     pub rings: RingConfig,
-    /// Bounds of the store; a sixteenth of its memory is for open calls.
+    /// Bounds of the store; a tenth of its memory is for ingest: open calls, and what is kept to find causal roots.
     pub store: StoreConfig,
     /// Words of the engine's own.
     pub symbols: Symbols,
@@ -131,15 +131,22 @@ impl Recorder {
     /// # Errors
     /// [`StartError`]; nothing is left behind.
     pub fn start(config: RecorderConfig, host: Arc<dyn Host>) -> Result<Arc<Recorder>, StartError> {
-        let stack_bytes = config.store.memory_limit / 16;
+        let alias_bytes = config.store.memory_limit / 128;
+        let ingest_bytes = config.store.memory_limit / 32 * 3;
         let store = StoreConfig {
-            memory_limit: config.store.memory_limit - stack_bytes,
+            memory_limit: config.store.memory_limit - ingest_bytes - alias_bytes,
             ..config.store
         };
         let store = Arc::new(Store::new(store).map_err(StartError::LimitTooSmall)?);
+        store.reserve_aliases(alias_bytes);
         let clock = Arc::new(Clock::new(&|| host.monotonic_ns()));
         let rings = Rings::new(config.rings, Arc::clone(&clock), Barrier::register());
-        let ingest = Ingest::new(Arc::clone(&clock), config.symbols, stack_bytes);
+        let ingest = Ingest::new(
+            Arc::clone(&clock),
+            config.symbols,
+            SiteTable::shared(),
+            ingest_bytes,
+        );
         let recorder = Arc::new(Recorder {
             config,
             host,
@@ -340,7 +347,8 @@ impl Recorder {
     #[must_use]
     pub fn status(&self) -> Status {
         let rings = self.rings.stats();
-        let ingest = self.drain.lock().ingest.stats();
+        let mut ingest = self.drain.lock().ingest.stats();
+        ingest.stack_bytes += self.store.aliases().bytes();
         Status {
             recording: self.recording(),
             started_at: self.started_at,

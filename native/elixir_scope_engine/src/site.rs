@@ -9,15 +9,15 @@
 mod def;
 mod switch;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use once_cell::race::OnceBox;
+use parking_lot::Mutex;
 
-pub use self::def::{Receives, SiteDef, Via};
+pub use self::def::{Callee, Receives, SiteDef, Via};
 pub use self::switch::{Rule, SiteClass, Strategy, Switches};
 use crate::event::SiteId;
-use crate::sync::Mutex;
 
 /// What a lookup finds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,36 +39,44 @@ impl FoundSite {
 /// All sites that were ever seen.
 #[derive(Debug)]
 pub struct SiteTable {
-    levels: [Level; LEVELS],
+    /// The first level stands in the table itself, and all of that is zeros at first, so that the lookup of almost every
+    /// site is one load from a place known when the library is linked, and the table costs nothing that is not used.
+    first: [Entry; 1 << FIRST_BITS],
+    larger: [OnceBox<Box<[Entry]>>; LARGER],
+    used: [AtomicU32; 1 + LARGER],
     refused: AtomicU64,
-    /// What new sites are switched by. Held for a moment only; `switching` while all sites follow a change.
-    switches: Mutex<Arc<Switches>>,
+    /// What new sites are switched by; `None` for nothing. Held for a moment only; `switching` while all sites follow a change.
+    switches: Mutex<Option<Arc<Switches>>>,
     switching: Mutex<()>,
 }
 
-/// log2 of the entries in each level. Together a little more than 2^18.
-const BITS: [u32; LEVELS] = [12, 15, 18];
-const LEVELS: usize = 3;
+const FIRST_BITS: u32 = 12;
+/// log2 of the entries in each level after the first. All together a little more than 2^18.
+const LARGER_BITS: [u32; LARGER] = [15, 18];
+const LARGER: usize = 2;
 /// How far from its place an entry may stand.
 const WINDOW: usize = 16;
 /// Set beside the number of a site that is switched off. Numbers are without it.
 const OFF: u64 = 1 << 62;
 
 #[derive(Debug)]
-struct Level {
-    bits: u32,
-    /// Sites of smaller levels, so that each index is given once.
-    base: u32,
-    entries: OnceBox<Box<[Entry]>>,
-    used: AtomicU32,
-}
-
-#[derive(Debug, Default)]
 struct Entry {
     /// 0, or the site's number, with [`OFF`] if it does not record; set after `site`.
     id: AtomicU64,
     site: OnceBox<(u64, SiteDef)>,
 }
+
+/// The entries of one level.
+#[derive(Clone, Copy)]
+struct Level<'e> {
+    bits: u32,
+    /// Sites of smaller levels, so that each index is given once.
+    base: u32,
+    entries: &'e [Entry],
+    used: &'e AtomicU32,
+}
+
+static SHARED: SiteTable = SiteTable::new();
 
 impl Default for SiteTable {
     fn default() -> Self {
@@ -79,30 +87,50 @@ impl Default for SiteTable {
 impl SiteTable {
     /// An empty table.
     #[must_use]
-    pub fn new() -> SiteTable {
-        let mut base = 0;
-        let levels = BITS.map(|bits| {
-            let level = Level {
-                bits,
-                base,
-                entries: OnceBox::new(),
-                used: AtomicU32::new(0),
-            };
-            base += 1 << bits;
-            level
-        });
+    pub const fn new() -> SiteTable {
         SiteTable {
-            levels,
+            first: [const { Entry::new() }; 1 << FIRST_BITS],
+            larger: [const { OnceBox::new() }; LARGER],
+            used: [const { AtomicU32::new(0) }; 1 + LARGER],
             refused: AtomicU64::new(0),
-            switches: Mutex::default(),
-            switching: Mutex::default(),
+            switches: Mutex::new(None),
+            switching: Mutex::new(()),
         }
     }
 
     /// The one table of this library, shared by all recorders.
+    #[inline(always)]
+    #[must_use]
     pub fn shared() -> &'static SiteTable {
-        static TABLE: OnceLock<SiteTable> = OnceLock::new();
-        TABLE.get_or_init(SiteTable::new)
+        &SHARED
+    }
+
+    /// The levels that exist, or with `more` all of them, made one after the other as they are asked for.
+    fn levels(&self, more: bool) -> impl Iterator<Item = Level<'_>> {
+        let [first_used, larger_used @ ..] = &self.used;
+        let first = Level {
+            bits: FIRST_BITS,
+            base: 0,
+            entries: &self.first,
+            used: first_used,
+        };
+        let mut base = 1 << FIRST_BITS;
+        let larger = self.larger.iter().zip(LARGER_BITS).zip(larger_used);
+        let larger = larger.map_while(move |((entries, bits), used)| {
+            let entries = match more {
+                true => Some(entries.get_or_init(|| Box::new(Entry::many(bits)))),
+                false => entries.get(),
+            }?;
+            let level = Level {
+                bits,
+                base,
+                entries,
+                used,
+            };
+            base += 1 << bits;
+            Some(level)
+        });
+        std::iter::once(first).chain(larger)
     }
 
     /// The numbers that sites may have: all but 0 and those with one certain bit.
@@ -119,16 +147,14 @@ impl SiteTable {
     #[inline(always)]
     #[must_use]
     pub fn look(&self, id: u64) -> FoundSite {
-        let [first, ..] = &self.levels;
-        if let Some(entries) = first.entries.get()
-            && let at = first.home(id)
-            && let Some(entry) = entries.get(at)
+        let at = home(id, FIRST_BITS);
+        if let Some(entry) = self.first.get(at)
             // Acquire: as in `look_further`.
             && let word = entry.id.load(Ordering::Acquire)
             && word & !OFF == id
         {
             return FoundSite {
-                site: first.index(at),
+                site: SiteId(at as u32 + 1),
                 is_on: word & OFF == 0,
             };
         }
@@ -138,11 +164,8 @@ impl SiteTable {
     /// Of a site that does not stand in its own place of the first level.
     #[inline(never)]
     fn look_further(&self, id: u64) -> FoundSite {
-        for level in &self.levels {
-            let Some(entries) = level.entries.get() else {
-                break;
-            };
-            for (site, entry) in level.window(entries, id) {
+        for level in self.levels(false) {
+            for (site, entry) in level.window(id) {
                 // Acquire: pairs with the Release in `Entry::switch`; who finds the number finds the definition.
                 let word = entry.id.load(Ordering::Acquire);
                 if word & !OFF == id {
@@ -157,11 +180,10 @@ impl SiteTable {
     /// Switches all sites, those that are defined later as well.
     pub fn switch(&self, switches: Switches) {
         let _turn = self.switching.lock();
-        let switches = Arc::new(switches);
-        *self.switches.lock() = switches.clone();
-        let levels = self.levels.iter().filter_map(|level| level.entries.get());
-        for entry in levels.flatten() {
-            entry.switch(&switches);
+        let switches = Some(Arc::new(switches));
+        self.switches.lock().clone_from(&switches);
+        for entry in self.levels(false).flat_map(|level| level.entries) {
+            entry.switch(switches.as_deref());
         }
     }
 
@@ -170,9 +192,10 @@ impl SiteTable {
     fn publish(&self, entry: &Entry) {
         let mut switches = self.switches.lock().clone();
         loop {
-            entry.switch(&switches);
+            entry.switch(switches.as_deref());
             let now = self.switches.lock().clone();
-            if Arc::ptr_eq(&now, &switches) {
+            // The same address is the same set: the one that was used is still held.
+            if now.as_ref().map(Arc::as_ptr) == switches.as_ref().map(Arc::as_ptr) {
                 return;
             }
             switches = now;
@@ -190,12 +213,11 @@ impl SiteTable {
             return found;
         }
         let mut boxed = Box::new((id, def));
-        for level in &self.levels {
+        for level in self.levels(true) {
             // A level that is three quarters full takes no more; two that race past the mark do no harm. Relaxed: a hint.
             let capacity = 1u32 << level.bits;
             let is_full = level.used.load(Ordering::Relaxed) >= capacity - capacity / 4;
-            let entries = level.entries.get_or_init(|| Box::new(level.make()));
-            for (index, entry) in level.window(entries, id) {
+            for (index, entry) in level.window(id) {
                 if entry.site.get().is_none() {
                     if is_full {
                         continue;
@@ -222,17 +244,20 @@ impl SiteTable {
     #[must_use]
     pub fn get(&self, site: SiteId) -> Option<&SiteDef> {
         let index = site.0.checked_sub(1)?;
-        let level = self.levels.iter().rev().find(|level| index >= level.base)?;
-        let entry = level.entries.get()?.get((index - level.base) as usize)?;
+        let level = self
+            .levels(false)
+            .filter(|level| index >= level.base)
+            .last()?;
+        let entry = level.entries.get((index - level.base) as usize)?;
         entry.site.get().map(|site| &site.1)
     }
 
     /// How many sites are defined.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.levels
+        self.used
             .iter()
-            .map(|level| level.used.load(Ordering::Relaxed) as usize)
+            .map(|used| used.load(Ordering::Relaxed) as usize)
             .sum()
     }
 
@@ -252,56 +277,53 @@ impl SiteTable {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let tables: usize = self
-            .levels
-            .iter()
-            .filter_map(|level| level.entries.get())
-            .map(|entries| entries.len() * size_of::<Entry>())
+            .levels(false)
+            .map(|level| size_of_val(level.entries))
             .sum();
         tables + self.len() * size_of::<(u64, SiteDef)>()
     }
 }
 
 impl Entry {
+    const fn new() -> Entry {
+        Entry {
+            id: AtomicU64::new(0),
+            site: OnceBox::new(),
+        }
+    }
+
+    fn many(bits: u32) -> Box<[Entry]> {
+        std::iter::repeat_with(Entry::new).take(1 << bits).collect()
+    }
+
     /// Sets what a lookup finds, if there is a definition.
-    fn switch(&self, switches: &Switches) {
+    fn switch(&self, switches: Option<&Switches>) {
         if let Some((id, def)) = self.site.get() {
-            let off = if switches.takes(def) { 0 } else { OFF };
+            let is_on = switches.is_none_or(|switches| switches.takes(def));
+            let off = if is_on { 0 } else { OFF };
             // Release: publishes the definition to those who find the number.
             self.id.store(id | off, Ordering::Release);
         }
     }
 }
 
-impl Level {
-    fn make(&self) -> Box<[Entry]> {
-        std::iter::repeat_with(Entry::default)
-            .take(1 << self.bits)
-            .collect()
-    }
-
+impl<'e> Level<'e> {
     /// The entries where `id` may stand, with the index that each one gives.
     #[inline]
-    fn window<'e>(
-        &'e self,
-        entries: &'e [Entry],
-        id: u64,
-    ) -> impl Iterator<Item = (SiteId, &'e Entry)> {
-        let (home, mask) = (self.home(id), entries.len().wrapping_sub(1));
+    fn window(self, id: u64) -> impl Iterator<Item = (SiteId, &'e Entry)> {
+        let (home, mask) = (home(id, self.bits), self.entries.len().wrapping_sub(1));
         (0..WINDOW).filter_map(move |step| {
             let at = (home + step) & mask;
-            entries.get(at).map(|entry| (self.index(at), entry))
+            let site = SiteId(self.base + at as u32 + 1);
+            self.entries.get(at).map(|entry| (site, entry))
         })
     }
+}
 
-    #[inline(always)]
-    fn home(&self, id: u64) -> usize {
-        (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize
-    }
-
-    #[inline(always)]
-    fn index(&self, at: usize) -> SiteId {
-        SiteId(self.base + at as u32 + 1)
-    }
+/// The place of `id` in a level of so many entries. Numbers are hashes already.
+#[inline(always)]
+const fn home(id: u64, bits: u32) -> usize {
+    id as usize & ((1 << bits) - 1)
 }
 
 #[cfg(all(test, not(loom)))]

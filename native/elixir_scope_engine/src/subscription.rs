@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::host::Host;
 use crate::ingest::Watcher;
 use crate::query::{Context, Filter, Query, Rows, Wanted};
-use crate::store::EventHead;
+use crate::store::{Aliases, EventHead};
 
 /// Bytes of payload that one queue holds, at most.
 const MAX_BYTES: usize = 4 << 20;
@@ -55,7 +55,7 @@ impl Subscriptions {
             limit: None,
             ..query
         };
-        let wanted = Wanted::new(&query);
+        let wanted = Wanted::new(&query, &Aliases::default());
         let queue = Mutex::default();
         let subscription = Arc::new(Subscription {
             id,

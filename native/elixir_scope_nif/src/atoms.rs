@@ -3,6 +3,7 @@
 rustler::atoms! {
     after,
     already_running,
+    ambiguous,
     approximate,
     arity,
     available,
@@ -147,6 +148,7 @@ rustler::atoms! {
     struct_ = "__struct__",
     subscriptions,
     swap_handler,
+    tail,
     tail_call,
     task = "Elixir.Task",
     term_too_big,

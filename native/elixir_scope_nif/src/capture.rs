@@ -63,23 +63,21 @@ fn claim(slots: &'static ProcessSlots, process: ProcessId) -> Option<&'static Sl
     slots.get(process, &**BEAM)
 }
 
-/// Runs `record` with this thread's state and the process's slot, if the gate is open and the process is not muted.
+/// Runs `record` with this thread's state and the process's slot, if the process is not muted. `word` is what the gate was
+/// seen open with.
 #[inline(always)]
 fn recording<R>(
     env: Env<'_>,
+    word: u64,
     record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>) -> R,
 ) -> Option<R> {
-    let word = gate::word();
-    if word == 0 {
-        return None;
-    }
     let process = host::this_process(env);
     let slots = ProcessSlots::shared();
     let slot = slots.find(process).or_else(|| claim(slots, process));
     recording_of(word, process, slot, record)
 }
 
-/// The same, for a gate's word and a process that were looked up.
+/// The same, for a process that was looked up.
 #[inline(always)]
 fn recording_of<R>(
     word: u64,
@@ -100,14 +98,15 @@ fn recording_of<R>(
 /// arrives only if all that was sent is known. The place is not looked for while the gate is closed.
 #[inline(always)]
 fn mark<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, body: impl Body<'a>) -> Term<'a> {
-    if gate::word() == 0 {
+    let word = gate::word();
+    if word == 0 {
         return ok(env);
     }
     let FoundSite { site, is_on } = site::look(place);
     if !is_on {
         return ok(env);
     }
-    recording(env, |thread, process, slot| {
+    recording(env, word, |thread, process, slot| {
         let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
         let what = What {
             kind,
@@ -127,14 +126,15 @@ fn enter<'a, B: Body<'a>>(
     place: Term<'a>,
     body: impl FnOnce(SiteId) -> B,
 ) -> Term<'a> {
-    if gate::word() == 0 {
+    let word = gate::word();
+    if word == 0 {
         return raw::small(env, -1);
     }
     let FoundSite { site, is_on } = site::look(place);
     if !is_on {
         return raw::small(env, -1);
     }
-    let token = recording(env, |thread, process, slot| {
+    let token = recording(env, word, |thread, process, slot| {
         let Thread {
             writer,
             settings,
@@ -168,7 +168,7 @@ fn enter<'a, B: Body<'a>>(
 fn leave<'a>(
     env: Env<'a>,
     kind: EventKind,
-    site: SiteId,
+    place: Term<'a>,
     token: Term<'a>,
     body: impl Body<'a>,
 ) -> Term<'a> {
@@ -176,13 +176,13 @@ fn leave<'a>(
         env,
         token,
         When::Sampled,
-        |thread, process, _token, place| {
+        |thread, process, _token, entered| {
             let what = What {
                 kind,
                 process,
-                site,
+                site: site::find(place),
             };
-            thread.write(env, what.at(place), body);
+            thread.write(env, what.at(entered), body);
         },
     )
 }

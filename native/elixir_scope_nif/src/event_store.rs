@@ -154,7 +154,10 @@ fn read_struct(event: Term<'_>) -> Option<Read> {
         site: site(event),
         call: EventId(number(atoms::call_id())?),
         parent: EventId(number(atoms::parent_id())?),
-        correlation: CorrelationId(number(atoms::correlation_id())?),
+        correlation: match get(event, atoms::correlation_id()) {
+            Some(root) if atoms::ambiguous() == root => CorrelationId::AMBIGUOUS,
+            _ => CorrelationId(number(atoms::correlation_id())?),
+        },
         payload,
     })
 }

@@ -1,6 +1,6 @@
 //! Event structs of Elixir, made from rows of the store, and rows made from structs.
 
-use elixir_scope_engine::event::{AtomId, EventKind};
+use elixir_scope_engine::event::{AtomId, CorrelationId, EventKind};
 use elixir_scope_engine::value::{Malformed, Reader};
 use elixir_scope_engine::{EventHead, RecorderConfig, Rows, SiteTable};
 use once_cell::sync::OnceCell;
@@ -268,6 +268,9 @@ impl<'a> Shared<'a> {
             Source::WallTime => word((head.time.0 + self.time_offset).encode(env)),
             Source::Node => self.node,
             Source::Pid => of(head.process.some().map(host::pid_word)),
+            Source::CorrelationId if head.correlation == CorrelationId::AMBIGUOUS => {
+                word(atoms::ambiguous().encode(env))
+            }
             Source::CorrelationId => self.id(head.correlation.0),
             Source::ParentId => self.id(head.parent.0),
             Source::CallId => self.id(head.call.0),

@@ -9,7 +9,7 @@ use crate::callback::State;
 use crate::fields::list;
 use crate::settings::Settings;
 use crate::site;
-use crate::term::encode::{EncodeError, Quick, Rules, encode_word};
+use crate::term::encode::{EncodeError, Quick, Rules, encode_word, most_bytes};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
@@ -114,13 +114,18 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         done(encode_word(terms, value, self.rules, self.sink))
     }
 
-    /// What there is, or `nil`.
+    /// Terms by their words, each within a budget of its own.
     #[inline]
-    pub fn word_or_nil(&mut self, value: Option<Word>) -> Result<(), Full> {
-        match value {
-            Some(value) => self.word(value),
-            None => self.nil(),
+    pub fn words(&mut self, values: &[Word]) -> Result<(), Full> {
+        if let Some(raw) = RawTerms::new(self.env) {
+            let quick = Quick::new(raw, self.rules, ());
+            let body = &Values(values);
+            let most = most_bytes(self.rules.budget);
+            if self.sink.in_window(most, Quickly { quick, body }) {
+                return Ok(());
+            }
         }
+        values.iter().try_for_each(|value| self.word(*value))
     }
 
     /// A state, within the budget of states and masked. Whether it is there as a whole, but for masks.
@@ -181,11 +186,6 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             }
             None => self.value(args),
         }
-    }
-
-    /// An atom that stands in the site of a call.
-    pub fn name(&mut self, name: Option<AtomId>) -> Result<(), Full> {
-        self.word_or_nil(name.map(atom_word))
     }
 
     /// An atom of ours.

@@ -41,7 +41,7 @@ pub fn decode(map: Term<'_>) -> Result<Query, Raise> {
     };
     query.before = event_id(map, atoms::before())?;
     query.after = event_id(map, atoms::after())?;
-    query.correlation = number(map, atoms::correlation_id())?.map(CorrelationId);
+    query.correlation = correlation(map)?;
     query.call = number(map, atoms::call_id())?.map(EventId);
     query.payload = optional(map, atoms::payload())?.unwrap_or(true);
     if let Some(conditions) = get(map, atoms::where_()) {
@@ -83,6 +83,14 @@ fn number(map: Term<'_>, key: Atom) -> Result<Option<u64>, Raise> {
     get(map, key)
         .map(|value| clamped(value).map(|n| u64::try_from(n).unwrap_or(0)))
         .transpose()
+}
+
+/// A root, or `:ambiguous`.
+fn correlation(map: Term<'_>) -> Result<Option<CorrelationId>, Raise> {
+    match get(map, atoms::correlation_id()) {
+        Some(root) if atoms::ambiguous() == root => Ok(Some(CorrelationId::AMBIGUOUS)),
+        _ => Ok(number(map, atoms::correlation_id())?.map(CorrelationId)),
+    }
 }
 
 fn event_id(map: Term<'_>, key: Atom) -> Result<Option<EventId>, Raise> {

@@ -253,7 +253,8 @@ fn symbol(symbol: Symbol) -> Atom {
         Symbol::DroppedNewest => atoms::dropped_newest(),
         Symbol::TooBig => atoms::too_big(),
         Symbol::StoreFull => atoms::store_full(),
-        Symbol::Nil | Symbol::Normal | Symbol::TailCall => atoms::nil(),
+        // No causes of a loss.
+        _ => atoms::nil(),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::{
-    FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
+    Callee, FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
 };
 use rustler::{Atom, Encoder, Env, Term};
 
 use crate::callback::StateShape;
 use crate::entry::{Answer, Raise};
 use crate::fields::{get, list, need};
-use crate::term::{self, raw};
+use crate::term::{self, Word, raw};
 use crate::{atoms, fields};
 
 /// The index of the site `{id, descriptor}`; defines it at first sight. [`SiteId::NONE`] for anything else.
@@ -27,12 +27,13 @@ pub fn look(site: Term<'_>) -> FoundSite {
             return found;
         }
     }
-    look_or_define(site)
+    look_or_define(site.get_env(), term::word(site))
 }
 
-/// Where words are not read, or at first sight.
+/// Where words are not read, or at first sight. (Given a word, because a `Term` would have to stand in memory for it.)
 #[inline(never)]
-fn look_or_define(site: Term<'_>) -> FoundSite {
+fn look_or_define(env: Env<'_>, site: Word) -> FoundSite {
+    let site = term::term(env, site);
     let Ok((id, _)) = site.decode::<(u64, Term<'_>)>() else {
         return FoundSite::NONE;
     };
@@ -90,7 +91,8 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
     };
     let of = |word| term::term(env, word);
     let number = |word| of(word).decode::<u32>().ok();
-    let role = self::role(of(role))?;
+    let (role, callee) = tail(of(role));
+    let role = self::role(role)?;
     Some(SiteDef {
         module: term::atom_id(of(module))?,
         function: self::name(of(function)),
@@ -105,7 +107,28 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
         class: role.class,
         behaviour: role.behaviour,
         receives: role.receives,
+        callee,
     })
+}
+
+/// `{:tail, role, {module, function, arity}}` of the place of a tail call, with the function that it calls; any other role is
+/// itself.
+fn tail(role: Term<'_>) -> (Term<'_>, Option<Callee>) {
+    type Function<'a> = (Term<'a>, Term<'a>, u32);
+    match role.decode::<(Atom, Term<'_>, Function<'_>)>() {
+        Ok((tag, role, (module, function, arity))) if tag == atoms::tail() => {
+            let callee =
+                term::atom_id(module)
+                    .zip(term::atom_id(function))
+                    .map(|(module, function)| Callee {
+                        module,
+                        function,
+                        arity,
+                    });
+            (role, callee)
+        }
+        _ => (role, None),
+    }
 }
 
 /// An atom; `nil` and anything else is none.

@@ -38,13 +38,42 @@ defmodule ElixirScope.Storage.EventStoreTest do
         args: [[1, 2], &is_atom/1],
         file: "lib/enum.ex",
         line: 12,
-        clause: 1
+        clause: 1,
+        behaviour: Enumerable
       }
 
       :ok = EventStore.store_event(store, entry)
       assert {:ok, [stored]} = EventStore.query_events(store, module: Enum, function: :map, arity: 2)
-      kept = [:timestamp, :pid, :module, :function, :arity, :args, :file, :line, :clause]
+      kept = [:timestamp, :pid, :module, :function, :arity, :args, :file, :line, :clause, :behaviour]
       assert Map.take(stored, kept) == Map.take(entry, kept)
+    end
+
+    test "tell calls of one place apart by their behaviour", %{store: store} do
+      of = fn behaviour ->
+        %Events.FunctionExit{module: Enum, function: :map, arity: 2, behaviour: behaviour}
+      end
+
+      :ok = EventStore.store_events(store, Enum.map([Enumerable, nil, GenServer], of))
+
+      assert {:ok, events} = EventStore.query_events(store, module: Enum)
+      assert Enum.map(events, & &1.behaviour) == [Enumerable, nil, GenServer]
+      assert {:ok, [_]} = EventStore.query_events(store, where: [{[:behaviour], :==, GenServer}])
+      assert {:ok, [_, _]} = EventStore.query_events(store, where: [{[:behaviour], :!=, nil}])
+    end
+
+    test "keep what a spawned process runs", %{store: store} do
+      child = spawn(fn -> :ok end)
+      event = %Events.ProcessSpawn{spawned_pid: child, module: Enum, function: :map, args: [[], &is_atom/1]}
+      :ok = EventStore.store_events(store, [event, %{event | module: nil, function: nil}])
+
+      assert {:ok, [stored, other]} = EventStore.query_events(store)
+      kept = [:spawned_pid, :parent_pid, :module, :function, :args]
+      assert Map.take(stored, kept) == Map.take(event, kept)
+      assert {other.module, other.function} == {nil, nil}
+
+      assert {:ok, [^stored]} = EventStore.query_events(store, module: Enum, function: :map)
+      assert {:ok, [^stored]} = EventStore.query_events(store, where: [{[:module], :==, Enum}])
+      assert {:ok, [^other]} = EventStore.query_events(store, where: [{[:function], :==, nil}])
     end
 
     test "keep all of many events with equal times", %{store: store} do

@@ -1,6 +1,10 @@
 //! From the rings to the store: time, nesting, losses, subscriptions.
 
+mod causality;
+pub(crate) mod chain;
 pub(crate) mod encode;
+mod newcomers;
+mod sends;
 mod stacks;
 
 use std::sync::Arc;
@@ -9,9 +13,12 @@ use crate::clock::Clock;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
 use crate::record::RecordHead;
 use crate::ring::{DrainItem, LossReport};
+use crate::site::SiteTable;
 use crate::store::{Appender, Call, EventHead, Loss, NewEvent, Refused};
+use causality::Causality;
+use chain::Link;
 use encode::{put_atom, put_int};
-use stacks::Stacks;
+use stacks::{Nesting, Stacks, is_exit};
 
 /// Takes what the rings hand out, one by one, and appends it to the store.
 #[derive(Debug)]
@@ -19,6 +26,9 @@ pub(crate) struct Ingest {
     clock: Arc<Clock>,
     symbols: Symbols,
     stacks: Stacks,
+    causality: Causality,
+    /// How the payload of a tail call begins.
+    tail_call: Vec<u8>,
     newest: TimeNs,
     /// What the store refused and no event tells of yet.
     refused: Vec<Loss>,
@@ -45,17 +55,28 @@ pub struct IngestStats {
     pub refused_too_big: u64,
     /// Processes whose open calls are kept.
     pub stacks: usize,
-    /// Bytes of these.
+    /// Bytes of these, and of what is kept to find causal roots.
     pub stack_bytes: usize,
+    /// Messages that were sent and not handled yet, as far as is known.
+    pub messages: usize,
 }
 
 impl Ingest {
-    /// Open calls take `budget` bytes at most.
-    pub(crate) fn new(clock: Arc<Clock>, symbols: Symbols, budget: usize) -> Ingest {
+    /// Open calls take two thirds of `budget` bytes at most, what is kept to find causal roots the rest.
+    pub(crate) fn new(
+        clock: Arc<Clock>,
+        symbols: Symbols,
+        sites: &'static SiteTable,
+        budget: usize,
+    ) -> Ingest {
+        let mut tail_call = Vec::new();
+        put_atom(&mut tail_call, symbols.id(Symbol::TailCall));
         Ingest {
             clock,
             symbols,
-            stacks: Stacks::new(budget),
+            stacks: Stacks::new(budget / 3 * 2, sites),
+            causality: Causality::new(budget / 3, sites, symbols),
+            tail_call,
             newest: TimeNs(i64::MIN),
             refused: Vec::new(),
             stored: 0,
@@ -87,22 +108,24 @@ impl Ingest {
         watcher: Option<&mut dyn Watcher>,
     ) {
         let time = self.clock.convert(head.ticks).max(self.newest);
-        let nesting = self.stacks.nest(head, time);
-        self.scratch.clear();
-        if matches!(head.kind, EventKind::FunctionExit | EventKind::SpanStop) {
-            match nesting.duration_ns {
-                Some(duration) => put_int(&mut self.scratch, duration),
-                None => put_atom(&mut self.scratch, self.symbols.id(Symbol::Nil)),
-            }
+        let is_tail = head.kind == EventKind::FunctionExit && payload.starts_with(&self.tail_call);
+        let mut place = self.stacks.nest(head, time, is_tail);
+        if place.answered != 0 {
+            self.causality.answered(place.answered, time);
         }
+        let Ingest {
+            causality, stacks, ..
+        } = self;
+        causality.follow(head, payload, time, &mut place, stacks, store);
+        self.add_fields(head.kind, &place, is_tail);
         let event = NewEvent {
             kind: head.kind,
             time,
             process: head.process,
             site: head.site,
-            call: nesting.call,
-            parent: nesting.parent,
-            correlation: head.correlation,
+            call: place.call,
+            parent: place.parent,
+            correlation: place.root,
             payload,
             more: &self.scratch,
         };
@@ -110,7 +133,7 @@ impl Ingest {
             Ok(id) => {
                 self.newest = time;
                 self.stored += 1;
-                self.stacks.enter(head, time, id);
+                self.stacks.enter(head, time, id, &place);
                 if let Some(watcher) = watcher {
                     watcher.stored(&event_head(&event, id), event.payload, event.more);
                 }
@@ -122,6 +145,25 @@ impl Ingest {
         }
     }
 
+    /// What is known only here: the duration of a call, and what joins the links of a chain of tail calls.
+    fn add_fields(&mut self, kind: EventKind, place: &Nesting, is_tail: bool) {
+        self.scratch.clear();
+        if is_exit(kind) {
+            match place.duration_ns {
+                // That of the chain comes with its end.
+                Some(duration) if !is_tail => put_int(&mut self.scratch, duration),
+                _ => put_atom(&mut self.scratch, self.symbols.id(Symbol::Nil)),
+            }
+        }
+        if is_tail || place.chain.is_some() {
+            let link = Link {
+                since_entry: place.duration_ns.filter(|_| is_tail),
+                chain: place.chain,
+            };
+            link.encode(&mut self.scratch);
+        }
+    }
+
     fn loss(
         &mut self,
         report: &LossReport,
@@ -129,7 +171,7 @@ impl Ingest {
         watcher: Option<&mut dyn Watcher>,
     ) {
         let until = self.clock.convert(report.until);
-        self.stacks.doubt(until);
+        self.stacks.doubt(until, report.count);
         let loss = Loss {
             id: EventId::NONE,
             from: self.clock.convert(report.from),
@@ -184,7 +226,8 @@ impl Ingest {
             }
         };
         let cause = self.symbols.id(cause);
-        self.stacks.doubt(time);
+        // No message is lost with it: what it tells of others was noted.
+        self.stacks.doubt(time, 0);
         self.add_refused(Loss {
             id: EventId::NONE,
             from: time,
@@ -226,6 +269,7 @@ impl Ingest {
     /// Looks after the open calls of dead processes, some at a time.
     pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
         self.stacks.sweep(is_alive);
+        self.causality.sweep(is_alive);
     }
 
     /// Figures of this moment.
@@ -235,7 +279,8 @@ impl Ingest {
             refused_full: self.refused_full,
             refused_too_big: self.refused_too_big,
             stacks: self.stacks.len(),
-            stack_bytes: self.stacks.bytes(),
+            stack_bytes: self.stacks.bytes() + self.causality.bytes(),
+            messages: self.causality.waiting(),
         }
     }
 }

@@ -4,32 +4,62 @@
 //! takes away what is deeper than it says, or goes back to another root. And a lost entry is no riddle: nothing stands at
 //! its depth. What a loss can blur is a call inside of another one that was open while records were lost: the exit at its
 //! depth may be that of a later call of the same function. Such a call is not matched; see [`Stacks::doubt`].
+//!
+//! A call that ends in a tail call of a known function leaves a mark at its depth. If the next record of its process is the
+//! entry of that function, both are links of one chain; any other record takes the mark away.
 
 use std::collections::HashMap;
 
 use ahash::RandomState;
 
-use crate::event::{EventId, EventKind, ProcessId, TimeNs};
+use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, TimeNs};
 use crate::record::RecordHead;
+use crate::site::SiteTable;
 use crate::store::Call;
 
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     entry: EventId,
+    /// When it began; of a tail call, when it was made.
     time: TimeNs,
+    /// The first call of the chain of tail calls that it is a link of, or none.
+    chain: EventId,
     site: u32,
     depth: u16,
     is_span: bool,
+    /// The call has ended, in a tail call at `site`.
+    is_tail: bool,
 }
 
 #[derive(Debug)]
 struct Stack {
     process: ProcessId,
+    /// The root that the process gave itself at its outermost call.
     root: u64,
+    /// What this goes back to.
+    resolved: CorrelationId,
+    origin: Origin,
     /// Rising in depth; calls whose entry was lost are not there.
     frames: Vec<Frame>,
     /// The sweep before which it was used last.
     used: u32,
+    /// The number of the request whose answer it waits for, or 0.
+    waits: u32,
+    /// So many messages may still be in its mailbox that nobody knows of.
+    unknown: u32,
+    /// The value of [`Stacks::lost`] that `unknown` takes into account; of a process that was spawned, that of its birth.
+    lost: u32,
+}
+
+/// What a process goes back to while it has handled no message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// Nobody told of its birth yet.
+    Unknown,
+    /// The root of whoever spawned it.
+    Spawned(CorrelationId),
+    /// That is over, or was never known.
+    Past,
 }
 
 /// Where an event stands.
@@ -39,11 +69,19 @@ pub(crate) struct Nesting {
     pub parent: EventId,
     /// Of an exit whose entry is known: the time between them.
     pub duration_ns: Option<i64>,
+    /// The causal root that it goes back to.
+    pub root: CorrelationId,
+    pub origin: Origin,
+    /// The first call of the chain of tail calls that an entry goes on, or an exit stands in; or none.
+    pub chain: EventId,
+    /// The number of the request that its process had waited for, or 0.
+    pub answered: u32,
 }
 
 /// The open calls of all processes, within a budget of memory.
 #[derive(Debug)]
 pub(crate) struct Stacks {
+    sites: &'static SiteTable,
     index: HashMap<ProcessId, u32, RandomState>,
     stacks: Vec<Stack>,
     last: Option<usize>,
@@ -52,21 +90,45 @@ pub(crate) struct Stacks {
     max_stacks: usize,
     max_room: usize,
     doubt_until: TimeNs,
+    /// How many records were lost.
+    lost: u32,
+    /// The last time that a process got a message that was forgotten, or may have.
+    unknown_until: TimeNs,
     /// Where the next sweep goes on, and how many there were.
     swept: usize,
     sweeps: u32,
 }
 
-fn is_entry(kind: EventKind) -> bool {
+pub(crate) fn is_entry(kind: EventKind) -> bool {
     matches!(kind, EventKind::FunctionEntry | EventKind::SpanStart)
 }
 
-fn is_exit(kind: EventKind) -> bool {
+pub(crate) fn is_exit(kind: EventKind) -> bool {
     matches!(kind, EventKind::FunctionExit | EventKind::SpanStop)
 }
 
 fn is_span(kind: EventKind) -> bool {
     matches!(kind, EventKind::SpanStart | EventKind::SpanStop)
+}
+
+/// Whether two places stand in the same clause: a tail call has a place of its own.
+fn is_same_clause(sites: &SiteTable, one: u32, other: SiteId) -> bool {
+    let clause = |site| {
+        let def = sites.get(site)?;
+        Some((def.module, def.function, def.arity, def.clause))
+    };
+    clause(SiteId(one)).is_some_and(|one| clause(other) == Some(one))
+}
+
+/// Whether the tail call at `place` calls the function that is entered at `entry`.
+fn is_callee(sites: &SiteTable, place: u32, entry: SiteId) -> bool {
+    let callee = sites.get(SiteId(place)).and_then(|def| def.callee);
+    callee.is_some_and(|callee| {
+        sites.get(entry).is_some_and(|def| {
+            (def.module, def.function, def.arity)
+                == (callee.module, Some(callee.function), callee.arity)
+        })
+    })
 }
 
 impl Stacks {
@@ -79,9 +141,10 @@ impl Stacks {
     const DEEPEST: u16 = RecordHead::NO_DEPTH - 1;
 
     /// No open calls, and room for as many as fit into `budget` bytes.
-    pub(crate) fn new(budget: usize) -> Stacks {
+    pub(crate) fn new(budget: usize, sites: &'static SiteTable) -> Stacks {
         let max_stacks = (budget / 2 / Self::STACK).max(8);
         Stacks {
+            sites,
             index: HashMap::with_capacity_and_hasher(max_stacks, RandomState::default()),
             stacks: Vec::with_capacity(max_stacks),
             last: None,
@@ -89,6 +152,8 @@ impl Stacks {
             max_stacks,
             max_room: (budget / 2 / size_of::<Frame>()).max(64),
             doubt_until: TimeNs(i64::MIN),
+            lost: 0,
+            unknown_until: TimeNs(i64::MIN),
             swept: 0,
             sweeps: 0,
         }
@@ -106,9 +171,21 @@ impl Stacks {
         self.stacks.len()
     }
 
-    /// Records until this time were lost: calls that were open then, inside of others, are not matched any more.
-    pub(crate) fn doubt(&mut self, until: TimeNs) {
+    /// So many records up to this time were lost: calls that were open then, inside of others, are not matched any more, and
+    /// any process may have got messages that nobody knows of.
+    pub(crate) fn doubt(&mut self, until: TimeNs, count: u64) {
         self.doubt_until = self.doubt_until.max(until);
+        if count > 0 {
+            self.lost = self
+                .lost
+                .wrapping_add(u32::try_from(count).unwrap_or(u32::MAX));
+            self.unknown_until = self.unknown_until.max(until);
+        }
+    }
+
+    /// Until when records were lost.
+    pub(crate) fn doubt_until(&self) -> TimeNs {
+        self.doubt_until
     }
 
     #[inline]
@@ -126,9 +203,15 @@ impl Stacks {
         Some(found)
     }
 
-    /// Tells where an event stands, and takes away the calls that it shows to have ended.
+    fn get_mut(&mut self, process: ProcessId) -> Option<&mut Stack> {
+        let place = *self.index.get(&process)? as usize;
+        self.stacks.get_mut(place)
+    }
+
+    /// Tells where an event stands, and takes away the calls that it shows to have ended. `is_tail` says of the end of a call
+    /// that it is a tail call.
     #[inline]
-    pub(crate) fn nest(&mut self, head: &RecordHead, time: TimeNs) -> Nesting {
+    pub(crate) fn nest(&mut self, head: &RecordHead, time: TimeNs, is_tail: bool) -> Nesting {
         let call = if is_entry(head.kind) {
             Call::Begins
         } else {
@@ -138,6 +221,10 @@ impl Stacks {
             call,
             parent: EventId::NONE,
             duration_ns: None,
+            root: head.correlation,
+            origin: Origin::Unknown,
+            chain: EventId::NONE,
+            answered: 0,
         };
         if head.depth >= Self::DEEPEST {
             return nesting;
@@ -145,34 +232,80 @@ impl Stacks {
         let Some(found) = self.find(head.process) else {
             return nesting;
         };
-        let (doubt_until, sweeps) = (self.doubt_until, self.sweeps);
+        let (doubt_until, sweeps, sites, lost) =
+            (self.doubt_until, self.sweeps, self.sites, self.lost);
         let Some(stack) = self.stacks.get_mut(found) else {
             return nesting;
         };
         stack.used = sweeps;
-        if stack.root != head.correlation.0 {
+        nesting.answered = std::mem::take(&mut stack.waits);
+        nesting.origin = stack.origin;
+        // What a loss hid may have come between.
+        let goes_on = |frame: &Frame| {
+            frame.is_tail
+                && frame.depth == head.depth
+                && frame.time > doubt_until
+                && head.kind == EventKind::FunctionEntry
+                && is_callee(sites, frame.site, head.site)
+        };
+        if stack.root != head.correlation.0 || !head.correlation.is_some() {
+            match stack.frames.last() {
+                // To the process a new outermost call.
+                Some(frame) if frame.depth == 0 && goes_on(frame) => {
+                    nesting.chain = frame.chain;
+                    nesting.root = stack.resolved;
+                }
+                _ => {
+                    if let Origin::Spawned(root) = stack.origin
+                        && !head.correlation.is_some()
+                        && stack.lost == lost
+                    {
+                        nesting.root = root;
+                    }
+                }
+            }
             stack.frames.clear();
             return nesting;
         }
+        nesting.root = stack.resolved;
         let is_sure = |frame: &Frame| frame.depth == 0 || frame.time > doubt_until;
         let mut ended = None;
         while let Some(frame) = stack.frames.pop_if(|frame| frame.depth >= head.depth) {
             ended = Some(frame);
         }
+        let mut tail = None;
         if is_exit(head.kind) {
             let same = |frame: &Frame| {
                 frame.depth == head.depth
-                    && frame.site == head.site.0
                     && frame.is_span == is_span(head.kind)
+                    && !frame.is_tail
                     && is_sure(frame)
+                    && (frame.site == head.site.0
+                        || is_tail && is_same_clause(sites, frame.site, head.site))
             };
             if let Some(frame) = ended.filter(same) {
                 nesting.call = Call::Of(frame.entry);
                 nesting.duration_ns = Some(time.0.saturating_sub(frame.time.0));
+                nesting.chain = frame.chain;
+                if is_tail && sites.get(head.site).is_some_and(|def| def.callee.is_some()) {
+                    tail = Some(Frame {
+                        time,
+                        chain: frame.chain.some().unwrap_or(frame.entry),
+                        site: head.site.0,
+                        is_tail: true,
+                        ..frame
+                    });
+                }
             }
+        } else if let Some(frame) = ended
+            && goes_on(&frame)
+        {
+            nesting.chain = frame.chain;
         }
         let enclosing = stack.frames.last();
-        if let Some(frame) = enclosing.filter(|f| f.depth + 1 == head.depth && is_sure(f)) {
+        if let Some(frame) =
+            enclosing.filter(|f| f.depth + 1 == head.depth && is_sure(f) && !f.is_tail)
+        {
             nesting.parent = frame.entry;
         }
         if matches!(head.kind, EventKind::StateChange | EventKind::CallbackReply)
@@ -180,12 +313,23 @@ impl Stacks {
         {
             nesting.call = Call::Of(nesting.parent);
         }
+        if let Some(tail) = tail {
+            // In the room of the call that ended.
+            stack.frames.push(tail);
+        }
         nesting
     }
 
-    /// The event that [`Stacks::nest`] saw last was stored as `entry`, and begins a call.
+    /// The event that [`Stacks::nest`] saw last was stored as `entry`, and begins a call that goes back to the root in
+    /// `place`, and is a link of the chain there.
     #[inline]
-    pub(crate) fn enter(&mut self, head: &RecordHead, time: TimeNs, entry: EventId) {
+    pub(crate) fn enter(
+        &mut self,
+        head: &RecordHead,
+        time: TimeNs,
+        entry: EventId,
+        place: &Nesting,
+    ) {
         if !is_entry(head.kind) || head.depth >= Self::DEEPEST {
             return;
         }
@@ -196,6 +340,8 @@ impl Stacks {
             return;
         };
         stack.root = head.correlation.0;
+        stack.resolved = place.root;
+        stack.origin = place.origin;
         if stack.frames.len() == stack.frames.capacity() {
             let more = stack.frames.capacity().max(4);
             if self.room + more > self.max_room {
@@ -208,10 +354,97 @@ impl Stacks {
         stack.frames.push(Frame {
             entry,
             time,
+            chain: place.chain,
             site: head.site.0,
             depth: head.depth,
             is_span: is_span(head.kind),
+            is_tail: false,
         });
+    }
+
+    /// The outermost call of a process began then.
+    pub(crate) fn began(&self, process: ProcessId) -> Option<TimeNs> {
+        let place = *self.index.get(&process)? as usize;
+        let first = self.stacks.get(place)?.frames.first()?;
+        (first.depth == 0).then_some(first.time)
+    }
+
+    /// A process was spawned and goes back to `root`. If it is in a call already whose own root is in `own`, so does this.
+    pub(crate) fn spawned(
+        &mut self,
+        process: ProcessId,
+        root: CorrelationId,
+        own: impl Iterator<Item = CorrelationId>,
+    ) {
+        let lost = self.lost;
+        let origin = if root.is_some() {
+            Origin::Spawned(root)
+        } else {
+            Origin::Past
+        };
+        if let Some(stack) = self.get_mut(process) {
+            if stack.origin == Origin::Unknown {
+                stack.origin = origin;
+            }
+            let mut own = own;
+            if root.is_some() && own.any(|own| own.0 == stack.root && own == stack.resolved) {
+                stack.resolved = root;
+            }
+        } else if let Some(place) = self.add(process)
+            && let Some(stack) = self.stacks.get_mut(place)
+        {
+            stack.origin = origin;
+            stack.lost = lost;
+        }
+    }
+
+    /// Whether nothing was lost since a process was spawned that goes back to whoever did so.
+    pub(crate) fn is_sure_of_origin(&self, process: ProcessId) -> bool {
+        let stack = self.index.get(&process);
+        let stack = stack.and_then(|&place| self.stacks.get(place as usize));
+        stack.is_some_and(|stack| stack.lost == self.lost)
+    }
+
+    /// A process sent a request and waits for the answer.
+    pub(crate) fn waits(&mut self, process: ProcessId, request: u32) {
+        if let Some(stack) = self.get_mut(process) {
+            stack.waits = request;
+        }
+    }
+
+    /// A message to a process was forgotten.
+    pub(crate) fn forgot(&mut self, receiver: ProcessId, time: TimeNs) {
+        if let Some(stack) = self.get_mut(receiver) {
+            stack.unknown = stack.unknown.saturating_add(1);
+            self.unknown_until = self.unknown_until.max(time);
+        }
+    }
+
+    /// A process handles a message, the oldest of those sent `oldest` or later that it could be. Whether it may be another
+    /// one, equal but unknown.
+    ///
+    /// A mailbox is handled in its order. Where `n` messages may be unknown, and the process has handled `n` that can only be
+    /// known ones sent after these, or else unknown ones, all unknown ones are behind it.
+    pub(crate) fn may_be_unknown(
+        &mut self,
+        process: ProcessId,
+        oldest: TimeNs,
+        now: TimeNs,
+    ) -> bool {
+        /// No message waits for longer.
+        const WAIT_NS: i64 = 60_000_000_000;
+        if now.0.saturating_sub(self.unknown_until.0) >= WAIT_NS {
+            return false;
+        }
+        let (lost, doubt_until) = (self.lost, self.doubt_until);
+        let Some(stack) = self.get_mut(process) else {
+            return lost > 0;
+        };
+        let more = lost.wrapping_sub(stack.lost);
+        let unknown = stack.unknown.saturating_add(more);
+        stack.lost = lost;
+        stack.unknown = unknown - u32::from(unknown > 0 && oldest > doubt_until);
+        unknown > 0
     }
 
     #[cold]
@@ -223,8 +456,13 @@ impl Stacks {
         self.stacks.push(Stack {
             process,
             root: 0,
+            resolved: CorrelationId::NONE,
+            origin: Origin::Unknown,
             frames: Vec::new(),
             used: self.sweeps,
+            waits: 0,
+            unknown: 0,
+            lost: 0,
         });
         self.index.insert(process, u32::try_from(place).ok()?);
         self.last = Some(place);

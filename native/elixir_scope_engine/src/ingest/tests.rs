@@ -94,7 +94,12 @@ fn new_ingest(budget: usize) -> Ingest {
         next += 1;
         AtomId(next)
     });
-    Ingest::new(Arc::new(Clock::manual(0)), symbols, budget)
+    Ingest::new(
+        Arc::new(Clock::manual(0)),
+        symbols,
+        Box::leak(Box::default()),
+        budget,
+    )
 }
 
 fn report(records: &[&Truth]) -> LossReport {
@@ -294,7 +299,7 @@ fn a_lost_exit_does_not_leak_and_the_next_call_is_told_in_full() {
         None,
     );
     drop(appender);
-    assert!(ingest.stats().stack_bytes <= empty + 4 * 24);
+    assert!(ingest.stats().stack_bytes <= empty + 4 * 32);
     let rows = store.query(&Query::default(), &Fake::new().context()).rows;
     let (exit, payload) = rows.iter().next_back().unwrap();
     let mut duration = Vec::new();

@@ -1,7 +1,7 @@
 //! Conditions on an event's fields and captured values, evaluated on the encoded bytes.
 
 use super::Context;
-use crate::event::{AtomId, EventKind, ProcessId, Symbol};
+use crate::event::{AtomId, CorrelationId, EventKind, ProcessId, Symbol};
 use crate::ingest::encode::{put_atom, put_binary, put_int, put_pid};
 use crate::store::EventHead;
 use crate::value::format::{END, LIST, TAIL};
@@ -210,6 +210,9 @@ fn encode_field(
         )),
         Field::Node => Some(Plain::Atom(context.node)),
         Field::Pid => head.process.some().map(Plain::Pid),
+        Field::CorrelationId if head.correlation == CorrelationId::AMBIGUOUS => {
+            Some(Plain::Atom(context.symbols.id(Symbol::Ambiguous)))
+        }
         Field::CorrelationId => id(head.correlation.0),
         Field::ParentId => id(head.parent.0),
         Field::CallId => id(head.call.0),

@@ -3,9 +3,9 @@
 
 use super::{Context, Query};
 use crate::event::SiteId;
-use crate::store::EventHead;
+use crate::store::{Aliases, EventHead};
 
-/// The processes that a query asks for.
+/// The processes and causal roots that a query asks for.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     /// Sorted; empty for all, unless `nobody`.
@@ -14,10 +14,13 @@ pub(crate) struct Wanted {
     nobody: bool,
     /// The processes left out, sorted.
     exclude: Vec<u64>,
+    /// The roots under which events may be stored that go back to the one asked for; empty for all.
+    roots: Vec<u64>,
 }
 
 impl Wanted {
-    pub(crate) fn new(query: &Query) -> Wanted {
+    /// By what is known of roots that go back to others.
+    pub(crate) fn new(query: &Query, aliases: &Aliases) -> Wanted {
         let mut exclude: Vec<u64> = query.exclude.iter().map(|process| process.0).collect();
         exclude.sort_unstable();
         let wanted = query.processes.as_deref().unwrap_or(&[]);
@@ -30,6 +33,9 @@ impl Wanted {
             processes,
             nobody,
             exclude,
+            roots: query
+                .correlation
+                .map_or_else(Vec::new, |root| aliases.all(root)),
         }
     }
 }
@@ -84,6 +90,11 @@ impl<'a> Filter<'a> {
             && (exclude.is_empty() || exclude.binary_search(&process).is_err())
     }
 
+    /// The causal roots under which events may be stored that go back to the one asked for; empty where none is.
+    pub(crate) fn roots(&self) -> &'a [u64] {
+        &self.wanted.roots
+    }
+
     /// Whether events at `site` may match.
     pub(crate) fn takes_site(&self, site: SiteId) -> bool {
         if !self.asks_sites() {
@@ -122,9 +133,7 @@ impl<'a> Filter<'a> {
             && query.until.is_none_or(|until| head.time <= until)
             && query.before.is_none_or(|before| head.id < before)
             && query.after.is_none_or(|after| head.id > after)
-            && query
-                .correlation
-                .is_none_or(|root| head.correlation == root)
+            && (self.roots().is_empty() || self.roots().contains(&head.correlation.0))
             && query
                 .call
                 .is_none_or(|call| head.call == call || head.parent == call)

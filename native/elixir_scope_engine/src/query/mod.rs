@@ -8,6 +8,7 @@ mod filter;
 mod run;
 mod scan;
 mod segment;
+mod tails;
 mod unordered;
 
 pub use condition::{Condition, Field, Op, Path};
@@ -54,7 +55,8 @@ pub struct Query {
     pub before: Option<EventId>,
     /// Its id is larger. The limit then keeps the oldest events, not the newest.
     pub after: Option<EventId>,
-    /// It goes back to this causal root.
+    /// It goes back to this causal root, as far as is known by now; [`CorrelationId::AMBIGUOUS`] asks for those that could go
+    /// back to several.
     pub correlation: Option<CorrelationId>,
     /// It is this call's entry or exit, or has that entry as its parent.
     pub call: Option<EventId>,
@@ -133,6 +135,17 @@ impl Rows {
             head,
             payload: start..self.bytes.len(),
         });
+    }
+
+    /// Gives the row at `index` another payload.
+    pub(crate) fn set_payload(&mut self, index: usize, parts: &[&[u8]]) {
+        let start = self.bytes.len();
+        parts
+            .iter()
+            .for_each(|part| self.bytes.extend_from_slice(part));
+        if let Some(row) = self.rows.get_mut(index) {
+            row.payload = start..self.bytes.len();
+        }
     }
 
     pub(crate) fn reverse(&mut self) {

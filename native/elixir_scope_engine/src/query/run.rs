@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use super::scan::{count as count_segment, scan};
 use super::segment::{Scan, ruled_out};
-use super::unordered;
 use super::{
     Context, Estimate, Explain, Filter, Index, Order, Query, QueryResult, Rows as Answer, Wanted,
 };
-use crate::event::EventId;
+use super::{tails, unordered};
+use crate::event::{EventId, EventKind};
 use crate::store::{EventHead, Rows, Segment, Store, Tape};
 
 /// The ids that a query can see.
@@ -32,7 +32,7 @@ pub(crate) fn direction(query: &Query) -> Order {
 
 pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryResult {
     let started = Instant::now();
-    let wanted = Wanted::new(query);
+    let wanted = Wanted::new(query, &store.aliases());
     let filter = Filter::new(query, context, &wanted);
     let mut explain = Explain::default();
     let mut rows = Answer::default();
@@ -61,6 +61,9 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
     } else {
         rows = unordered::run(store, &filter, &mut explain);
     }
+    if query.payload && query.kinds.contains(EventKind::FunctionExit) {
+        tails::resolve(store, context, &mut rows);
+    }
     describe(store, query, &mut explain);
     explain.duration_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     QueryResult { rows, explain }
@@ -69,7 +72,7 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
 pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64, Explain) {
     let started = Instant::now();
     let mut explain = Explain::default();
-    let wanted = Wanted::new(query);
+    let wanted = Wanted::new(query, &store.aliases());
     let count = if store.tape().ordered() || query.before.is_none() && query.after.is_none() {
         let filter = Filter::new(query, context, &wanted);
         let mut count = 0;
@@ -79,11 +82,14 @@ pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64
             Order::Asc,
             &mut explain,
             &mut |segment, ids, explain| {
+                let aliases = store.aliases();
                 count += match segment {
                     Pinned::Sealed(segment) => {
-                        count_segment(segment.as_ref(), &filter, &ids, explain)
+                        count_segment(segment.as_ref(), &filter, &aliases, &ids, explain)
                     }
-                    Pinned::Open(tape) => count_segment(tape.open(), &filter, &ids, explain),
+                    Pinned::Open(tape) => {
+                        count_segment(tape.open(), &filter, &aliases, &ids, explain)
+                    }
                 };
                 ControlFlow::Continue(())
             },
@@ -105,7 +111,7 @@ pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64
 }
 
 pub(crate) fn estimate(store: &Store, query: &Query, context: &Context<'_>) -> Estimate {
-    let wanted = Wanted::new(query);
+    let wanted = Wanted::new(query, &store.aliases());
     let filter = Filter::new(query, context, &wanted);
     let mut explain = Explain::default();
     let mut estimate = Estimate::default();
@@ -144,9 +150,18 @@ pub(crate) fn walk(
         filter,
         order,
         explain,
-        &mut |segment, ids, explain| match segment {
-            Pinned::Sealed(segment) => scan(segment.as_ref(), filter, &ids, order, explain, found),
-            Pinned::Open(tape) => scan(tape.open(), filter, &ids, order, explain, found),
+        &mut |segment, ids, explain| {
+            // Held for one segment at a time, so that ingest need not wait for the whole query.
+            let aliases = store.aliases();
+            match segment {
+                Pinned::Sealed(segment) => {
+                    let segment = segment.as_ref();
+                    scan(segment, filter, &aliases, &ids, order, explain, found)
+                }
+                Pinned::Open(tape) => {
+                    scan(tape.open(), filter, &aliases, &ids, order, explain, found)
+                }
+            }
         },
     )
 }

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::segment::{Scan, Tests};
 use super::{Explain, Filter, Order};
-use crate::store::EventHead;
+use crate::store::{Aliases, EventHead};
 
 /// Rows that are tested together.
 const BLOCK: usize = 512;
@@ -13,6 +13,7 @@ const BLOCK: usize = 512;
 pub(crate) fn scan<S: Scan>(
     segment: &S,
     filter: &Filter<'_>,
+    aliases: &Aliases,
     ids: &Range<u64>,
     order: Order,
     explain: &mut Explain,
@@ -41,7 +42,8 @@ pub(crate) fn scan<S: Scan>(
         marks.fill(1);
         segment.mark(filter, &tests, block.clone(), marks);
         let mut visit = |row: usize| {
-            let head = segment.head(row);
+            let mut head = segment.head(row);
+            head.correlation = aliases.resolve(head.correlation);
             let payload = segment.payload(row);
             if !filter.query.conditions.is_empty() {
                 explain.verified += 1;
@@ -69,15 +71,24 @@ pub(crate) fn scan<S: Scan>(
 pub(crate) fn count<S: Scan>(
     segment: &S,
     filter: &Filter<'_>,
+    aliases: &Aliases,
     ids: &Range<u64>,
     explain: &mut Explain,
 ) -> u64 {
     if !filter.query.conditions.is_empty() {
         let mut count = 0;
-        let _ = scan(segment, filter, ids, Order::Asc, explain, &mut |_, _| {
-            count += 1;
-            ControlFlow::Continue(())
-        });
+        let _ = scan(
+            segment,
+            filter,
+            aliases,
+            ids,
+            Order::Asc,
+            explain,
+            &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            },
+        );
         return count;
     }
     let Some(tests) = segment.tests(filter, ids, explain) else {

@@ -36,7 +36,7 @@ pub(crate) struct Tests {
     /// Bits of the kinds wanted.
     kinds: Option<u32>,
     times: Option<(i64, i64)>,
-    root: Option<u64>,
+    root: bool,
     call: Option<u64>,
 }
 
@@ -47,7 +47,7 @@ impl Tests {
             && self.sites.is_any()
             && self.kinds.is_none()
             && self.times.is_none()
-            && self.root.is_none()
+            && !self.root
             && self.call.is_none()
     }
 }
@@ -99,7 +99,7 @@ fn common(
         sites: Choice::Any,
         kinds,
         times,
-        root: query.correlation.map(|root| root.0),
+        root: query.correlation.is_some(),
         call: query.call.map(|call| call.0),
     })
 }
@@ -170,11 +170,8 @@ impl Scan for Segment {
         if let Some(index) = ruled_out(self.zone(), filter) {
             return ruled(index);
         }
-        if filter
-            .query
-            .correlation
-            .is_some_and(|root| !self.roots().may_hold(root.0))
-        {
+        let roots = filter.roots();
+        if !roots.is_empty() && !roots.iter().any(|&root| self.roots().may_hold(root)) {
             return ruled(Index::Correlation);
         }
         if let Some(call) = filter.query.call {
@@ -218,7 +215,7 @@ impl Scan for Segment {
         Some(tests)
     }
 
-    fn mark(&self, _: &Filter<'_>, tests: &Tests, rows: Range<usize>, marks: &mut [u8]) {
+    fn mark(&self, filter: &Filter<'_>, tests: &Tests, rows: Range<usize>, marks: &mut [u8]) {
         mark_codes(
             self.processes().codes(),
             &tests.processes,
@@ -234,8 +231,12 @@ impl Scan for Segment {
                 (since..=until).contains(&self.time(row))
             });
         }
-        if let Some(root) = tests.root {
-            self.roots().keep(rows.clone(), root, marks);
+        match filter.roots() {
+            [] => {}
+            &[root] => self.roots().keep(rows.clone(), root, marks),
+            roots => each(rows.clone(), marks, |row| {
+                roots.contains(&self.roots().get(row))
+            }),
         }
         if let Some(call) = tests.call {
             let first = self.first();
@@ -320,8 +321,14 @@ impl Scan for Open {
                 (since..=until).contains(&self.time(row))
             });
         }
-        if let Some(root) = tests.root {
-            keep(self.roots(), rows.clone(), marks, |value| value == root);
+        match filter.roots() {
+            [] => {}
+            &[root] => keep(self.roots(), rows.clone(), marks, |value| value == root),
+            roots => {
+                keep(self.roots(), rows.clone(), marks, |value| {
+                    roots.contains(&value)
+                });
+            }
         }
         if let Some(call) = tests.call {
             each(rows.clone(), marks, |row| {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{EventKind, SiteId, Symbols};
 use crate::ingest::encode::{put_atom, put_int};
-use crate::store::{Call, NewEvent, StoreConfig};
+use crate::store::{Aliases, Call, NewEvent, StoreConfig};
 use crate::value::Names;
 use crate::value::format::{END, LIST};
 
@@ -21,7 +21,7 @@ impl Sites for FakeSites {
             file: "lib/a.ex",
             line: 10 * site.0,
             clause: 1,
-            behaviour: site.0.is_multiple_of(2).then_some(AtomId(site.0)),
+            behaviour: None,
         })
     }
 }
@@ -50,6 +50,14 @@ impl Fake {
         Fake {
             symbols: Symbols::new(&mut intern),
             kinds: KindNames::new(&mut intern),
+        }
+    }
+
+    /// With names of the engine's own words that are given elsewhere.
+    pub(crate) fn with(symbols: Symbols) -> Fake {
+        Fake {
+            symbols,
+            ..Fake::new()
         }
     }
 
@@ -407,7 +415,7 @@ fn check(events: &[Model], shapes: &[Shape], memory_limit: usize, max_events: Op
             );
         }
         // The plain test of single events, by which subscriptions choose, agrees.
-        let wanted = Wanted::new(&query);
+        let wanted = Wanted::new(&query, &Aliases::default());
         let everything = store.query(&Query::default(), &context);
         let filter = Filter::new(&query, &context, &wanted);
         let mut scratch = Vec::new();

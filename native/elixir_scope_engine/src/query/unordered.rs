@@ -28,7 +28,7 @@ pub(crate) fn run(store: &Store, filter: &Filter<'_>, explain: &mut Explain) -> 
         after: None,
         ..query.clone()
     };
-    let wanted = Wanted::new(&anywhere);
+    let wanted = Wanted::new(&anywhere, &store.aliases());
     let filter = Filter::new(&anywhere, filter.context, &wanted);
     let places = choose(store, &filter, query, within, explain);
     fetch(store, &places, query)

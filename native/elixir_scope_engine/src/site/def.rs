@@ -26,6 +26,19 @@ pub struct SiteDef {
     pub behaviour: Option<AtomId>,
     /// How a call of the function takes up a message of its process.
     pub receives: Option<Receives>,
+    /// Of a place where a call ends in a tail call: the function that is called, where that is known.
+    pub callee: Option<Callee>,
+}
+
+/// A function that is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Callee {
+    /// Its module.
+    pub module: AtomId,
+    /// Its name.
+    pub function: AtomId,
+    /// How many arguments it takes.
+    pub arity: u32,
 }
 
 /// Where a call that takes up a message finds it.

@@ -1,5 +1,6 @@
 //! The event store: segments of columns, retention, and the account of their memory. See the README beside this file.
 
+mod aliases;
 mod column;
 mod dictionary;
 mod links;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
+pub(crate) use aliases::Aliases;
+
 pub(crate) use column::{Column, keep};
 pub(crate) use dictionary::Dictionary;
 pub use loss::Loss;
@@ -23,7 +26,7 @@ pub(crate) use row::{Rows, Zone};
 pub(crate) use segment::Segment;
 pub(crate) use tape::{Tape, first_at};
 
-use crate::event::{EventId, TimeNs};
+use crate::event::{CorrelationId, EventId, TimeNs};
 use crate::memory::{Memory, Use};
 
 /// Bounds of a store. Whichever is reached first, the oldest events go.
@@ -80,6 +83,8 @@ pub struct StoreStats {
 #[derive(Debug)]
 pub struct Store {
     tape: RwLock<Tape>,
+    /// Taken behind the tape's lock, where both are.
+    aliases: RwLock<Aliases>,
     memory: Arc<Memory>,
 }
 
@@ -100,7 +105,11 @@ impl Store {
         }
         let memory = Arc::new(Memory::default());
         let tape = RwLock::new(Tape::new(config, &memory));
-        Ok(Store { tape, memory })
+        Ok(Store {
+            tape,
+            aliases: RwLock::default(),
+            memory,
+        })
     }
 
     /// Appends one event; see [`Appender::append`].
@@ -116,7 +125,18 @@ impl Store {
     pub fn appender(&self) -> Appender<'_> {
         Appender {
             tape: self.tape.write(),
+            aliases: &self.aliases,
         }
+    }
+
+    /// Makes room, in `budget` bytes that are not on this store's account, for roots that turn out to go back to others.
+    pub(crate) fn reserve_aliases(&self, budget: usize) {
+        self.aliases.write().reserve(budget);
+    }
+
+    /// Which roots go back to which others.
+    pub(crate) fn aliases(&self) -> parking_lot::RwLockReadGuard<'_, Aliases> {
+        self.aliases.read()
     }
 
     /// Takes away what is older than [`StoreConfig::max_age_ns`] at `now`.
@@ -158,6 +178,7 @@ impl Store {
 #[derive(Debug)]
 pub struct Appender<'a> {
     tape: RwLockWriteGuard<'a, Tape>,
+    aliases: &'a RwLock<Aliases>,
 }
 
 impl Appender<'_> {
@@ -174,6 +195,13 @@ impl Appender<'_> {
     #[must_use]
     pub fn next_id(&self) -> EventId {
         EventId(self.tape.next_id())
+    }
+
+    /// What was stored with the causal root `root` goes back to `to`: so queries show it, and find it.
+    pub fn alias(&mut self, root: CorrelationId, to: CorrelationId) {
+        if to.is_some() && root != to {
+            self.aliases.write().add(root, to);
+        }
     }
 
     /// Lets waiting queries in.

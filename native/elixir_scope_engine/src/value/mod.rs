@@ -33,6 +33,8 @@ pub use inspect::{Limits, inspect};
 pub use names::Names;
 pub use order::{compare, compare_exact, equal, equal_numeric};
 pub use path::{contains, find_step};
-pub use reader::{Flaw, Malformed, Nesting, Reader, Token, is_whole, skip, split_first, validate};
+pub use reader::{
+    Flaw, Malformed, Nesting, Reader, Token, is_whole, skip, split_first, split_whole, validate,
+};
 pub use sink::{Full, Sink, Watched};
 pub use writer::{Budget, Container, Fit, FunHead, Writer};

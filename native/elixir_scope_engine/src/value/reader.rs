@@ -459,7 +459,15 @@ pub fn validate(bytes: &[u8]) -> Result<usize, Malformed> {
 /// # Errors
 /// [`Malformed`] if no value stands there.
 pub fn is_whole(value: &[u8]) -> Result<bool, Malformed> {
-    let mut reader = Reader::new(value);
+    split_whole(value).map(|(_, whole, _)| whole)
+}
+
+/// Reads one value off the front of `bytes`: the value, whether no part of it was cut or masked, and what follows it.
+///
+/// # Errors
+/// [`Malformed`] if no value stands there.
+pub fn split_whole(bytes: &[u8]) -> Result<(&[u8], bool, &[u8]), Malformed> {
+    let mut reader = Reader::new(bytes);
     let mut nesting = Nesting::new();
     let mut whole = true;
     loop {
@@ -470,7 +478,8 @@ pub fn is_whole(value: &[u8]) -> Result<bool, Malformed> {
             .accept(&token)
             .map_err(|flaw| Malformed { at, flaw })?
         {
-            return Ok(whole);
+            let (value, rest) = bytes.split_at_checked(reader.at()).unwrap_or((bytes, &[]));
+            return Ok((value, whole, rest));
         }
     }
 }

@@ -4,10 +4,10 @@ use elixir_scope_engine::event::EventKind;
 use rustler::{Env, Term};
 
 use super::{atom, enter, leave};
+use crate::atoms;
 use crate::entry::AtPlace;
 use crate::payload::{Args, Values, by};
 use crate::term::{Word, raw, word};
-use crate::{atoms, site};
 
 /// `enter_0(site)` … `enter_8(site, a1, …, a8)`
 pub struct Enter;
@@ -32,8 +32,7 @@ pub fn enter_list<'a>(env: Env<'a>, [place, args]: [Term<'a>; 2]) -> Term<'a> {
 /// The end of a call by a reason of one word, with its result.
 #[inline(never)]
 fn end<'a>(env: Env<'a>, place: Term<'a>, token: Term<'a>, fields: [Word; 2]) -> Term<'a> {
-    let site = site::find(place);
-    leave(env, EventKind::FunctionExit, site, token, Values(&fields))
+    leave(env, EventKind::FunctionExit, place, token, Values(&fields))
 }
 
 /// `exit(site, token, result)`
@@ -59,14 +58,9 @@ pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
 /// `exit_error(site, token, class, reason, stacktrace)`
 pub fn exit_error<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
     let [place, token, class, reason, stacktrace] = args;
-    leave(
-        env,
-        EventKind::FunctionExit,
-        site::find(place),
-        token,
-        by(|payload| {
-            payload.tuple(&[class, reason, stacktrace])?;
-            payload.nil()
-        }),
-    )
+    let body = by(|payload| {
+        payload.tuple(&[class, reason, stacktrace])?;
+        payload.nil()
+    });
+    leave(env, EventKind::FunctionExit, place, token, body)
 }

@@ -4,10 +4,10 @@ use elixir_scope_engine::event::EventKind;
 use rustler::{Env, Term};
 
 use super::{atom, enter, leave, mark, ok};
+use crate::atoms;
 use crate::entry::AtPlace;
 use crate::payload::Values;
 use crate::term::{Word, raw, word};
-use crate::{atoms, site};
 
 /// `event(site, name, data)`, `metric(site, name, value, unit, metadata)`, `snapshot(site, bindings)`: the fields as they come.
 pub struct Fields;
@@ -38,7 +38,6 @@ impl AtPlace for SpanStart {
 /// `span_stop(site, token, name, exit_reason)`
 pub fn span_stop<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
     let [place, token, name, reason] = args;
-    let site = site::find(place);
     let fields = [word(name), atom(atoms::nil()), word(reason)];
-    leave(env, EventKind::SpanStop, site, token, Values(&fields))
+    leave(env, EventKind::SpanStop, place, token, Values(&fields))
 }

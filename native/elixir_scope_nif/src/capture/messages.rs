@@ -3,8 +3,8 @@
 use elixir_scope_engine::event::EventKind;
 use rustler::{Atom, Env, Term};
 
-use super::mark;
-use crate::payload::by;
+use super::{atom, mark};
+use crate::payload::{Values, by};
 use crate::term::{self, Word, word, word_of};
 use crate::{atoms, host};
 
@@ -13,19 +13,25 @@ pub fn message<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
     let [place, send_type, receiver, message] = args;
     let body = by(|payload| {
         let to = Receiver::of(env, receiver, |node| payload.is_this_node(node));
-        payload.word(host::pid_word(host::this_process(env)))?;
-        payload.word_or_nil(to.process)?;
-        payload.word_or_nil(to.name)?;
-        payload.value(message)?;
-        payload.nil()?;
-        payload.value(send_type)?;
-        for _unknown in 0..4 {
-            payload.nil()?;
-        }
-        match to.is_nobody {
-            true => payload.symbol(atoms::true_()),
-            false => payload.nil(),
-        }
+        let sender = host::pid_word(host::this_process(env));
+        let nil = atom(atoms::nil());
+        let to_dead = match to.is_nobody {
+            true => atom(atoms::true_()),
+            false => nil,
+        };
+        payload.words(&[
+            sender,
+            to.process.unwrap_or(nil),
+            to.name.unwrap_or(nil),
+            word(message),
+            nil,
+            word(send_type),
+            nil,
+            nil,
+            nil,
+            nil,
+            to_dead,
+        ])
     });
     mark(env, EventKind::MessageSend, place, body)
 }
@@ -35,15 +41,10 @@ pub fn spawned<'a>(env: Env<'a>, [place, result]: [Term<'a>; 2]) -> Term<'a> {
     let Some(process) = child(env, result) else {
         return atoms::ok().to_term(env);
     };
-    let body = by(|payload| {
-        payload.word(process)?;
-        payload.word(host::pid_word(host::this_process(env)))?;
-        for _unknown in 0..4 {
-            payload.nil()?;
-        }
-        Ok(())
-    });
-    mark(env, EventKind::ProcessSpawn, place, body)
+    let parent = host::pid_word(host::this_process(env));
+    let nil = atom(atoms::nil());
+    let fields = [process, parent, nil, nil, nil, nil];
+    mark(env, EventKind::ProcessSpawn, place, Values(&fields))
 }
 
 /// Who a message goes to.

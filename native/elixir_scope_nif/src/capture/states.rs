@@ -7,8 +7,8 @@ use rustler::{Env, Term};
 use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording};
 use crate::callback::{Outcome, Results, State};
 use crate::payload::{Values, by};
-use crate::term::{Word, word};
-use crate::{atoms, site};
+use crate::term::{self, Word, atom_word};
+use crate::{atoms, gate, site};
 
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
 pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
@@ -23,10 +23,10 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
             place: token.inside(place),
         };
         if let Some(shape) = site::state_shape(literal) {
-            let results = Results::new(env, shape, inside.callback, word(old_state));
-            let outcome = results.read(word(result));
+            let results = Results::new(env, shape, inside.callback, term::word(old_state));
+            let outcome = results.read(term::word(result));
             if let Some(state) = outcome.state.filter(|state| results.is_new(*state)) {
-                inside.state(thread, state, Some(word(trigger)));
+                inside.state(thread, state, Some(term::word(trigger)));
             }
             if token.is_sampled && outcome.answers() {
                 inside.reply(thread, &outcome);
@@ -34,7 +34,7 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
         }
         if token.is_sampled {
             let what = inside.what(EventKind::FunctionExit);
-            let fields = [atom(atoms::normal()), word(result)];
+            let fields = [atom(atoms::normal()), term::word(result)];
             thread.write(env, what.at(place), Values(&fields));
         }
     })
@@ -45,7 +45,11 @@ pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> T
     let Some(token) = Token::of(token) else {
         return ok(env);
     };
-    recording(env, |thread, process, slot| {
+    let word = gate::word();
+    if word == 0 {
+        return ok(env);
+    }
+    recording(env, word, |thread, process, slot| {
         let generation = thread.settings.generation;
         if generation != token.generation {
             return;
@@ -58,7 +62,7 @@ pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> T
             callback: site::function(site),
             place: token.inside(slot.map_or(NOWHERE, |slot| slot.current(generation))),
         };
-        inside.state(thread, State::Term(word(state)), None);
+        inside.state(thread, State::Term(term::word(state)), None);
     });
     ok(env)
 }
@@ -81,36 +85,39 @@ impl Inside<'_> {
         }
     }
 
+    /// The word of the callback's name.
+    fn name_or(&self, nil: Word) -> Word {
+        self.callback.map_or(nil, atom_word)
+    }
+
     fn state(&self, thread: &mut Thread, state: State, trigger: Option<Word>) {
         let what = self.what(EventKind::StateChange);
+        let nil = atom(atoms::nil());
         let body = by(|payload| {
-            payload.name(self.callback)?;
-            payload.word_or_nil(trigger)?;
-            payload.nil()?;
-            let is_whole = payload.state(state)?;
-            payload.nil()?;
-            payload.symbol(if is_whole {
-                atoms::unverified()
-            } else {
-                atoms::approximate()
-            })
+            payload.words(&[self.name_or(nil), trigger.unwrap_or(nil), nil])?;
+            let quality = match payload.state(state)? {
+                true => atoms::unverified(),
+                false => atoms::approximate(),
+            };
+            payload.words(&[nil, atom(quality)])
         });
         thread.write(self.env, what.at(self.place), body);
     }
 
     fn reply(&self, thread: &mut Thread, outcome: &Outcome) {
         let what = self.what(EventKind::CallbackReply);
-        let body = by(|payload| {
-            payload.name(self.callback)?;
-            payload.word_or_nil(outcome.reply)?;
-            payload.word_or_nil(outcome.timeout)?;
-            payload.symbol(if outcome.hibernates {
-                atoms::true_()
-            } else {
-                atoms::false_()
-            })?;
-            payload.word_or_nil(outcome.continue_data)
-        });
-        thread.write(self.env, what.at(self.place), body);
+        let nil = atom(atoms::nil());
+        let hibernates = match outcome.hibernates {
+            true => atoms::true_(),
+            false => atoms::false_(),
+        };
+        let fields = [
+            self.name_or(nil),
+            outcome.reply.unwrap_or(nil),
+            outcome.timeout.unwrap_or(nil),
+            atom(hibernates),
+            outcome.continue_data.unwrap_or(nil),
+        ];
+        thread.write(self.env, what.at(self.place), Values(&fields));
     }
 }

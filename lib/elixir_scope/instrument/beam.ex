@@ -1,0 +1,161 @@
+defmodule ElixirScope.Instrument.Beam do
+  @moduledoc false
+
+  # A compiled module as it lies on disk: what instrumentation reads of it, and how changed forms become a module again that
+  # bears all that the compiler of the plain one said of it (attributes, compile information, docs, specs, debug information).
+
+  @enforce_keys [:module, :md5, :forms, :attributes, :compile_info, :chunks]
+  defstruct @enforce_keys
+
+  @type forms :: [tuple]
+  @type t :: %__MODULE__{
+          module: module,
+          md5: binary,
+          forms: forms,
+          attributes: keyword,
+          compile_info: keyword,
+          chunks: [{charlist, binary}]
+        }
+
+  @type reason :: :not_a_beam | :no_debug_info
+
+  # Kept as they were; all others are made by the compiler anew. `Attr` and `CInf` are what `module_info/1` tells.
+  @kept [~c"Attr", ~c"CInf", ~c"Dbgi", ~c"Abst", ~c"Docs", ~c"ExCk", ~c"ExDc", ~c"ExDp"]
+
+  # Of the options that the plain module was compiled with, those that decide what its code does.
+  @options [:inline, :inline_effort, :inline_size, :no_auto_import, :nowarn_unused_record]
+
+  @doc "Reads a beam. Without usable debug information there is nothing to instrument."
+  @spec read(binary, binary | nil) :: {:ok, t} | {:error, reason}
+  def read(binary, debug_info \\ nil) when is_binary(binary) do
+    with {:ok, module, chunks} <- all_chunks(binary),
+         {:ok, md5} <- md5(binary),
+         {:ok, forms} <- forms(module, debug_info || binary) do
+      {:ok,
+       %__MODULE__{
+         module: module,
+         md5: md5,
+         forms: forms,
+         # from the forms: a stripped beam has lost its own
+         attributes: for({:attribute, _anno, name, value} <- forms, do: {name, value}),
+         compile_info: compile_info(debug_info || binary),
+         chunks: chunks
+       }}
+    end
+  end
+
+  @doc "The digest of a module's code, as its `module_info(:md5)` tells it; stripping a beam does not change it."
+  @spec md5(binary) :: {:ok, binary} | {:error, :not_a_beam}
+  def md5(binary) do
+    case :beam_lib.md5(binary) do
+      {:ok, {_module, md5}} -> {:ok, md5}
+      {:error, :beam_lib, _reason} -> {:error, :not_a_beam}
+    end
+  end
+
+  @doc "Compiles changed forms of `beam` to a module that is otherwise the same."
+  @spec build(t, forms) :: {:ok, binary} | {:error, {:compile_failed, String.t()}}
+  def build(%__MODULE__{module: module} = beam, forms) do
+    case compile(forms, options(beam)) do
+      {:ok, ^module, binary} -> {:ok, reassemble(beam, binary)}
+      {:error, errors} -> {:error, {:compile_failed, text(errors)}}
+    end
+  end
+
+  # The compiler's later passes rely on types that an earlier one found, and end with an internal error where they do not find
+  # them again, which happens behind a protected body that has many ends (OTP 25: five modules of the 981 of OTP and
+  # Elixir). Without these types the code is the same, but for some tests that need not be made.
+  defp compile(forms, options) do
+    with {:error, _errors} <- compile_silently(forms, options) do
+      compile_silently(forms, [:no_type_opt | options])
+    end
+  end
+
+  # An internal error is also printed, in parts, by the compiler itself.
+  defp compile_silently(forms, options) do
+    Task.async(fn ->
+      {:ok, sink} = StringIO.open("")
+      Process.group_leader(self(), sink)
+      compile_forms(forms, options)
+    end)
+    |> Task.await(:infinity)
+  end
+
+  defp compile_forms(forms, options) do
+    case :compile.noenv_forms(forms, options) do
+      {:ok, module, binary} -> {:ok, module, binary}
+      {:ok, module, binary, _warnings} -> {:ok, module, binary}
+      {:error, errors, _warnings} -> {:error, errors}
+      :error -> {:error, :unknown}
+    end
+  rescue
+    error -> {:error, error}
+  end
+
+  defp options(%{compile_info: info}) do
+    kept =
+      for option <- info[:options] || [],
+          key = if(is_tuple(option) and tuple_size(option) > 0, do: elem(option, 0), else: option),
+          key in @options,
+          do: option
+
+    [:binary, :return_errors, :no_spawn_compiler_process] ++ kept
+  end
+
+  defp reassemble(%{chunks: plain}, binary) do
+    {:ok, _module, made} = all_chunks(binary)
+    kept = for {id, _data} = chunk <- plain, id in @kept, do: chunk
+    ids = for {id, _data} <- kept, do: id
+    made = for {id, _data} = chunk <- made, id not in @kept or id in ids, id not in ids, do: chunk
+    {:ok, whole} = :beam_lib.build_module(made ++ kept)
+    whole
+  end
+
+  defp all_chunks(binary) do
+    case :beam_lib.all_chunks(binary) do
+      {:ok, module, chunks} -> {:ok, module, chunks}
+      {:error, :beam_lib, _reason} -> {:error, :not_a_beam}
+    end
+  end
+
+  defp compile_info(binary) do
+    case :beam_lib.chunks(binary, [:compile_info]) do
+      {:ok, {_module, [compile_info: info]}} -> info
+      {:error, :beam_lib, _reason} -> []
+    end
+  end
+
+  defp forms(module, binary) do
+    with {:ok, {^module, [debug_info: {:debug_info_v1, backend, data}]}} <-
+           :beam_lib.chunks(binary, [:debug_info]),
+         {:ok, forms} <- forms_of(backend, module, data) do
+      {:ok, forms}
+    else
+      # beams of compilers that know nothing of the newer chunk
+      _other -> abstract_code(module, binary)
+    end
+  end
+
+  defp forms_of(backend, module, data) do
+    with true <- Code.ensure_loaded?(backend),
+         {:ok, [_ | _] = forms} <- backend.debug_info(:erlang_v1, module, data, []) do
+      {:ok, forms}
+    else
+      _none -> {:error, :no_debug_info}
+    end
+  end
+
+  defp abstract_code(module, binary) do
+    case :beam_lib.chunks(binary, [:abstract_code]) do
+      {:ok, {^module, [abstract_code: {:raw_abstract_v1, forms}]}} -> {:ok, forms}
+      _none -> {:error, :no_debug_info}
+    end
+  end
+
+  defp text([{_file, [{_where, module, error} | _]} | _]) do
+    IO.chardata_to_string(module.format_error(error))
+  end
+
+  defp text(error) when is_exception(error), do: Exception.message(error)
+  defp text(other), do: inspect(other, limit: 20)
+end

@@ -1,0 +1,86 @@
+defmodule ElixirScope.Instrument.Form do
+  @moduledoc false
+
+  # Small pieces of Erlang's abstract format, all marked as generated: no tool shall complain about them, and cover shall not
+  # count them.
+
+  @type anno :: :erl_anno.anno()
+  @type t :: tuple
+
+  @spec generated(anno) :: anno
+  def generated(anno), do: :erl_anno.set_generated(true, anno)
+
+  @spec var(anno, atom) :: t
+  def var(anno, name), do: {:var, generated(anno), name}
+
+  @spec atom(anno, atom) :: t
+  def atom(anno, value), do: {:atom, generated(anno), value}
+
+  @spec integer(anno, integer) :: t
+  def integer(anno, value), do: {:integer, generated(anno), value}
+
+  @spec tuple(anno, [t]) :: t
+  def tuple(anno, elements), do: {:tuple, generated(anno), elements}
+
+  @spec match(anno, t, t) :: t
+  def match(anno, left, right), do: {:match, generated(anno), left, right}
+
+  @spec clause(anno, [t], [[t]], [t]) :: t
+  def clause(anno, patterns, guards, body), do: {:clause, generated(anno), patterns, guards, body}
+
+  @spec literal(anno, term) :: t
+  def literal(anno, term), do: :erl_parse.abstract(term, generated(anno))
+
+  @doc "A list of one element: what a value is wrapped in that comes out of a protected body beside tail calls."
+  @spec cell(anno, t) :: t
+  def cell(anno, element), do: {:cons, generated(anno), element, {nil, generated(anno)}}
+
+  @doc "A call of another module."
+  @spec call(anno, module, atom, [t]) :: t
+  def call(anno, module, function, args) do
+    {:call, generated(anno), {:remote, generated(anno), atom(anno, module), atom(anno, function)}, args}
+  end
+
+  @doc "A call into the library."
+  @spec native(anno, atom, [t]) :: t
+  def native(anno, function, args), do: call(anno, ElixirScope.Native, function, args)
+
+  @doc "The line of an expression; 0 where it has none."
+  @spec line(t) :: non_neg_integer
+  def line(form) do
+    case :erl_anno.line(element_of(form)) do
+      line when is_integer(line) -> line
+      _none -> 0
+    end
+  end
+
+  defp element_of(form) when is_tuple(form) and tuple_size(form) > 1, do: elem(form, 1)
+
+  @doc "The names of all variables in a form, patterns and expressions alike."
+  @spec variables(term) :: MapSet.t(atom)
+  def variables(form), do: variables(form, MapSet.new())
+
+  defp variables({:var, _anno, :_}, seen), do: seen
+  defp variables({:var, _anno, name}, seen) when is_atom(name), do: MapSet.put(seen, name)
+  defp variables(form, seen) when is_tuple(form), do: variables(Tuple.to_list(form), seen)
+  defp variables([head | tail], seen), do: variables(tail, variables(head, seen))
+  defp variables(_other, seen), do: seen
+
+  @doc """
+  The name that a variable has in its source: Elixir's compiler writes `_name@2` for the second binding of `name`. With it
+  comes which binding it is. `:none` for what the compiler made up, and for names that begin with `_`.
+  """
+  @spec source_name(atom) :: {atom, non_neg_integer} | :none
+  def source_name(name) do
+    case Regex.run(~r/^_(.+)@(\d+)$/, Atom.to_string(name)) do
+      [_all, "_" <> _unused, _binding] -> :none
+      [_all, source, binding] -> {String.to_atom(source), String.to_integer(binding)}
+      nil -> erlang_name(Atom.to_string(name))
+    end
+  end
+
+  defp erlang_name("_" <> _unused), do: :none
+  # rec0, cor0 and others are made by the compiler's passes
+  defp erlang_name(<<first, _rest::binary>> = name) when first in ?A..?Z, do: {String.to_atom(name), 0}
+  defp erlang_name(_other), do: :none
+end

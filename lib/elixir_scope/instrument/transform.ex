@@ -1,0 +1,383 @@
+defmodule ElixirScope.Instrument.Transform do
+  @moduledoc false
+
+  # Functions that record themselves, from functions that do not.
+  #
+  #     f(P, Q) when G -> Body.
+  #
+  # becomes
+  #
+  #     f(A = P, B = Q) when G ->
+  #         T = Native:enter_2(Site, A, B),
+  #         try Body' of
+  #             [V]       -> exit(Site, T, V), V;             % a value
+  #             {1, X, Y} -> exit_tail(Site, T), g(X, Y);     % a tail call, outside of what is protected
+  #             {2, X}    -> exit_tail(Site, T), h(X)
+  #         catch C:R:S   -> Runtime:reraise(Site, T, C, R, S)   % exit_error, and raised on
+  #         end
+  #
+  # where Body' gives [V] for a value and a tuple of the arguments for a tail call. So a tail call is one as before, and what is
+  # raised in the body is seen on its way. A body without tail calls gives its value as it is. Guards and patterns stay the
+  # same, and with them which clause is chosen, and the error when none is. Whatever the recorder does, T is only a number:
+  # negative where there is nothing to do at the end.
+  #
+  # Some calls in tail position are kept inside nevertheless, because of what they give: those of a callback that has a
+  # state, and those that start a process. Then their frame would show in stack traces, and is taken out of them again.
+
+  alias ElixirScope.Instrument.{Form, Plan, Runtime}
+  alias ElixirScope.Instrument.Transform.{Effects, Locals, Tail}
+  alias ElixirScope.Site
+
+  @typedoc "What the module's forms and the plan say, the same for all of its functions."
+  @type scope :: %{
+          module: module,
+          plan: Plan.t(),
+          functions: MapSet.t({atom, arity}),
+          imports: %{{atom, arity} => module},
+          file: String.t(),
+          # of the function at hand
+          function: {atom, arity},
+          mark: (non_neg_integer -> Site.t())
+        }
+
+  @token :scope@token
+  @max_args 8
+
+  @doc "A function that is recorded as what `role` says; `callback` is what is known of it as a callback, or nil."
+  @spec function(tuple, Plan.role(), map | nil, scope) :: tuple
+  def function({:function, anno, name, arity, clauses}, role, callback, scope) do
+    recorded =
+      for {clause, number} <- Enum.with_index(clauses, 1), do: clause(clause, number, role, callback, scope)
+
+    {:function, anno, name, arity, recorded ++ unmatched(anno, clauses, role, scope)}
+  end
+
+  @doc "A function that is not recorded itself, but what it does to other processes is."
+  @spec effects(tuple, scope) :: tuple
+  def effects({:function, anno, name, arity, clauses}, scope) do
+    clauses =
+      for {:clause, clause_anno, patterns, guards, body} <- clauses do
+        {body, _count} = Tail.map(body, scope, 0, &frameless(&1, &2, &3, scope))
+        {:clause, clause_anno, patterns, guards, Effects.record(body, scope)}
+      end
+
+    {:function, anno, name, arity, clauses}
+  end
+
+  # A tail call that starts a process, with its result seen.
+  defp frameless(:call, call, count, scope) do
+    if Effects.kind(call, scope) == :spawn do
+      anno = elem(call, 1)
+      value = :"scope@spawned#{count}"
+      variable = Form.var(anno, value)
+      of = Form.clause(anno, [variable], [], [Effects.spawned(call, value, scope), variable])
+      {{:try, anno, [Effects.seen(call)], [of], [reraise(anno, count, [], scope)], []}, count + 1}
+    else
+      {call, count}
+    end
+  end
+
+  defp frameless(:value, value, count, _scope), do: {value, count}
+
+  # -- One clause -----------------------------------------------------------------------------------------------------------
+
+  defp clause({:clause, anno, patterns, guards, body}, number, role, callback, scope) do
+    {patterns, args} = name_args(patterns)
+    site = Form.literal(anno, site(anno, number, role, args, scope))
+    outer = Form.variables(patterns)
+    body = Locals.record(body, outer, scope.plan.locals, Map.put(scope, :if_entered, &if_entered/2))
+
+    context = %{
+      scope: scope,
+      site: site,
+      tail_site: &Form.literal(anno, tail_site(anno, number, role, args, &1, scope)),
+      outer: outer,
+      callback: if(match?({:callback, _, _, shape} when shape != nil, role), do: callback),
+      args: args
+    }
+
+    enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
+    state = loop_state(anno, site, args, scope)
+    {:clause, anno, patterns, guards, [enter | state] ++ [protect(anno, body, context)]}
+  end
+
+  # Where no clause may match, one more raises the very error that the emulator would, so that it is seen: without it a call
+  # that failed leaves nothing on the tape.
+  defp unmatched(anno, clauses, role, %{function: {_name, arity}} = scope) do
+    if total?(List.last(clauses)) do
+      []
+    else
+      args = for index <- 0..(arity - 1)//1, do: {:"scope@arg#{index}", nil}
+      site = Form.literal(anno, site(anno, 0, role, args, scope))
+      list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
+
+      error =
+        {:call, anno, {:remote, anno, {:atom, anno, :erlang}, {:atom, anno, :error}},
+         [{:atom, anno, :function_clause}, list]}
+
+      enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
+      seen = {:try, Form.generated(anno), [error], [], [reraise(anno, 0, [site], nil)], []}
+      [Form.clause(anno, variables(anno, args), [], [enter, seen])]
+    end
+  end
+
+  defp total?({:clause, _anno, patterns, [], _body}) do
+    names = for {:var, _, name} <- patterns, do: name
+    bound = Enum.reject(names, &(&1 == :_))
+    length(names) == length(patterns) and bound == Enum.uniq(bound)
+  end
+
+  defp total?(_guarded), do: false
+
+  # Each argument gets a name, if its pattern is not one already.
+  defp name_args(patterns) do
+    patterns
+    |> Enum.with_index(fn
+      {:var, _, name} = pattern, _index when name != :_ ->
+        {pattern, name}
+
+      pattern, index ->
+        anno = elem(pattern, 1)
+        name = :"scope@arg#{index}"
+        {Form.match(anno, Form.var(anno, name), pattern), name}
+    end)
+    |> Enum.unzip()
+    |> then(fn {named, names} -> {named, Enum.zip_with(patterns, names, &{&2, source_name(&1)})} end)
+  end
+
+  # The name of an argument in the source, by which it may have to be masked.
+  defp source_name({:var, _, name}) do
+    case Form.source_name(name) do
+      {source, _binding} -> plain(source)
+      :none -> nil
+    end
+  end
+
+  defp source_name({:match, _, left, right}), do: source_name(left) || source_name(right)
+  defp source_name(_pattern), do: nil
+
+  # Erlang writes `Password` where Elixir writes `password`.
+  defp plain(source) do
+    case Atom.to_string(source) do
+      <<first, _rest::binary>> = name when first in ?A..?Z -> name |> Macro.underscore() |> String.to_atom()
+      _elixir -> source
+    end
+  end
+
+  defp site(anno, number, role, args, scope) do
+    {name, arity} = scope.function
+    names = if Enum.any?(args, &elem(&1, 1)), do: Enum.map(args, &elem(&1, 1)), else: []
+    Site.new({scope.module, name, arity, scope.file, Form.line({:clause, anno}), number, names, role})
+  end
+
+  defp tail_site(anno, number, role, args, callee, scope),
+    do: site(anno, number, {:tail, role, callee}, args, scope)
+
+  defp enter(anno, site, _args, %{args: false}), do: Form.native(anno, :enter_0, [site])
+
+  defp enter(anno, site, args, _plan) when length(args) <= @max_args do
+    Form.native(anno, :"enter_#{length(args)}", [site | variables(anno, args)])
+  end
+
+  defp enter(anno, site, args, _plan) do
+    list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
+    Form.native(anno, :enter_n, [site, list])
+  end
+
+  defp variables(anno, args), do: for({name, _source} <- args, do: Form.var(anno, name))
+
+  defp loop_state(anno, site, args, %{plan: %{state: {name, arity, index}}, function: {name, arity}}) do
+    {state, _source} = Enum.at(args, index)
+    [if_entered(anno, Form.native(anno, :loop_state, [site, token(anno), Form.var(anno, state)]))]
+  end
+
+  defp loop_state(_anno, _site, _args, _scope), do: []
+
+  # -- The body -------------------------------------------------------------------------------------------------------------
+
+  defp protect(anno, body, context) do
+    {tagged, %{calls: calls}} =
+      Tail.map(body, context.scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
+
+    {protected, of} =
+      case calls do
+        [] ->
+          {body, [leave(anno, Form.var(anno, :scope@value), context)]}
+
+        calls ->
+          value = Form.cell(anno, Form.var(anno, :scope@value))
+
+          {tagged,
+           [leave(anno, value, context) | calls |> Enum.reverse() |> Enum.map(&leave_by(&1, context))]}
+      end
+
+    {:try, Form.generated(anno), effects_of(protected, context.scope), of,
+     [reraise(anno, 0, [context.site], nil)], []}
+  end
+
+  defp effects_of(body, %{plan: %{messages: true}} = scope), do: Effects.record(body, scope)
+  defp effects_of(body, _scope), do: body
+
+  # Inside, a tail call is what is needed to make it: {number, arguments...}; outside it is made.
+  defp tag(:value, value, acc), do: {Form.cell(elem(value, 1), value), acc}
+
+  defp tag(:call, {:call, anno, target, args}, acc) do
+    {parts, rebuild} = parts(target, args)
+
+    {parts, {carried, _count}} =
+      Enum.map_reduce(parts, {[], 0}, fn part, {carried, count} ->
+        if stays?(part, acc.outer) do
+          {part, {carried, count}}
+        else
+          variable = Form.var(anno, :"scope@tail#{acc.next}_#{count}")
+          {variable, {[{variable, part} | carried], count + 1}}
+        end
+      end)
+
+    {variables, values} = carried |> Enum.reverse() |> Enum.unzip()
+    pattern = numbered(anno, acc.next, variables)
+    call = %{anno: anno, number: acc.next, pattern: pattern, call: rebuild.(anno, parts)}
+    {numbered(anno, acc.next, values), %{acc | calls: [call | acc.calls], next: acc.next + 1}}
+  end
+
+  defp numbered(anno, number, []), do: Form.integer(anno, number)
+  defp numbered(anno, number, elements), do: Form.tuple(anno, [Form.integer(anno, number) | elements])
+
+  # What has to be evaluated before the call, in the language's order.
+  defp parts({:remote, remote_anno, module, name}, args) do
+    {[module, name | args],
+     fn anno, [module, name | args] -> {:call, anno, {:remote, remote_anno, module, name}, args} end}
+  end
+
+  defp parts({:atom, _, _} = local, args), do: {args, fn anno, args -> {:call, anno, local, args} end}
+  defp parts(fun, args), do: {[fun | args], fn anno, [fun | args] -> {:call, anno, fun, args} end}
+
+  # Literals, and variables that were bound before the body.
+  defp stays?({:var, _, name}, outer), do: MapSet.member?(outer, name)
+  defp stays?(form, _outer), do: Effects.simple?(form)
+
+  # -- Its ends -------------------------------------------------------------------------------------------------------------
+
+  defp leave(anno, pattern, context) do
+    value = Form.var(anno, :scope@value)
+    Form.clause(anno, [pattern], [], [if_entered(anno, exit_with(anno, value, context)), value])
+  end
+
+  defp exit_with(anno, value, %{callback: %{} = callback} = context) do
+    old = old_state(anno, callback.state, context)
+    trigger = trigger(anno, callback.receives, context)
+    Form.native(anno, :exit_callback, [context.site, token(anno), value, old, trigger])
+  end
+
+  defp exit_with(anno, value, %{scope: %{plan: %{returns: true}}} = context),
+    do: Form.native(anno, :exit, [context.site, token(anno), value])
+
+  defp exit_with(anno, _value, context), do: Form.native(anno, :exit_void, [context.site, token(anno)])
+
+  defp old_state(anno, nil, _context), do: Form.atom(anno, :"$elixir_scope_none")
+
+  defp old_state(anno, {:name, data}, %{scope: %{function: {name, _arity}}} = context),
+    do: Form.tuple(anno, [Form.atom(anno, name), arg(anno, data, context)])
+
+  defp old_state(anno, {name, data}, context),
+    do: Form.tuple(anno, [arg(anno, name, context), arg(anno, data, context)])
+
+  defp old_state(anno, index, context), do: arg(anno, index, context)
+
+  defp trigger(anno, {_via, message, _sender}, context), do: arg(anno, message, context)
+  defp trigger(anno, nil, _context), do: Form.atom(anno, nil)
+
+  defp arg(anno, index, context) do
+    {name, _source} = Enum.at(context.args, index)
+    Form.var(anno, name)
+  end
+
+  # The numbers that `tag` gave come back here, one clause to each.
+  defp leave_by(%{anno: anno, number: number, pattern: pattern, call: call}, context) do
+    scope = context.scope
+    kind = if scope.plan.messages, do: Effects.kind(call, scope)
+
+    body =
+      if kind == :spawn or context.callback != nil do
+        [seen(anno, number, call, kind, context)]
+      else
+        sent(call, kind, scope) ++
+          [if_entered(anno, Form.native(anno, :exit_tail, [tail_site(call, context), token(anno)])), call]
+      end
+
+    Form.clause(anno, [pattern], [], body)
+  end
+
+  # Who is called is told where it is known: so the result can be found where the chain of tail calls ends.
+  defp tail_site({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, context),
+    do: context.tail_site.({module, name, length(args)})
+
+  defp tail_site({:call, _, {:atom, _, name}, args}, %{scope: scope} = context) do
+    function = {name, length(args)}
+    context.tail_site.({scope.imports[function] || scope.module, name, length(args)})
+  end
+
+  defp tail_site(_dynamic, context), do: context.site
+
+  # A tail call whose result is wanted: it keeps our frame, which is taken out of stack traces.
+  defp seen(anno, number, call, kind, context) do
+    value = :"scope@seen#{number}"
+    variable = Form.var(anno, value)
+    spawned = if kind == :spawn, do: [Effects.spawned(call, value, context.scope)], else: []
+
+    of =
+      Form.clause(
+        anno,
+        [variable],
+        [],
+        spawned ++ [if_entered(anno, exit_with(anno, variable, context)), variable]
+      )
+
+    body = sent(call, kind, context.scope) ++ [call]
+    {:try, Form.generated(anno), body, [of], [reraise(anno, number, [context.site], context.scope)], []}
+  end
+
+  defp sent(call, {:message, type, to, message}, scope) do
+    {:call, _anno, _target, args} = call
+    [Effects.message(call, type, Enum.at(args, to), Enum.at(args, message), scope)]
+  end
+
+  defp sent(_call, _kind, _scope), do: []
+
+  # catch C:R:S -> reraise(Site, T, C, R, S)
+  defp reraise(anno, number, site, scope) do
+    [class, reason, stack] =
+      for part <- ["class", "reason", "stack"], do: Form.var(anno, :"scope@#{part}#{number}")
+
+    raised = if scope, do: without_frame(anno, stack, scope), else: stack
+
+    again =
+      case site do
+        [site] -> Form.call(anno, Runtime, :reraise, [site, token(anno), class, reason, raised])
+        [] -> Form.call(anno, :erlang, :raise, [class, reason, raised])
+      end
+
+    Form.clause(anno, [Form.tuple(anno, [class, reason, stack])], [], [again])
+  end
+
+  defp without_frame(anno, stack, %{module: module, function: {name, arity}}) do
+    Form.call(anno, Runtime, :without_frame, [
+      stack,
+      Form.atom(anno, module),
+      Form.atom(anno, name),
+      Form.integer(anno, arity)
+    ])
+  end
+
+  defp if_entered(anno, call) do
+    entered = {:op, Form.generated(anno), :>=, token(anno), Form.integer(anno, 0)}
+
+    {:case, Form.generated(anno), entered,
+     [
+       Form.clause(anno, [Form.atom(anno, true)], [], [call]),
+       Form.clause(anno, [Form.atom(anno, false)], [], [Form.atom(anno, :ok)])
+     ]}
+  end
+
+  defp token(anno), do: Form.var(anno, @token)
+end

@@ -1,0 +1,156 @@
+defmodule ElixirScope.Instrument.Transform.Tail do
+  @moduledoc false
+
+  # Which expressions of a body are its last ones, and which of these the emulator runs as tail calls.
+  #
+  # The language keeps a call in tail position through `case`, `if`, `receive`, `maybe`, blocks, the right side of `andalso` and
+  # `orelse`, and the `of` and `catch` clauses of a `try` without `after`. It keeps none in the protected part of a `try`.
+
+  @typedoc "What is known of the module: the functions that it defines, and those that it imports."
+  @type scope :: %{
+          :functions => MapSet.t({atom, arity}),
+          :imports => %{{atom, arity} => module},
+          optional(atom) => term
+        }
+
+  @typedoc "Rewrites one last expression: a tail call, or one that only gives a value."
+  @type rewrite(acc) :: (:call | :value, tuple, acc -> {tuple, acc})
+
+  # They call what they are given, and are no frame of the stack meanwhile.
+  @calling [apply: 2, apply: 3, hibernate: 3]
+
+  @doc "Rewrites each last expression of a body. All become what `rewrite` gives, so that it can wrap values and calls."
+  @spec map([tuple], scope, acc, rewrite(acc)) :: {[tuple], acc} when acc: term
+  def map(body, scope, acc, rewrite) do
+    # Variables that are made here are numbered: the compiler's check of scopes wants no name that two branches bind.
+    numbered = fn kind, form, {acc, count} ->
+      {form, acc} = rewrite.(kind, form, acc)
+      {form, {acc, count}}
+    end
+
+    {body, {acc, _count}} = body(body, scope, {acc, 0}, numbered)
+    {body, acc}
+  end
+
+  defp body(body, scope, acc, rewrite) do
+    {before, [last]} = Enum.split(body, -1)
+    {last, acc} = last(last, scope, acc, rewrite)
+    {before ++ [last], acc}
+  end
+
+  defp last({:case, anno, value, clauses}, scope, acc, rewrite) do
+    {clauses, acc} = clauses(clauses, scope, acc, rewrite)
+    {{:case, anno, value, clauses}, acc}
+  end
+
+  defp last({:if, anno, clauses}, scope, acc, rewrite) do
+    {clauses, acc} = clauses(clauses, scope, acc, rewrite)
+    {{:if, anno, clauses}, acc}
+  end
+
+  defp last({:receive, anno, clauses}, scope, acc, rewrite) do
+    {clauses, acc} = clauses(clauses, scope, acc, rewrite)
+    {{:receive, anno, clauses}, acc}
+  end
+
+  defp last({:receive, anno, clauses, timeout, otherwise}, scope, acc, rewrite) do
+    {clauses, acc} = clauses(clauses, scope, acc, rewrite)
+    {otherwise, acc} = body(otherwise, scope, acc, rewrite)
+    {{:receive, anno, clauses, timeout, otherwise}, acc}
+  end
+
+  defp last({:block, anno, body}, scope, acc, rewrite) do
+    {body, acc} = body(body, scope, acc, rewrite)
+    {{:block, anno, body}, acc}
+  end
+
+  # A value that matches no `of` clause raises; one that there is no `of` for is the result.
+  defp last({:try, anno, body, [], caught, []}, scope, acc, rewrite) do
+    {value, acc} = result(anno, acc)
+    {wrapped, acc} = rewrite.(:value, value, acc)
+    {caught, acc} = clauses(caught, scope, acc, rewrite)
+    of = if wrapped == value, do: [], else: [{:clause, anno, [value], [], [wrapped]}]
+    {{:try, anno, body, of, caught, []}, acc}
+  end
+
+  defp last({:try, anno, body, of, caught, []}, scope, acc, rewrite) do
+    {of, acc} = clauses(of, scope, acc, rewrite)
+    {caught, acc} = clauses(caught, scope, acc, rewrite)
+    {{:try, anno, body, of, caught, []}, acc}
+  end
+
+  # What did not match is the result, as it is.
+  defp last({:maybe, anno, body}, scope, acc, rewrite) do
+    {value, acc} = result(anno, acc)
+    {wrapped, acc} = rewrite.(:value, value, acc)
+    {body, acc} = body(body, scope, acc, rewrite)
+
+    if wrapped == value do
+      {{:maybe, anno, body}, acc}
+    else
+      otherwise = {:else, anno, [{:clause, anno, [value], [], [wrapped]}]}
+      {{:maybe, anno, body, otherwise}, acc}
+    end
+  end
+
+  defp last({:maybe, anno, body, {:else, else_anno, clauses}}, scope, acc, rewrite) do
+    {body, acc} = body(body, scope, acc, rewrite)
+    {clauses, acc} = clauses(clauses, scope, acc, rewrite)
+    {{:maybe, anno, body, {:else, else_anno, clauses}}, acc}
+  end
+
+  # `a andalso f()`: false, or whatever the call gives; any other `a` raises as before.
+  defp last({:op, anno, op, left, right} = whole, scope, acc, rewrite) when op in [:andalso, :orelse] do
+    case last(right, scope, acc, rewrite) do
+      {^right, acc} ->
+        rewrite.(:value, whole, acc)
+
+      {rewritten, acc} ->
+        short = {:atom, anno, op == :orelse}
+        {short_wrapped, acc} = rewrite.(:value, short, acc)
+        {value, acc} = result(anno, acc)
+
+        {{:case, anno, {:op, anno, op, left, rewritten},
+          [
+            {:clause, anno, [short], [], [short_wrapped]},
+            {:clause, anno, [value], [], [value]}
+          ]}, acc}
+    end
+  end
+
+  defp last({:call, _anno, _target, _args} = call, scope, acc, rewrite) do
+    rewrite.(if(tail_call?(call, scope), do: :call, else: :value), call, acc)
+  end
+
+  defp last(value, _scope, acc, rewrite), do: rewrite.(:value, value, acc)
+
+  defp clauses(clauses, scope, acc, rewrite) do
+    Enum.map_reduce(clauses, acc, fn {:clause, anno, patterns, guards, body}, acc ->
+      {body, acc} = body(body, scope, acc, rewrite)
+      {{:clause, anno, patterns, guards, body}, acc}
+    end)
+  end
+
+  defp result(anno, {acc, count}), do: {{:var, anno, :"scope@result#{count}"}, {acc, count + 1}}
+
+  # Functions of the emulator that are written in C leave the caller's frame on the stack, so that keeping it changes
+  # nothing, and their errors are seen (tried on OTP 25: the stack trace of `f(X) -> list_to_binary(X)` has `f/1` in it).
+  defp tail_call?({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, _scope),
+    do: calls?(module, name, length(args))
+
+  defp tail_call?({:call, _, {:atom, _, name}, args}, scope) do
+    arity = length(args)
+
+    cond do
+      MapSet.member?(scope.functions, {name, arity}) -> true
+      module = scope.imports[{name, arity}] -> calls?(module, name, arity)
+      name == :record_info -> false
+      true -> calls?(:erlang, name, arity)
+    end
+  end
+
+  defp tail_call?(_dynamic, _scope), do: true
+
+  defp calls?(:erlang, name, arity) when {name, arity} in @calling, do: true
+  defp calls?(module, name, arity), do: not :erlang.is_builtin(module, name, arity)
+end

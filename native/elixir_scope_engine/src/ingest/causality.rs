@@ -1,0 +1,384 @@
+//! Which causal root an outermost call really goes back to: that of the message that it handles, or that of the call in which
+//! its process was spawned.
+
+use super::Stacks;
+use super::newcomers::Newcomers;
+use super::sends::{Message, Sends, Taken};
+use super::stacks::{Nesting, Origin};
+use crate::event::{CorrelationId, EventKind, ProcessId, Symbol, Symbols, TimeNs};
+use crate::record::RecordHead;
+use crate::site::{Receives, SiteTable, Via};
+use crate::store::Appender;
+use crate::value::{Reader, Token, split_first, split_whole};
+
+/// The messages on their way, and the processes that nobody told the birth of.
+#[derive(Debug)]
+pub(crate) struct Causality {
+    sites: &'static SiteTable,
+    symbols: Symbols,
+    sends: Sends,
+    newcomers: Newcomers,
+}
+
+/// What an entry tells of the message that its call handles.
+enum Handled<'a> {
+    /// This one.
+    Message(Message<'a>),
+    /// One that was not recorded in full.
+    Unknown,
+    /// None.
+    Nothing,
+}
+
+impl Causality {
+    /// Two thirds of `budget` bytes are for messages, the rest for processes.
+    pub(crate) fn new(budget: usize, sites: &'static SiteTable, symbols: Symbols) -> Causality {
+        Causality {
+            sites,
+            symbols,
+            sends: Sends::new(budget / 3 * 2),
+            newcomers: Newcomers::new(budget / 3),
+        }
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sends.bytes() + self.newcomers.bytes()
+    }
+
+    /// How many messages wait to be handled.
+    pub(crate) fn waiting(&self) -> usize {
+        self.sends.len()
+    }
+
+    /// Forgets what dead processes will not handle, some at a time.
+    pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
+        self.sends.sweep(is_alive);
+    }
+
+    /// The sender of a request goes on.
+    #[cold]
+    pub(crate) fn answered(&mut self, request: u32, now: TimeNs) {
+        self.sends.answered(request, now);
+    }
+
+    /// A record that tells of other processes, or begins an outermost call: finds its root, or what goes back to it.
+    #[inline]
+    pub(crate) fn follow(
+        &mut self,
+        head: &RecordHead,
+        payload: &[u8],
+        time: TimeNs,
+        place: &mut Nesting,
+        stacks: &mut Stacks,
+        store: &mut Appender<'_>,
+    ) {
+        match head.kind {
+            EventKind::FunctionEntry | EventKind::SpanStart
+                if head.depth == 0 && !place.chain.is_some() =>
+            {
+                self.begin(head, payload, time, place, stacks);
+            }
+            EventKind::MessageSend => {
+                self.sent(head.process, payload, time, place.root, stacks);
+            }
+            EventKind::ProcessSpawn => {
+                self.spawned(head.process, payload, time, place.root, stacks, store);
+            }
+            _ => {}
+        }
+    }
+
+    /// An outermost call.
+    fn begin(
+        &mut self,
+        head: &RecordHead,
+        payload: &[u8],
+        time: TimeNs,
+        place: &mut Nesting,
+        stacks: &mut Stacks,
+    ) {
+        let receives = match head.kind {
+            EventKind::FunctionEntry => self.sites.get(head.site).and_then(|def| def.receives),
+            _ => None,
+        };
+        let handled = receives.map_or(Handled::Nothing, |receives| {
+            self.handled(receives, head.process, payload)
+        });
+        match handled {
+            Handled::Message(message) => {
+                place.origin = Origin::Past;
+                if let Some(root) = self.taken(&message, time, stacks) {
+                    place.root = root;
+                }
+            }
+            // From somewhere else.
+            Handled::Unknown => place.origin = Origin::Past,
+            Handled::Nothing => self.go_on(head, time, place, stacks),
+        }
+    }
+
+    /// The root of a message, where it is known who may have sent it.
+    fn taken(
+        &mut self,
+        message: &Message<'_>,
+        now: TimeNs,
+        stacks: &mut Stacks,
+    ) -> Option<CorrelationId> {
+        // It may have been sent to a name that the receiver has.
+        let by_name = Message {
+            receiver: ProcessId::NONE,
+            ..*message
+        };
+        let taken = match (self.sends.look(message), self.sends.look(&by_name)) {
+            (Some(taken), None) => {
+                self.sends.take(message, false);
+                taken
+            }
+            (None, Some(taken)) => {
+                self.sends.take(&by_name, false);
+                taken
+            }
+            (Some(one), Some(other)) => {
+                let differ = one.root != other.root;
+                self.sends.take(message, differ);
+                if differ {
+                    self.sends.mix(&by_name);
+                }
+                Taken {
+                    root: if differ {
+                        CorrelationId::AMBIGUOUS
+                    } else {
+                        one.root
+                    },
+                    oldest: one.oldest.min(other.oldest),
+                    newest: one.newest.max(other.newest),
+                }
+            }
+            (None, None) => return None,
+        };
+        let is_sure = match message.via {
+            // Its sender waits, so that the newest is the one, if no other record of that process was lost since.
+            Via::Request => taken.newest > stacks.doubt_until(),
+            Via::Notice | Via::Plain => !stacks.may_be_unknown(message.receiver, taken.oldest, now),
+        };
+        if is_sure {
+            taken.root.some()
+        } else {
+            Some(CorrelationId::AMBIGUOUS)
+        }
+    }
+
+    /// A call of a process that handles no message.
+    fn go_on(&mut self, head: &RecordHead, time: TimeNs, place: &mut Nesting, stacks: &Stacks) {
+        match place.origin {
+            Origin::Spawned(root) if stacks.is_sure_of_origin(head.process) => place.root = root,
+            // It may have handled a message that was lost.
+            Origin::Spawned(_) => place.origin = Origin::Past,
+            Origin::Unknown => {
+                if !self.newcomers.note(head.process, head.correlation, time) {
+                    place.origin = Origin::Past;
+                }
+            }
+            Origin::Past => {}
+        }
+    }
+
+    /// The message that a call handles, by its arguments.
+    fn handled<'a>(
+        &self,
+        receives: Receives,
+        receiver: ProcessId,
+        payload: &'a [u8],
+    ) -> Handled<'a> {
+        let Some(via) = self.via(receives, payload) else {
+            return Handled::Nothing;
+        };
+        let message = |(via, sender)| {
+            let (bytes, is_whole) = element(payload, receives.message)?;
+            let message = Message {
+                via,
+                receiver,
+                sender,
+                bytes,
+            };
+            is_whole.then_some(message)
+        };
+        via.and_then(message)
+            .map_or(Handled::Unknown, Handled::Message)
+    }
+
+    /// How the message came, and of a request from whom: `None` for what is no message, `Some(None)` where it is not known.
+    #[allow(clippy::option_option, reason = "no message, unknown, known")]
+    fn via(&self, receives: Receives, payload: &[u8]) -> Option<Option<(Via, ProcessId)>> {
+        let sender = |index: Option<u32>| {
+            let (argument, _) = element(payload, index?)?;
+            first_process(argument)
+        };
+        let by_argument = receives.message.checked_sub(1);
+        Some(match (receives.via, by_argument) {
+            (Via::Request, _) => sender(receives.sender).map(|sender| (Via::Request, sender)),
+            // A state machine is told in front of each event what sort it is.
+            (Via::Plain, Some(before)) => {
+                let Some((sort, _)) = element(payload, before) else {
+                    return Some(None);
+                };
+                let mut reader = Reader::new(sort);
+                match reader.token() {
+                    Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Cast) => {
+                        Some((Via::Notice, ProcessId::NONE))
+                    }
+                    Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Info) => {
+                        Some((Via::Plain, ProcessId::NONE))
+                    }
+                    Ok(Token::Tuple(2)) => match reader.token() {
+                        Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Call) => {
+                            first_process(reader.rest()).map(|sender| (Via::Request, sender))
+                        }
+                        _ => return None,
+                    },
+                    Ok(Token::Redacted | Token::Truncated(_)) => None,
+                    _ => return None,
+                }
+            }
+            (via, _) => Some((via, ProcessId::NONE)),
+        })
+    }
+
+    /// A message was sent.
+    fn sent(
+        &mut self,
+        sender: ProcessId,
+        payload: &[u8],
+        time: TimeNs,
+        root: CorrelationId,
+        stacks: &mut Stacks,
+    ) {
+        let Some((receiver, bytes, via)) = self.message(payload) else {
+            return;
+        };
+        let is_request = via == Via::Request;
+        let message = Message {
+            via,
+            receiver,
+            sender: if is_request { sender } else { ProcessId::NONE },
+            bytes,
+        };
+        let (number, forgotten) = self.sends.push(&message, root, time);
+        if is_request {
+            stacks.waits(sender, number);
+        }
+        if let Some(receiver) = forgotten {
+            stacks.forgot(receiver, time);
+        }
+    }
+
+    /// Receiver, message and way of a message that somebody may handle: whole, and to a process of this node, or to a name
+    /// that may be one's. The fields come in the order of their kind's.
+    fn message<'a>(&self, payload: &'a [u8]) -> Option<(ProcessId, &'a [u8], Via)> {
+        let (_sender, rest) = split_first(payload).ok()?;
+        let (receiver, rest) = split_first(rest).ok()?;
+        let (name, rest) = split_first(rest).ok()?;
+        let receiver = match process(receiver) {
+            Some(process) => process,
+            None if self.is_looked_up(name) => ProcessId::NONE,
+            None => return None,
+        };
+        let (bytes, is_whole, rest) = split_whole(rest).ok()?;
+        let (_message_id, rest) = split_first(rest).ok()?;
+        let Ok(Token::Atom(sort)) = Reader::new(rest).token() else {
+            return None;
+        };
+        let is = |symbol| sort == self.symbols.id(symbol);
+        let via = match sort {
+            _ if is(Symbol::Call) => Via::Request,
+            _ if is(Symbol::Cast) => Via::Notice,
+            _ if is(Symbol::Send) => Via::Plain,
+            _ => return None,
+        };
+        is_whole.then_some((receiver, bytes, via))
+    }
+
+    /// Whether this is what only the host can look up: `{global, name}`, `{via, module, name}`, an alias. Others stand beside
+    /// their process, or have none on this node.
+    fn is_looked_up(&self, name: &[u8]) -> bool {
+        let mut reader = Reader::new(name);
+        match reader.token() {
+            Ok(Token::Ref(_) | Token::Tuple(3)) => true,
+            Ok(Token::Tuple(2)) => {
+                matches!(reader.token(), Ok(Token::Atom(kind)) if kind == self.symbols.id(Symbol::Global))
+            }
+            _ => false,
+        }
+    }
+
+    /// A process was spawned.
+    fn spawned(
+        &mut self,
+        parent: ProcessId,
+        payload: &[u8],
+        time: TimeNs,
+        root: CorrelationId,
+        stacks: &mut Stacks,
+        store: &mut Appender<'_>,
+    ) {
+        /// A birth is told no later than this.
+        const TOLD_WITHIN_NS: i64 = 1_000_000_000;
+        let Some(child) = process(payload) else {
+            return;
+        };
+        // It was born within its parent's call; if that is not known, not long ago.
+        let born = stacks.began(parent);
+        let earliest = born.unwrap_or(TimeNs(time.0.saturating_sub(TOLD_WITHIN_NS)));
+        // A message that it handled since may be among what was lost.
+        if stacks.doubt_until() >= earliest {
+            stacks.spawned(child, CorrelationId::NONE, std::iter::empty());
+            return;
+        }
+        // Its first calls may have been recorded before this: they go back to the same root.
+        let newcomer = self.newcomers.get(child);
+        let newcomer = newcomer.filter(|child| child.since >= earliest);
+        if let Some(newcomer) = &newcomer {
+            for own in newcomer.roots() {
+                store.alias(own, root);
+            }
+        }
+        let own = newcomer.iter().flat_map(super::newcomers::Newcomer::roots);
+        stacks.spawned(child, root, own);
+    }
+}
+
+/// An argument of an entry, and whether nothing of it is missing.
+fn element(payload: &[u8], index: u32) -> Option<(&[u8], bool)> {
+    let mut reader = Reader::new(payload);
+    let Ok(Token::List) = reader.token() else {
+        return None;
+    };
+    let mut rest = reader.rest();
+    for _ in 0..index {
+        rest = split_first(rest).ok()?.1;
+    }
+    let (value, is_whole, _) = split_whole(rest).ok()?;
+    Some((value, is_whole))
+}
+
+/// The local process that a value is.
+fn process(value: &[u8]) -> Option<ProcessId> {
+    match Reader::new(value).token() {
+        Ok(Token::Pid(process)) => ProcessId(process).some(),
+        _ => None,
+    }
+}
+
+/// The local process that a tuple begins with.
+fn first_process(tuple: &[u8]) -> Option<ProcessId> {
+    let mut reader = Reader::new(tuple);
+    match reader.token() {
+        Ok(Token::Tuple(1..)) => process(reader.rest()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
