@@ -14,7 +14,7 @@ mod states;
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, Slot};
+use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, SharedSlots, Slot};
 use rustler::{Atom, Encoder, Env, Term};
 
 use crate::host::BEAM;
@@ -59,7 +59,7 @@ const NOWHERE: Entered = Entered {
 
 /// The slot of a process that has none yet, unless there is no room.
 #[cold]
-fn claim(slots: &'static ProcessSlots, process: ProcessId) -> Option<&'static Slot> {
+fn claim(slots: &'static SharedSlots, process: ProcessId) -> Option<&'static Slot> {
     slots.get(process, &**BEAM)
 }
 

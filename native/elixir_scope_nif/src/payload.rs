@@ -213,7 +213,7 @@ impl<'t> Body<'t> for Values<'_> {
     ) -> Option<Window<'w>> {
         let mut window = window;
         for value in self.0 {
-            window = quick.term(window, *value)?;
+            window = quick.field(window, *value)?;
         }
         Some(window)
     }

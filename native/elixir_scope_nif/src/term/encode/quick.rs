@@ -8,7 +8,7 @@ use elixir_scope_engine::value::{Budget, Sink, format};
 use elixir_scope_engine::{Fill, Window};
 
 use super::Rules;
-use crate::term::{See, Shape, Terms, Word, note_atom};
+use crate::term::{See, Shape, Terms, Word, immediate_atom, note_atom};
 
 /// The largest window: so much is written twice at most.
 const MOST_BYTES: usize = 4_096;
@@ -77,14 +77,14 @@ pub struct Quick<'q, T, C = ()> {
     count: C,
 }
 
-/// Writes a value that stands in so many containers.
-struct Value<'q, 'w, T, C> {
+/// Writes a value that stands in so many containers. With `HERE` maps are written by code that stands in the caller's.
+struct Value<'q, 'w, T, C, const HERE: bool> {
     quick: Quick<'q, T, C>,
     window: Window<'w>,
     depth: u32,
 }
 
-impl<'w, 't, T: Terms<'t>, C: Count> See<'t> for Value<'_, 'w, T, C> {
+impl<'w, 't, T: Terms<'t>, C: Count, const HERE: bool> See<'t> for Value<'_, 'w, T, C, HERE> {
     type Out = Option<Window<'w>>;
 
     #[inline(always)]
@@ -104,6 +104,7 @@ impl<'w, 't, T: Terms<'t>, C: Count> See<'t> for Value<'_, 'w, T, C> {
             Shape::Nil => window.byte(format::NIL),
             Shape::Float(value) => window.float(value),
             Shape::Pid(process) => window.tagged(format::PID, process),
+            Shape::FlatMap(keys, values) if HERE => quick.map_here(window, keys, values, depth),
             Shape::FlatMap(keys, values) => quick.map(window, keys, values, depth),
             Shape::Tuple(elements) => quick.tuple(window, elements, depth),
             Shape::Cons(head, tail) => quick.list(window, head, tail, depth),
@@ -112,7 +113,7 @@ impl<'w, 't, T: Terms<'t>, C: Count> See<'t> for Value<'_, 'w, T, C> {
     }
 }
 
-/// Writes the key of a map, and tells whether the value under it is masked.
+/// Writes the key of a map that is no atom, and tells whether the value under it is masked.
 struct Key<'q, 'w> {
     rules: &'q Rules,
     window: Window<'w>,
@@ -126,10 +127,6 @@ impl<'w, 't> See<'t> for Key<'_, 'w> {
         let Key { rules, window } = self;
         let redaction = &rules.redaction;
         Some(match shape {
-            Shape::Atom(atom) => {
-                note_atom(atom);
-                (window.atom(atom)?, redaction.masks_atom(atom))
-            }
             Shape::Binary(text) => (window.binary(text)?, redaction.masks_text(text)),
             Shape::Int(value) => (window.int(value)?, false),
             _ => return None,
@@ -151,13 +148,24 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
     /// Writes a term.
     #[inline(always)]
     pub fn term<'w>(self, window: Window<'w>, term: Word) -> Option<Window<'w>> {
-        self.value(window, term, 0)
+        self.value::<false>(window, term, 0)
+    }
+
+    /// The same of a term that is likely to be a map: more code, and a call less.
+    #[inline(always)]
+    pub fn field<'w>(self, window: Window<'w>, term: Word) -> Option<Window<'w>> {
+        self.value::<true>(window, term, 0)
     }
 
     #[inline(always)]
-    fn value<'w>(self, window: Window<'w>, term: Word, depth: u32) -> Option<Window<'w>> {
+    fn value<'w, const HERE: bool>(
+        self,
+        window: Window<'w>,
+        term: Word,
+        depth: u32,
+    ) -> Option<Window<'w>> {
         self.count.step();
-        let see = Value {
+        let see = Value::<T, C, HERE> {
             quick: self,
             window,
             depth,
@@ -180,6 +188,17 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         values: &[Word],
         depth: u32,
     ) -> Option<Window<'w>> {
+        self.map_here(window, keys, values, depth)
+    }
+
+    #[inline(always)]
+    fn map_here<'w>(
+        self,
+        window: Window<'w>,
+        keys: &[Word],
+        values: &[Word],
+        depth: u32,
+    ) -> Option<Window<'w>> {
         let depth = self.inside(keys.len(), depth)?;
         if keys.len() > self.length() {
             return None;
@@ -187,15 +206,24 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         let mut window = window.tagged(format::MAP, keys.len() as u64)?;
         for (key, value) in keys.iter().zip(values) {
             self.count.step();
-            let see = Key {
-                rules: self.rules,
-                window,
+            let (next, is_masked) = match immediate_atom(*key) {
+                // almost every key
+                Some(atom) => {
+                    note_atom(atom);
+                    (window.atom(atom)?, self.rules.redaction.masks_atom(atom))
+                }
+                None => {
+                    let see = Key {
+                        rules: self.rules,
+                        window,
+                    };
+                    self.terms.look(*key, see)?
+                }
             };
-            let (next, is_masked) = self.terms.look(*key, see)?;
             window = if is_masked {
                 next.byte(format::REDACTED)?
             } else {
-                self.value(next, *value, depth)?
+                self.value::<false>(next, *value, depth)?
             };
         }
         Some(window)
@@ -212,7 +240,7 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         }
         let window = window.tagged(format::TUPLE, elements.len() as u64)?;
         elements.iter().try_fold(window, |window, element| {
-            self.value(window, *element, depth)
+            self.value::<false>(window, *element, depth)
         })
     }
 
@@ -227,7 +255,7 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         let depth = self.inside(1, depth)?;
         let mut window = window.byte(format::LIST)?;
         for _ in 0..self.length() {
-            window = self.value(window, head, depth)?;
+            window = self.value::<false>(window, head, depth)?;
             // an atom, a number or the like: the list is improper
             match self.terms.shape(tail) {
                 Shape::Cons(next, after) => (head, tail) = (next, after),
