@@ -9,7 +9,7 @@ use crate::callback::State;
 use crate::fields::list;
 use crate::settings::Settings;
 use crate::site;
-use crate::term::encode::{EncodeError, Quick, Rules, encode_word, most_bytes};
+use crate::term::encode::{EncodeError, Quick, Rules, encode_any, encode_word, most_bytes};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
@@ -104,6 +104,14 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     pub fn word(&mut self, value: Word) -> Result<(), Full> {
         match RawTerms::new(self.env) {
             Some(raw) => done(encode_word(raw, value, self.rules, self.sink)),
+            None => self.word_by_nif(value),
+        }
+    }
+
+    /// The same of a term that was tried the quick way, or stands beside one.
+    fn any_word(&mut self, value: Word) -> Result<(), Full> {
+        match RawTerms::new(self.env) {
+            Some(raw) => done(encode_any(raw, value, self.rules, self.sink)),
             None => self.word_by_nif(value),
         }
     }
@@ -220,7 +228,7 @@ impl<'t> Body<'t> for Values<'_> {
 
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
         let Values(values) = self;
-        values.iter().try_for_each(|value| payload.word(*value))
+        values.iter().try_for_each(|value| payload.any_word(*value))
     }
 }
 

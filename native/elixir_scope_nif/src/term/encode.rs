@@ -89,9 +89,12 @@ pub fn encode_word<'t, T: Terms<'t>, S: Sink>(
     }
 }
 
-/// As [`encode_word`], for any term.
+/// As [`encode_word`], without trying the quick way first.
+///
+/// # Errors
+/// As [`encode`].
 #[inline(never)]
-fn encode_any<'t, T: Terms<'t>, S: Sink>(
+pub fn encode_any<'t, T: Terms<'t>, S: Sink>(
     terms: T,
     term: Word,
     rules: &Rules,
