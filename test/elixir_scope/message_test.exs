@@ -66,10 +66,12 @@ defmodule ElixirScope.MessageTest do
         site = Site.new({__MODULE__, :caller, 0, "test/message_test.exs", 1, 1, [], :public})
 
         for rate <- [1.0, 0.0] do
+          # Somebody else each time, who does not carry the cause of the first message on.
+          other = spawn(fn -> :ok end)
           :ok = ElixirScope.update_config([:sampling_rate], rate)
           token = Native.enter_0(site)
-          Native.message(@site, :send, self(), rate)
-          Native.spawned(@site, self())
+          Native.message(@site, :send, other, rate)
+          Native.spawned(@site, other)
           Native.exit_void(site, token)
         end
 

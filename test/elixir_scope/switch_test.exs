@@ -1,11 +1,12 @@
 defmodule ElixirScope.SwitchTest do
   use ElixirScope.Test.RecorderCase
 
+  alias ElixirScope.Instrument.Switches
   alias ElixirScope.{Native, Site}
   alias ElixirScope.Test.Generate
 
   setup do
-    on_exit(fn -> Native.switch(%{strategy: nil, rules: []}) end)
+    on_exit(fn -> Switches.apply(%{strategy: nil, rules: []}) end)
     # No other test has seen the sites of this one.
     %{unique: System.unique_integer([:positive])}
   end
@@ -130,7 +131,8 @@ defmodule ElixirScope.SwitchTest do
   describe "switch/1" do
     @tag recorder: false
     test "needs no recorder, and outlasts recorders", %{unique: unique} do
-      switch(nil, [{Off, false}])
+      # Kept on the Elixir side as well: a start puts what is kept there in effect.
+      Switches.apply(%{strategy: nil, rules: [{Off, false}]})
       [off, on] = for module <- [Off, On], do: site(module, :f, 0, :public, unique)
 
       for _ <- 1..2 do
