@@ -98,7 +98,9 @@ defmodule ElixirScope.Instrument.Callbacks do
   @doc "The behaviours that a module's attributes name, in their order."
   @spec behaviours(keyword) :: [module]
   def behaviours(attributes) do
-    for {key, value} when key in [:behaviour, :behavior] <- attributes, behaviour <- List.wrap(value), do: behaviour
+    for {key, value} when key in [:behaviour, :behavior] <- attributes,
+        behaviour <- List.wrap(value),
+        do: behaviour
   end
 
   @doc "What is known of a function of a module with these behaviours, or nil if it is none of their callbacks."

@@ -125,11 +125,14 @@ defmodule ElixirScope.Query.Options do
 
   defp clamp(query) do
     Map.new(query, fn
-      {key, time} when key in [:since, :until] -> {key, time |> max(@min_time) |> min(@max_time)}
+      {key, time} when key in [:since, :until] ->
+        {key, time |> max(@min_time) |> min(@max_time)}
+
       {key, id} when key in [:before, :after, :correlation_id, :call_id] and is_integer(id) ->
         {key, min(id, @max_time)}
 
-      other -> other
+      other ->
+        other
     end)
   end
 
