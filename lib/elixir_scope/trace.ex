@@ -4,8 +4,8 @@ defmodule ElixirScope.Trace do
 
   For what only the program knows: that a cache missed, how long a checkout took, what the variables were when the odd
   case came. Usable in any process without set-up. While the recorder is not running a mark costs one check, and its
-  arguments are not evaluated, as with `Logger`. (Small ones that are made of variables and literals alone may be: nobody
-  can tell, and it costs less than to look first.)
+  arguments are not evaluated, as with `Logger`. (Few variables and literals may be: nobody can tell, and it costs less than
+  to look first. A map of them that is written out, `%{cart: id, total: total}`, is not even made.)
 
       require ElixirScope.Trace, as: Trace
 
@@ -93,8 +93,15 @@ defmodule ElixirScope.Trace do
   """
   defmacro event(name, data \\ nil) do
     site = site(__CALLER__)
-    record = quote generated: true, do: Native.event(unquote(site), unquote(name), unquote(data))
-    once_running(record, [name, data], __CALLER__)
+
+    with {places, values} <- Eager.fields(data, __CALLER__), true <- Eager.cheap?([name], __CALLER__) do
+      arguments = [site, name, Macro.escape(places) | values]
+      quote generated: true, do: Native.event_map(unquote_splicing(arguments))
+    else
+      _ ->
+        record = quote generated: true, do: Native.event(unquote(site), unquote(name), unquote(data))
+        once_running(record, [name, data], __CALLER__)
+    end
   end
 
   @doc """

@@ -19,15 +19,15 @@ defmodule ElixirScope.Trace.EagerTest do
       assert cheap?(inspect(Enum.to_list(1..100), limit: :infinity))
     end
 
-    test "are variables, and small maps, tuples and lists of them" do
+    test "are variables, and small tuples and lists of them" do
       for source <- [
             "x",
             "{x, y}",
-            "%{a: x}",
-            "%{a: x, b: y, c: {1, 2}, d: x}",
+            "[a: x]",
+            "{:a, 1, x, %{b: 2}}",
             "[x, y, :a]",
             "[x | y]",
-            "{:a, [x, {y}]}"
+            "{:a, [x]}"
           ],
           do: assert(cheap?(source), source)
     end
@@ -60,8 +60,8 @@ defmodule ElixirScope.Trace.EagerTest do
     end
 
     test "is what costs much to make" do
-      refute cheap?("%{a: x, b: x, c: x, d: x, e: x}")
-      refute cheap?("%{a: %{b: x}}")
+      refute cheap?("%{a: x}")
+      refute cheap?("{x, y, x, y, x, y, x, y, x}")
       refute cheap?("[x, x, x, x, x, x, x, x, x, x, x, x]")
     end
   end
@@ -74,7 +74,11 @@ defmodule ElixirScope.Trace.EagerTest do
       "ElixirScope.Trace." |> Kernel.<>(source) |> Code.string_to_quoted!() |> Macro.expand_once(__ENV__)
     end
 
-    assert {{:., _, [_, :event]}, _, [_site, :name, _data]} = expand.("event(:name, %{a: x})")
+    assert {{:., _, [_, :event]}, _, [_site, :name, _data]} = expand.("event(:name, {:a, x})")
+
+    assert {{:., _, [_, :event_map]}, _, [_site, :name, _places, 2, _x]} =
+             expand.("event(:name, %{b: 2, a: x})")
+
     assert {:case, _, [{{:., _, [_, :recording]}, _, []}, _]} = expand.("event(:name, %{a: x + 1})")
 
     assert {{:., _, [_, :metric]}, _, [_site, :name, _x, :byte, nil]} =
@@ -82,5 +86,32 @@ defmodule ElixirScope.Trace.EagerTest do
 
     assert {:case, _, [{{:., _, [_, :recording]}, _, []}, _]} = expand.("metric(:name, 1, x)")
     assert x == 1
+  end
+
+  describe "a map that is written out" do
+    defp fields(source) do
+      x = 1
+      _ = x
+      Eager.fields(Code.string_to_quoted!(source), __ENV__)
+    end
+
+    test "need not be made where its keys are a few names, and its values cheap" do
+      assert {%{b: 0, a: 1}, [2, {:x, _, nil}]} = fields("%{b: 2, a: x}")
+      assert {%{a: 0}, [[]]} = fields("%{a: []}")
+
+      for source <- [
+            "%{}",
+            "x",
+            "%{x | a: 1}",
+            "%{\"a\" => x}",
+            "%{x => 1}",
+            "%{a: f()}",
+            "%{a: %{b: x}}",
+            "%{a: 1, a: x}"
+          ],
+          do: assert(fields(source) == nil, source)
+
+      assert fields(inspect(Map.new(1..7, &{:"k#{&1}", &1}))) == nil
+    end
   end
 end

@@ -6,12 +6,12 @@ defmodule ElixirScope.Trace.Eager do
 
   # In hundredths of an empty native call, as measured on OTP 25; a mark while the recorder is off may cost half a call more
   # than an empty one.
-  @most 50
-  @map 34
-  @pair 4
+  @most 30
   @tuple 13
   @element 2
   @cell 5
+  # How many values `Native.event_map` takes.
+  @fields 6
   # What can be seen, or fail, is dearer than all that is allowed.
   @never 1_000
 
@@ -21,11 +21,30 @@ defmodule ElixirScope.Trace.Eager do
     cost <= @most
   end
 
+  # A map costs more than all of that to make. One that is written out with names for keys need not be made: its values are
+  # passed as they are, with a literal map that tells for each key where its value stands. `nil` for any other.
+  @spec fields(Macro.t(), Macro.Env.t()) :: {map, [Macro.t()]} | nil
+  def fields({:%{}, _, pairs}, env) when length(pairs) in 1..@fields do
+    with true <- Enum.all?(pairs, &match?({key, _value} when is_atom(key), &1)),
+         {keys, values} = Enum.unzip(pairs),
+         ^keys <- Enum.uniq(keys),
+         true <- cheap?(values, env) do
+      {keys |> Enum.with_index() |> Map.new(), values}
+    else
+      _ -> nil
+    end
+  end
+
+  def fields(_other, _env), do: nil
+
   # A constant costs nothing, whatever its size: the compiler makes it a literal.
   defp weigh(constant, _env) when is_atom(constant) or is_number(constant) or is_binary(constant),
     do: {:constant, 0}
 
   defp weigh([], _env), do: {:constant, 0}
+
+  # One that is not constant is never cheap.
+  defp weigh({:%{}, _, pairs}, env), do: built(pairs, @never, env)
 
   defp weigh({:__aliases__, _, parts}, _env) do
     if Enum.all?(parts, &is_atom/1), do: {:constant, 0}, else: {:made, @never}
@@ -43,16 +62,6 @@ defmodule ElixirScope.Trace.Eager do
   defp weigh([{:|, _, [head, tail]}], env), do: built([head, tail], @cell, env)
 
   defp weigh([head | tail], env), do: built([head, tail], @cell, env)
-
-  defp weigh({:%{}, _, pairs}, env) do
-    with true <- Enum.all?(pairs, &match?({_key, _value}, &1)),
-         {keys, values} = Enum.unzip(pairs),
-         {:constant, 0} <- built(keys, 0, env) do
-      built(values, @map + @pair * length(pairs), env)
-    else
-      _ -> {:made, @never}
-    end
-  end
 
   defp weigh(_other, _env), do: {:made, @never}
 

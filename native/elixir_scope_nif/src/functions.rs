@@ -40,6 +40,12 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
 
     capture c"recording" / 0 => capture::is_recording, or no;
     mark c"event" / 3 => capture::Fields, or UserEvent;
+    mark c"event_map" / 4 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 5 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 6 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 7 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 8 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 9 => capture::MapFields, or UserEvent;
     mark c"metric" / 5 => capture::Fields, or PerformanceMetric;
     mark c"span_start" / 3 => capture::SpanStart, or SpanStart;
     capture c"span_stop" / 4 => capture::span_stop, or ok;

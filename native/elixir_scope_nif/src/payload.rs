@@ -3,7 +3,8 @@
 use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, Watched, format};
 use elixir_scope_engine::{Fill, RecordBuf, Window};
-use rustler::{Atom, Env, Term};
+use rustler::{Atom, Env, MapIterator, Term};
+use smallvec::SmallVec;
 
 use crate::callback::State;
 use crate::fields::list;
@@ -13,7 +14,7 @@ use crate::term::encode::{EncodeError, Quick, Rules, encode_any, encode_word, mo
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::term::{Terms, Word, atom_word, word};
+use crate::term::{Terms, Word, atom_word, map, term, word};
 use crate::thread::Masks;
 
 /// What stands in a record behind its head. Those that come often have a quick way.
@@ -231,6 +232,50 @@ impl<'t> Body<'t> for Values<'_> {
         values.iter().try_for_each(|value| payload.any_word(*value))
     }
 }
+
+/// A name, and a map that was not made: `places`, a map with the same keys, tells for each where its value stands.
+pub struct NamedMap<'v> {
+    pub name: Word,
+    pub places: Word,
+    pub values: &'v [Word],
+}
+
+impl<'t> Body<'t> for NamedMap<'_> {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let window = quick.term(window, self.name)?;
+        quick.map_of(window, self.places, self.values)
+    }
+
+    /// Makes the map after all.
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        let env = payload.env;
+        let (mut keys, mut values) = (Words::new(), Words::new());
+        if let Some(places) = MapIterator::new(term(env, self.places)) {
+            for (key, place) in places {
+                let value = place
+                    .decode()
+                    .ok()
+                    .and_then(|at: usize| self.values.get(at));
+                keys.push(word(key));
+                values.push(value.copied().unwrap_or(word(place)));
+            }
+        }
+        payload.any_word(self.name)?;
+        match map(env, &keys, &values) {
+            Some(map) => payload.any_word(word(map)),
+            None => payload.nil(),
+        }
+    }
+}
+
+type Words = SmallVec<[Word; 8]>;
 
 /// The arguments of a call as a list: words of this call.
 pub struct Args<'v> {

@@ -6,7 +6,7 @@ use rustler::{Env, Term};
 use super::{atom, enter, leave, mark, ok};
 use crate::atoms;
 use crate::entry::AtPlace;
-use crate::payload::Values;
+use crate::payload::{NamedMap, Values};
 use crate::term::{Word, raw, word};
 
 /// `event(site, name, data)`, `metric(site, name, value, unit, metadata)`, `snapshot(site, bindings)`: the fields as they come.
@@ -19,6 +19,27 @@ impl AtPlace for Fields {
 
     fn open<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
         mark(env, kind, place, Values(fields))
+    }
+}
+
+/// `event_map(site, name, places, value, …)`: an event whose data is a map that was not made.
+pub struct MapFields;
+
+impl AtPlace for MapFields {
+    fn closed(env: Env<'_>) -> Term<'_> {
+        ok(env)
+    }
+
+    fn open<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
+        let [name, places, values @ ..] = fields else {
+            return ok(env);
+        };
+        let body = NamedMap {
+            name: *name,
+            places: *places,
+            values,
+        };
+        mark(env, kind, place, body)
     }
 }
 

@@ -191,6 +191,22 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         self.map_here(window, keys, values, depth)
     }
 
+    /// A map of the keys of `places`, where each stands beside the place of its value among `values`. (A function of its own:
+    /// in one with its caller it would have too few registers.)
+    #[inline(never)]
+    pub fn map_of<'w>(
+        self,
+        window: Window<'w>,
+        places: Word,
+        values: &[Word],
+    ) -> Option<Window<'w>> {
+        let Shape::FlatMap(keys, places) = self.terms.shape(places) else {
+            return None;
+        };
+        let (window, depth) = self.map_head(window, keys.len(), 0)?;
+        self.pairs::<true>(window, keys, places, values, depth)
+    }
+
     #[inline(always)]
     fn map_here<'w>(
         self,
@@ -199,12 +215,44 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         values: &[Word],
         depth: u32,
     ) -> Option<Window<'w>> {
-        let depth = self.inside(keys.len(), depth)?;
-        if keys.len() > self.length() {
+        let (window, depth) = self.map_head(window, keys.len(), depth)?;
+        self.pairs::<false>(window, keys, values, &[], depth)
+    }
+
+    /// The head of a map, if it may have so many pairs; and the depth of what stands in it.
+    #[inline(always)]
+    fn map_head<'w>(
+        self,
+        window: Window<'w>,
+        pairs: usize,
+        depth: u32,
+    ) -> Option<(Window<'w>, u32)> {
+        let depth = self.inside(pairs, depth)?;
+        if pairs > self.length() {
             return None;
         }
-        let mut window = window.tagged(format::MAP, keys.len() as u64)?;
-        for (key, value) in keys.iter().zip(values) {
+        Some((window.tagged(format::MAP, pairs as u64)?, depth))
+    }
+
+    /// Keys, each with its value, or, with `PLACED`, the place of its value among `values`.
+    #[inline(always)]
+    fn pairs<'w, const PLACED: bool>(
+        self,
+        mut window: Window<'w>,
+        keys: &[Word],
+        beside: &[Word],
+        values: &[Word],
+        depth: u32,
+    ) -> Option<Window<'w>> {
+        for (key, beside) in keys.iter().zip(beside) {
+            let value = if PLACED {
+                let Shape::Int(place) = self.terms.shape(*beside) else {
+                    return None;
+                };
+                *values.get(place as usize)?
+            } else {
+                *beside
+            };
             self.count.step();
             let (next, is_masked) = match immediate_atom(*key) {
                 // almost every key
@@ -223,7 +271,7 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
             window = if is_masked {
                 next.byte(format::REDACTED)?
             } else {
-                self.value::<false>(next, *value, depth)?
+                self.value::<false>(next, value, depth)?
             };
         }
         Some(window)
