@@ -114,9 +114,12 @@ defmodule ElixirScope.Instrument.Transform do
       site = Form.literal(anno, site(anno, 0, role, args, scope))
       list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
 
+      # the emulator's error has the line of the first clause, which need not be that of the function: a head without a body
+      first = clauses |> hd() |> elem(1)
+
       error =
-        {:call, anno, {:remote, anno, {:atom, anno, :erlang}, {:atom, anno, :error}},
-         [{:atom, anno, :function_clause}, list]}
+        {:call, first, {:remote, first, {:atom, first, :erlang}, {:atom, first, :error}},
+         [{:atom, first, :function_clause}, list]}
 
       enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
       seen = {:try, Form.generated(anno), [error], [], [reraise(anno, 0, [site], nil)], []}
