@@ -36,6 +36,8 @@ defmodule ElixirScope.Instrument do
     quote bind_quoted: [opts: opts] do
       Module.register_attribute(__MODULE__, :elixir_scope, persist: true)
       @elixir_scope Instrument.__options__(opts)
+      # scripts and tests are compiled without, and there would be nothing to instrument
+      @compile {:debug_info, true}
       @after_compile Instrument
     end
   end

@@ -87,7 +87,7 @@ defmodule ElixirScope.Recorder do
         status ->
           library()
           |> Map.merge(status)
-          |> Map.merge(%{running: true, node: node(), config: get_config()})
+          |> Map.merge(%{running: true, node: node(), config: get_config(), instrumentation: Live.status()})
       end
     end)
   end

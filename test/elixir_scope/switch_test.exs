@@ -208,7 +208,7 @@ defmodule ElixirScope.SwitchTest do
         {1, {Enum, :map, 0, "", 0, 0, [], {:callback, GenServer}}},
         {1, {Enum, :map, 0, "", 0, 0, [], {:callback, GenServer, {:call, -1, 0}, nil}}},
         {1, {Enum, :map, 0, "", 0, 0, [], {:callback, GenServer, {:post, 0, 0}, nil}}},
-        {1, {Enum, :map, 0, 'file', 0, 0, [], :mark}},
+        {1, {Enum, :map, 0, ~c"file", 0, 0, [], :mark}},
         {0, {Enum, :map, 0, "", 0, 0, [], :mark}},
         {Bitwise.bsl(1, 62) + 5, {Enum, :map, 0, "", 0, 0, [], :mark}},
         {Bitwise.bsl(1, 70), {Enum, :map, 0, "", 0, 0, [], :mark}},

@@ -1,7 +1,7 @@
 defmodule ElixirScope.Capture.RingBuffer do
   @schema [
     size: [
-      type: {:custom, "a power of two from 1 to 1073741824", &__MODULE__.cast_size/1},
+      type: {:custom, "a power of two from 1 to 16777216", &__MODULE__.cast_size/1},
       doc: "The number of slots, each of which holds one term.",
       default: 1_024
     ],
@@ -64,7 +64,7 @@ defmodule ElixirScope.Capture.RingBuffer do
 
       iex> ElixirScope.Capture.RingBuffer.new(size: 1_000)
       {:error,
-       %ElixirScope.Error{reason: {:invalid_option, :size, 1000, "a power of two from 1 to 1073741824"}}}
+       %ElixirScope.Error{reason: {:invalid_option, :size, 1000, "a power of two from 1 to 16777216"}}}
   """
   @spec new(keyword) :: {:ok, t} | {:error, Error.t()}
   def new(opts \\ []), do: Muted.run(fn -> make(opts) end)
@@ -199,7 +199,7 @@ defmodule ElixirScope.Capture.RingBuffer do
 
   @doc false
   @spec cast_size(term) :: {:ok, pos_integer} | :error
-  def cast_size(size) when is_integer(size) and size in 1..0x4000_0000 do
+  def cast_size(size) when is_integer(size) and size in 1..0x100_0000 do
     if Bitwise.band(size, size - 1) == 0, do: {:ok, size}, else: :error
   end
 

@@ -4,6 +4,8 @@ defmodule ElixirScope.Instrument.Beam do
   # A compiled module as it lies on disk: what instrumentation reads of it, and how changed forms become a module again that
   # bears all that the compiler of the plain one said of it (attributes, compile information, docs, specs, debug information).
 
+  alias ElixirScope.Muted
+
   @enforce_keys [:module, :md5, :forms, :attributes, :compile_info, :chunks]
   defstruct @enforce_keys
 
@@ -23,7 +25,15 @@ defmodule ElixirScope.Instrument.Beam do
   @kept [~c"Attr", ~c"CInf", ~c"Dbgi", ~c"Abst", ~c"Docs", ~c"ExCk", ~c"ExDc", ~c"ExDp"]
 
   # Of the options that the plain module was compiled with, those that decide what its code does.
-  @options [:inline, :inline_effort, :inline_size, :no_auto_import, :nowarn_unused_record]
+  @options [
+    :inline,
+    :inline_effort,
+    :inline_size,
+    :inline_list_funcs,
+    :no_auto_import,
+    :no_type_opt,
+    :nowarn_unused_record
+  ]
 
   # Passes of the compiler that do not come to an end with our code: `ssa_opt_try` changes it back and forth, so that all that
   # follows it is repeated up to sixteen times (OTP 25: half of the time of a module), and `ssa_opt_type_continue` then no
@@ -78,6 +88,8 @@ defmodule ElixirScope.Instrument.Beam do
   # An internal error is also printed, in parts, by the compiler itself.
   defp compile_silently(forms, options) do
     Task.async(fn ->
+      # the compiler may run instrumented code itself, `:lists` for one
+      Muted.forever()
       {:ok, sink} = StringIO.open("")
       Process.group_leader(self(), sink)
       compile_forms(forms, options)

@@ -9,14 +9,13 @@ defmodule ElixirScope.Instrument.Compiler do
 
   alias ElixirScope.Instrument.{Engine, Plan}
   alias ElixirScope.Instrument.Compiler.Manifest
-  alias ElixirScope.Instrument.Sidecar.{Content, Index}
+  alias ElixirScope.Instrument.Sidecar.{Content, Files, Index}
 
   @typedoc "All modules, or those that were named; a module with `use ElixirScope.Instrument` has named itself."
   @type selection :: %{modules: :all | [module], exclude: [module]}
   @type target :: %{ebin: Path.t(), owner: atom, project: Path.t()}
   @type result :: %{
           folder: Manifest.folder(),
-          instrumented: [module],
           failed: [{module, Manifest.reason()}],
           changed?: boolean
         }
@@ -33,25 +32,25 @@ defmodule ElixirScope.Instrument.Compiler do
           (integer, integer -> any)
         ) ::
           {:ok, result} | {:error, {Path.t(), File.posix()}}
-  def run(target, selection, {plan, digest}, known, progress) do
+  def run(target, selection, plan, known, progress) do
     known = if known && known.ebin == target.ebin, do: known.modules, else: %{}
+    Files.keeping_time(target.ebin, fn -> update(target, selection, plan, known, progress) end)
+  end
 
-    with {:ok, files} <- list(target.ebin) do
-      {stay, stale} = target.ebin |> present(files, known) |> split(selection, digest, target.ebin)
-      made = instrument(stale, target.ebin, plan, digest, progress)
-      modules = Map.merge(stay, made)
+  defp update(%{ebin: ebin} = target, selection, {plan, digest}, known, progress) do
+    with {:ok, files} <- list(ebin),
+         {stay, stale} = ebin |> present(files, known) |> split(selection, digest, ebin),
+         made = instrument(stale, ebin, plan, digest, progress),
+         modules = Map.merge(stay, made),
+         :ok <- settle(target, files, modules) do
+      outcomes = for {module, %{outcome: outcome}} <- modules, do: {module, outcome}
 
-      with :ok <- settle(target, files, modules) do
-        {:ok,
-         %{
-           folder: %{ebin: target.ebin, modules: modules},
-           instrumented:
-             for({module, %{outcome: outcome}} <- made, elem(outcome, 0) == :instrumented, do: module),
-           failed:
-             for({module, %{outcome: {:plain, reason}}} <- modules, failed?(reason), do: {module, reason}),
-           changed?: outcomes(modules) != outcomes(known)
-         }}
-      end
+      {:ok,
+       %{
+         folder: %{ebin: ebin, modules: modules},
+         failed: for({module, {:plain, reason}} <- outcomes, failed?(reason), do: {module, reason}),
+         changed?: outcomes(modules) != outcomes(known)
+       }}
     end
   end
 

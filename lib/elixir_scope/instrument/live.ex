@@ -74,6 +74,21 @@ defmodule ElixirScope.Instrument.Live do
     :ok
   end
 
+  @doc "What records itself on this node, and what of it is switched off."
+  @spec status() :: map
+  def status do
+    live = Server.modules()
+    loaded = for %{module: module, status: :loaded} <- Sidecar.report(), do: module
+    %{strategy: strategy, rules: rules} = Switches.get()
+
+    %{
+      modules: Enum.sort(Enum.uniq(Map.keys(live) ++ loaded)),
+      pending: for({module, %{pending: true}} <- live, do: module),
+      strategy: strategy,
+      rules: rules
+    }
+  end
+
   defp as_error(_module, %Error{} = error), do: error
   defp as_error(module, reason), do: error(module, reason)
 

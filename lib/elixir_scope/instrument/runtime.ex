@@ -41,6 +41,22 @@ defmodule ElixirScope.Instrument.Runtime do
   def exit_tail(_site, token) when token < 0, do: :ok
   def exit_tail(site, token), do: Native.exit_tail(site, token)
 
+  # A token holds the depth of the call in these bits, and whether it is recorded.
+  @depth_and_sampled 0x1FFFF
+
+  @doc """
+  Records that a call ends in a tail call with which the process leaves all of its calls: without it, those around this one
+  would count as going on for ever.
+  """
+  @spec exit_all(Native.site(), Native.token()) :: :ok
+  def exit_all(_site, token) when token < 0, do: :ok
+
+  def exit_all(site, token) do
+    Native.exit_tail(site, token)
+    # the end of an outermost call that is not recorded
+    Native.exit_tail(site, Bitwise.band(token, Bitwise.bnot(@depth_and_sampled)))
+  end
+
   @doc "Records that a call was left by an exception, which goes on its way."
   @spec reraise(Native.site(), Native.token(), :error | :exit | :throw, term, Exception.stacktrace()) ::
           no_return
@@ -49,25 +65,64 @@ defmodule ElixirScope.Instrument.Runtime do
     :erlang.raise(class, reason, stacktrace)
   end
 
+  @doc "Raises on, where nothing is recorded."
+  @spec reraise(:error | :exit | :throw, term, Exception.stacktrace()) :: no_return
+  def reraise(class, reason, stacktrace), do: :erlang.raise(class, reason, stacktrace)
+
   @doc """
-  A stack trace without the frame that a tail call would not have left: the outermost one of the function.
+  A stack trace without the frame that a tail call would not have left. `here` is the stack of the function that has caught
+  the exception: its own frame, and those of its callers. Both may be cut at the emulator's `backtrace_depth`.
   """
-  @spec without_frame(Exception.stacktrace(), module, atom, arity) :: Exception.stacktrace()
-  def without_frame(stacktrace, module, function, arity) do
-    case stacktrace |> :lists.reverse() |> take(module, function, arity) do
+  @spec without_frame(
+          Exception.stacktrace(),
+          {:current_stacktrace, Exception.stacktrace()},
+          module,
+          atom,
+          arity
+        ) :: Exception.stacktrace()
+  def without_frame([top | below] = stacktrace, {:current_stacktrace, [_own | callers]}, module, name, arity) do
+    function = {module, name, arity}
+
+    # Where neither was cut, the callers are exactly what stands below the frame.
+    case split(below, [top], callers, function, &equal/2) ||
+           split(below, [top], callers, function, &overlap/2) do
+      {above, known} -> :lists.sublist(:lists.reverse(above, known), length(stacktrace))
       nil -> stacktrace
-      rest -> :lists.reverse(rest)
     end
   end
 
-  defp take([{module, function, arity, _where} | rest], module, function, arity), do: rest
+  def without_frame(stacktrace, _here, _module, _name, _arity), do: stacktrace
 
-  defp take([frame | rest], module, function, arity) do
-    case take(rest, module, function, arity) do
-      nil -> nil
-      rest -> [frame | rest]
+  # What stands above the frame, the newest last, and the callers as far as one of the two traces tells them. A frame that is on
+  # top is no call's.
+  defp split(
+         [{module, name, arity, _where} = frame | below],
+         above,
+         callers,
+         {module, name, arity} = function,
+         same
+       ) do
+    case same.(below, callers) do
+      {:ok, known} -> {above, known}
+      :error -> split(below, [frame | above], callers, function, same)
     end
   end
 
-  defp take([], _module, _function, _arity), do: nil
+  defp split([frame | below], above, callers, function, same),
+    do: split(below, [frame | above], callers, function, same)
+
+  defp split([], _above, _callers, _function, _same), do: nil
+
+  defp equal(frames, frames), do: {:ok, frames}
+  defp equal(_one, _other), do: :error
+
+  # The longer one of two, if the other one is how it begins.
+  defp overlap(one, other), do: if(begins?(one, other), do: {:ok, longer(one, other)}, else: :error)
+
+  defp begins?([frame | one], [frame | other]), do: begins?(one, other)
+  defp begins?([], _other), do: true
+  defp begins?(_one, []), do: true
+  defp begins?(_one, _other), do: false
+
+  defp longer(one, other), do: if(length(one) > length(other), do: one, else: other)
 end

@@ -80,7 +80,7 @@ defmodule ElixirScope.Instrument.Transform do
     end
   end
 
-  defp frameless(:value, value, count, _scope), do: {value, count}
+  defp frameless(_kind, value, count, _scope), do: {value, count}
 
   # -- One clause -----------------------------------------------------------------------------------------------------------
 
@@ -198,9 +198,43 @@ defmodule ElixirScope.Instrument.Transform do
 
   # -- The body -------------------------------------------------------------------------------------------------------------
 
-  defp protect(anno, body, context) do
-    {tagged, %{calls: calls}} =
-      Tail.map(body, context.scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
+  # The compiler lets a `receive` skip what lies in the mailbox since before a reference was made, if the reference gets to it
+  # as a variable: not through what a protected body gives. So a reference that a tail call hands on is made outside of it.
+  defp protect(anno, body, context, part \\ 0) do
+    with nil <- context.callback,
+         {before, match, rest} <- Tail.reference(body, context.scope),
+         # what the first part binds comes out of it, so that it has to be called otherwise inside
+         bound = MapSet.difference(Form.variables(before), context.outer),
+         used = MapSet.intersection(bound, Form.variables([match | rest])),
+         # the same name again in a branch or in a fun may be the same variable, or another one
+         true <- MapSet.subset?(used, Form.bound(before)) do
+      {:match, _, {:var, _, name} = reference, made} = match
+      inner = &:"scope@part#{part}_#{&1}"
+      context = %{context | outer: context.outer |> MapSet.union(bound) |> MapSet.put(name)}
+      rest = protect(anno, rest, context, part + 1)
+      then = protect_part(anno, [made], reference, rest, context, part * 2 + 1)
+
+      if before == [] do
+        then
+      else
+        tuple = &Form.tuple(anno, for(variable <- Enum.sort(used), do: Form.var(anno, &1.(variable))))
+        before = Form.rename(before, bound, inner) ++ [tuple.(inner)]
+        protect_part(anno, before, tuple.(& &1), then, context, part * 2 + 2)
+      end
+    else
+      _whole -> protect_whole(anno, body, context)
+    end
+  end
+
+  defp protect_part(anno, body, pattern, then, context, part) do
+    {:try, Form.generated(anno), effects_of(body, context.scope, part),
+     [Form.clause(anno, [pattern], [], [then])], [reraise(anno, 0, [context.site], nil)], []}
+  end
+
+  defp protect_whole(anno, body, context) do
+    scope = Map.put(context.scope, :outer, context.outer)
+    {body, _count} = Tail.map(body, scope, 0, &comprehension(&1, &2, &3, context.scope))
+    {tagged, %{calls: calls}} = Tail.map(body, scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
 
     {protected, of} =
       case calls do
@@ -214,12 +248,24 @@ defmodule ElixirScope.Instrument.Transform do
            [leave(anno, value, context) | calls |> Enum.reverse() |> Enum.map(&leave_by(&1, context))]}
       end
 
-    {:try, Form.generated(anno), effects_of(protected, context.scope), of,
+    {:try, Form.generated(anno), effects_of(protected, context.scope, 0), of,
      [reraise(anno, 0, [context.site], nil)], []}
   end
 
-  defp effects_of(body, %{plan: %{messages: true}} = scope), do: Effects.record(body, scope)
-  defp effects_of(body, _scope), do: body
+  # Variables of one part may not be bound anew in another: each numbers its own from elsewhere.
+  defp effects_of(body, %{plan: %{messages: true}} = scope, part),
+    do: Effects.record(body, scope, part * 1_000)
+
+  defp effects_of(body, _scope, _part), do: body
+
+  # A comprehension is a function of its own that the compiler calls, as a tail call where it stands last. Kept inside for its
+  # result, it must not show that it is none.
+  defp comprehension(:comprehension, form, count, scope) do
+    anno = elem(form, 1)
+    {{:try, Form.generated(anno), [form], [], [reraise(anno, "0_#{count}", [], scope)], []}, count + 1}
+  end
+
+  defp comprehension(_kind, form, count, _scope), do: {form, count}
 
   # Inside, a tail call is what is needed to make it: {number, arguments...}; outside it is made.
   defp tag(:value, value, acc), do: {Form.cell(elem(value, 1), value), acc}
@@ -303,15 +349,29 @@ defmodule ElixirScope.Instrument.Transform do
     kind = if scope.plan.messages, do: Effects.kind(call, scope)
 
     body =
-      if kind == :spawn or context.callback != nil do
+      if kind == :spawn or (context.callback != nil and not callback?(call, context)) do
         [seen(anno, number, call, kind, context)]
       else
         sent(call, kind, scope) ++
-          [Form.call(anno, Runtime, :exit_tail, [tail_site(call, context), token(anno)]), call]
+          [Form.call(anno, Runtime, leave_for(call), [tail_site(call, context), token(anno)]), call]
       end
 
     Form.clause(anno, [pattern], [], body)
   end
+
+  # The callback that is called records the state itself, and may go on so for long.
+  defp callback?({:call, _, {:atom, _, name}, args}, %{scope: %{function: {name, arity}}}),
+    do: length(args) == arity
+
+  defp callback?(_call, _context), do: false
+
+  # A process that hibernates leaves all of its calls at once.
+  defp leave_for({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, :hibernate}}, [_, _, _]})
+       when module in [:erlang, :proc_lib],
+       do: :exit_all
+
+  defp leave_for({:call, _, {:atom, _, :hibernate}, [_, _, _]}), do: :exit_all
+  defp leave_for(_call), do: :exit_tail
 
   # Who is called is told where it is known: so the result can be found where the chain of tail calls ends.
   defp tail_site({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, context),
@@ -356,18 +416,24 @@ defmodule ElixirScope.Instrument.Transform do
 
     raised = if scope, do: without_frame(anno, stack, scope), else: stack
 
+    # Not `raise` right here: the compiler would hand on the emulator's own stack trace (`raw_raise`), which on its way
+    # forgets the file and line of a function clause error.
     again =
       case site do
         [site] -> Form.call(anno, Runtime, :reraise, [site, token(anno), class, reason, raised])
-        [] -> Form.call(anno, :erlang, :raise, [class, reason, raised])
+        [] -> Form.call(anno, Runtime, :reraise, [class, reason, raised])
       end
 
     Form.clause(anno, [Form.tuple(anno, [class, reason, stack])], [], [again])
   end
 
   defp without_frame(anno, stack, %{module: module, function: {name, arity}}) do
+    self = Form.call(anno, :erlang, :self, [])
+    here = Form.call(anno, :erlang, :process_info, [self, Form.atom(anno, :current_stacktrace)])
+
     Form.call(anno, Runtime, :without_frame, [
       stack,
+      here,
       Form.atom(anno, module),
       Form.atom(anno, name),
       Form.integer(anno, arity)

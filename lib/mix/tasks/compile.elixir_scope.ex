@@ -43,6 +43,8 @@ defmodule Mix.Tasks.Compile.ElixirScope do
   @many 50
 
   def run(args) do
+    # `recompile/0` of IEx enables the compilers of an umbrella's root again, which has not this one
+    Mix.Task.reenable("compile.elixir_scope")
     config = Mix.Project.config()
 
     case Options.load(Keyword.get(config, :elixir_scope, []), Map.keys(Mix.Project.deps_paths())) do
@@ -174,11 +176,13 @@ defmodule Mix.Tasks.Compile.ElixirScope do
     end
   end
 
-  # Sidecars of dependencies that are not named any more, and all of them when nothing is to be instrumented.
+  # Sidecars of dependencies that are not named any more, and all of them when nothing is to be instrumented. The project's own
+  # folder has no other owner, whatever its index says.
   defp wipe_left(targets) do
     wanted = for {_app, %{ebin: ebin}} <- targets, do: ebin
-    left = for {_app, ebin, index} <- owned(Mix.Project.build_path()), index.owner == "#{own_app()}", do: ebin
-    left = Enum.uniq(left) -- wanted
+    own = for ebin <- [ebin(own_app())], Index.read(ebin) != {:error, :none}, do: ebin
+    deps = for {_app, ebin, index} <- owned(Mix.Project.build_path()), index.owner == "#{own_app()}", do: ebin
+    left = Enum.uniq(own ++ deps) -- wanted
     Enum.each(left, &Index.wipe/1)
     left
   end

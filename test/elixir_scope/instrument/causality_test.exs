@@ -59,4 +59,51 @@ defmodule ElixirScope.Instrument.CausalityTest do
 
     assert Enum.all?([last | tails], &(&1.result == :done and &1.duration_ns >= last.duration_ns))
   end
+
+  @tag capture_log: true
+  test "what a supervisor restarts does not go back to the start of the supervisor" do
+    Code.compile_string("""
+    defmodule RestartedSpecimen do
+      use GenServer
+      use ElixirScope.Instrument
+      def start_link(name), do: GenServer.start_link(__MODULE__, name, name: name)
+      def init(name), do: {:ok, name, {:continue, :ready}}
+      def handle_continue(:ready, name), do: {:noreply, name}
+    end
+
+    defmodule RestartingSpecimen do
+      use Supervisor
+      use ElixirScope.Instrument
+      def start_link(name), do: Supervisor.start_link(__MODULE__, name)
+      def init(name), do: Supervisor.init([{RestartedSpecimen, name}], strategy: :one_for_one)
+    end
+    """)
+
+    modules = [RestartedSpecimen, RestartingSpecimen]
+    {:ok, supervisor} = apply(RestartingSpecimen, :start_link, [:restarted])
+
+    entries = fn ->
+      all_events(event_type: :function_entry, module: RestartedSpecimen, function: :handle_continue)
+    end
+
+    until(fn -> length(entries.()) == 1 end, "the first start")
+    Process.exit(Process.whereis(:restarted), :kill)
+    until(fn -> length(entries.()) == 2 end, "the restart")
+
+    [boot] = all_events(event_type: :function_entry, module: RestartingSpecimen, function: :start_link)
+    [first, again] = entries.()
+    assert first.correlation_id == boot.correlation_id
+    refute again.correlation_id == boot.correlation_id
+
+    assert [:start_link, :init, :handle_continue] =
+             for(
+               %{event_type: :function_entry, function: function} <-
+                 all_events(correlation_id: again.correlation_id),
+               do: function
+             )
+
+    Supervisor.stop(supervisor)
+    ElixirScope.uninstrument(modules)
+    for module <- modules, do: :code.delete(module) && :code.purge(module)
+  end
 end

@@ -56,6 +56,21 @@ defmodule ElixirScope.Instrument.PlacesTest do
 
     assert mix!(project, ["elixir_scope.info", "Right"]) =~ "Right of right: 1 function\n  Right.right/1\n"
 
+    # what `recompile/0` of IEx does, which enables the compilers of the root only
+    again = ~S"""
+    (
+      ElixirScope.start()
+      Process.sleep(1_000 - rem(System.os_time(:millisecond), 1_000) + 10)
+      File.write!("apps/right/lib/right.ex", "defmodule Right do\ndef right(x), do: [x]\nend")
+      Enum.each(["compile", "compile.all" | for(c <- Mix.compilers(), do: "compile.#{c}")], &Mix.Task.reenable/1)
+      Mix.Task.run("compile", [])
+      [8] = Left.left(8)
+    )
+    """
+
+    assert {[[8], [8], [8]], said} = run!(project, "(#{again}; #{@recorded})")
+    assert said =~ "Instrumenting 1 module of right\n"
+
     # from one of its applications
     inside = %{project | folder: Path.join(project.folder, "apps/right")}
     assert {loaded, ""} = run!(inside, @loaded)

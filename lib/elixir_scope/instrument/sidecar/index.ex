@@ -61,8 +61,11 @@ defmodule ElixirScope.Instrument.Sidecar.Index do
   @doc "Removes all sidecars of a folder, and the index."
   @spec wipe(Path.t()) :: :ok
   def wipe(ebin) do
-    _ = remove(ebin)
-    with {:ok, files} <- File.ls(ebin), do: remove_sidecars(ebin, files, MapSet.new())
+    Files.keeping_time(ebin, fn ->
+      _ = remove(ebin)
+      with {:ok, files} <- File.ls(ebin), do: remove_sidecars(ebin, files, MapSet.new())
+    end)
+
     :ok
   end
 

@@ -6,6 +6,8 @@ defmodule ElixirScope.Instrument.Transform.Tail do
   # The language keeps a call in tail position through `case`, `if`, `receive`, `maybe`, blocks, the right side of `andalso` and
   # `orelse`, and the `of` and `catch` clauses of a `try` without `after`. It keeps none in the protected part of a `try`.
 
+  alias ElixirScope.Instrument.Form
+
   @typedoc "What is known of the module: the functions that it defines, and those that it imports."
   @type scope :: %{
           :functions => MapSet.t({atom, arity}),
@@ -13,8 +15,10 @@ defmodule ElixirScope.Instrument.Transform.Tail do
           optional(atom) => term
         }
 
-  @typedoc "Rewrites one last expression: a tail call, or one that only gives a value."
-  @type rewrite(acc) :: (:call | :value, tuple, acc -> {tuple, acc})
+  @typedoc """
+  Rewrites one last expression: a tail call, one that only gives a value, or, of these, a comprehension.
+  """
+  @type rewrite(acc) :: (:call | :value | :comprehension, tuple, acc -> {tuple, acc})
 
   # They call what they are given, and are no frame of the stack meanwhile.
   @calling [apply: 2, apply: 3, hibernate: 3]
@@ -99,6 +103,20 @@ defmodule ElixirScope.Instrument.Transform.Tail do
     {{:maybe, anno, body, {:else, else_anno, clauses}}, acc}
   end
 
+  # The compiler makes the body of such a fun a part of the function, if nothing has to be done for its arguments first. A
+  # variable of the fun's head hides one of the function with the same name, which then must not be taken for it.
+  defp last({:call, anno, {:fun, fun_anno, {:clauses, clauses}}, args} = call, scope, acc, rewrite) do
+    heads = for {:clause, _, patterns, _, _} <- clauses, do: patterns
+
+    if Enum.all?(args, &at_hand?/1) and Enum.all?(heads, &(length(&1) == length(args))) and
+         MapSet.disjoint?(Form.variables(heads), Map.get(scope, :outer, MapSet.new())) do
+      {clauses, acc} = clauses(clauses, scope, acc, rewrite)
+      {{:call, anno, {:fun, fun_anno, {:clauses, clauses}}, args}, acc}
+    else
+      rewrite.(:call, call, acc)
+    end
+  end
+
   # `a andalso f()`: false, or whatever the call gives; any other `a` raises as before.
   defp last({:op, anno, op, left, right} = whole, scope, acc, rewrite) when op in [:andalso, :orelse] do
     case last(right, scope, acc, rewrite) do
@@ -122,6 +140,9 @@ defmodule ElixirScope.Instrument.Transform.Tail do
     rewrite.(if(tail_call?(call, scope), do: :call, else: :value), call, acc)
   end
 
+  defp last(form, _scope, acc, rewrite) when elem(form, 0) in [:lc, :bc, :mc],
+    do: rewrite.(:comprehension, form, acc)
+
   defp last(value, _scope, acc, rewrite), do: rewrite.(:value, value, acc)
 
   defp clauses(clauses, scope, acc, rewrite) do
@@ -130,6 +151,55 @@ defmodule ElixirScope.Instrument.Transform.Tail do
       {{:clause, anno, patterns, guards, body}, acc}
     end)
   end
+
+  # What makes a reference that a `receive` may wait for.
+  @references [make_ref: 0, alias: 0, alias: 1, monitor: 2, monitor: 3]
+
+  @doc """
+  A body taken apart where it makes a reference that one of its tail calls of a function of the module takes: what stands
+  before, the match of a variable, what stands behind. `nil` where there is none.
+  """
+  @spec reference([tuple], scope) :: {[tuple], tuple, [tuple]} | nil
+  def reference(body, scope), do: reference(body, [], scope)
+
+  defp reference([form, next | rest], before, scope) do
+    if makes_reference?(form, scope) and handed_on?(form, [next | rest], scope),
+      do: {Enum.reverse(before), form, [next | rest]},
+      else: reference([next | rest], [form | before], scope)
+  end
+
+  defp reference(_last, _before, _scope), do: nil
+
+  defp handed_on?({:match, _, {:var, _, name}, _}, rest, scope) do
+    {_body, handed_on?} = map(rest, scope, false, &{&2, &3 or takes?(&1, &2, name)})
+    handed_on?
+  end
+
+  defp makes_reference?({:match, _, {:var, _, name}, {:call, _, target, args}}, scope) when name != :_ do
+    case target do
+      {:remote, _, {:atom, _, :erlang}, {:atom, _, function}} ->
+        {function, length(args)} in @references
+
+      {:atom, _, function} ->
+        {function, length(args)} in @references and
+          not MapSet.member?(scope.functions, {function, length(args)})
+
+      _other ->
+        false
+    end
+  end
+
+  defp makes_reference?(_form, _scope), do: false
+
+  defp takes?(:call, {:call, _, {:atom, _, _local}, args}, name),
+    do: Enum.any?(args, &match?({:var, _, ^name}, &1))
+
+  defp takes?(_kind, _form, _name), do: false
+
+  defp at_hand?({:tuple, _anno, elements}), do: Enum.all?(elements, &at_hand?/1)
+  defp at_hand?({:cons, _anno, head, tail}), do: at_hand?(head) and at_hand?(tail)
+  defp at_hand?({kind, _anno, _value}), do: kind in [:var, :atom, :integer, :char, :float, :string]
+  defp at_hand?(form), do: match?({nil, _anno}, form)
 
   defp result(anno, {acc, count}), do: {{:var, anno, :"scope@result#{count}"}, {acc, count + 1}}
 

@@ -98,13 +98,23 @@ impl Causality {
         place: &mut Nesting,
         stacks: &mut Stacks,
     ) {
-        let receives = match head.kind {
-            EventKind::FunctionEntry => self.sites.get(head.site).and_then(|def| def.receives),
+        let def = match head.kind {
+            EventKind::FunctionEntry => self.sites.get(head.site),
             _ => None,
         };
-        let handled = receives.map_or(Handled::Nothing, |receives| {
-            self.handled(receives, head.process, payload)
-        });
+        let is_callback = def.is_some_and(|def| def.behaviour.is_some());
+        // What a behaviour's loop calls outside of its callbacks, once its birth was told, goes back to a message that nobody
+        // recorded: a supervisor that restarts a child has seen an exit. Until then it belongs to the birth, which is told when
+        // the process has started: a supervisor starts its first children.
+        if place.serves && !is_callback && matches!(place.origin, Origin::Spawned(_)) {
+            place.origin = Origin::Past;
+        }
+        place.serves |= is_callback;
+        let handled = def
+            .and_then(|def| def.receives)
+            .map_or(Handled::Nothing, |receives| {
+                self.handled(receives, head.process, payload)
+            });
         match handled {
             Handled::Message(message) => {
                 place.origin = Origin::Past;

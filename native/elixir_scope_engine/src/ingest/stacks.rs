@@ -42,6 +42,8 @@ struct Stack {
     /// What this goes back to.
     resolved: CorrelationId,
     origin: Origin,
+    /// Whether it was seen in a callback: then it is a loop of a behaviour that calls.
+    serves: bool,
     /// Rising in depth; calls whose entry was lost are not there.
     frames: Vec<Frame>,
     /// The sweep before which it was used last.
@@ -75,6 +77,8 @@ pub(crate) struct Nesting {
     /// The causal root that it goes back to.
     pub root: CorrelationId,
     pub origin: Origin,
+    /// Whether its process was seen in a callback.
+    pub serves: bool,
     /// The first call of the chain of tail calls that an entry goes on, or an exit stands in; or none.
     pub chain: EventId,
     /// The number of the request that its process had waited for, or 0.
@@ -241,6 +245,7 @@ impl Stacks {
             duration_ns: None,
             root: head.correlation,
             origin: Origin::Unknown,
+            serves: false,
             chain: EventId::NONE,
             answered: 0,
         };
@@ -261,6 +266,7 @@ impl Stacks {
             nesting.answered = std::mem::take(&mut stack.waits);
         }
         nesting.origin = stack.origin;
+        nesting.serves = stack.serves;
         // What is missing may have come between.
         let goes_on = |frame: &Frame| {
             frame.is_tail
@@ -280,6 +286,7 @@ impl Stacks {
                     if let Origin::Spawned(root) = stack.origin
                         && !head.correlation.is_some()
                         && stack.lost == lost
+                        && !stack.serves
                     {
                         nesting.root = root;
                     }
@@ -363,6 +370,7 @@ impl Stacks {
         stack.root = head.correlation.0;
         stack.resolved = place.root;
         stack.origin = place.origin;
+        stack.serves = place.serves;
         if stack.frames.len() == stack.frames.capacity() {
             let more = stack.frames.capacity().max(4);
             if self.room + more > self.max_room {

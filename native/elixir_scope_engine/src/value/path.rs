@@ -87,7 +87,8 @@ impl<'k> Key<'k> {
             Token::Int(_) | Token::Atom(_) | Token::Binary(_) | Token::Pid(_) | Token::Nil
         );
         let index = match token {
-            Token::Int(index) => u64::try_from(index).ok(),
+            // a negative one is an index as well, of nothing
+            Token::Int(index) => Some(u64::try_from(index).unwrap_or(u64::MAX)),
             _ => None,
         };
         Ok(Key {

@@ -374,3 +374,10 @@ fn an_atom_is_found_by_its_number() {
     assert_eq!(Writer::new(&mut key, 9).atom(AtomId(300)), Ok(Fit::Written));
     assert_eq!(find_step(&tree.bytes(), &key), Ok(Some(&[0x81][..])));
 }
+
+#[test]
+fn a_negative_step_into_a_list_is_an_index_of_nothing_and_no_key() {
+    let pair = Tree::Tuple(vec![Tree::Int(-1), Tree::Int(7)]);
+    let list = Tree::List(vec![pair], None);
+    assert_eq!(find_step(&list.bytes(), &Tree::Int(-1).bytes()), Ok(None));
+}

@@ -15,6 +15,7 @@ impl Stacks {
             root: 0,
             resolved: CorrelationId::NONE,
             origin: Origin::Unknown,
+            serves: false,
             frames: Vec::new(),
             used: self.sweeps,
             waits: 0,
