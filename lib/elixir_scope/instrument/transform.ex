@@ -237,11 +237,13 @@ defmodule ElixirScope.Instrument.Transform do
   defp protect_whole(anno, body, context) do
     scope = Map.put(context.scope, :outer, context.outer)
     {body, _count} = Tail.map(body, scope, 0, &comprehension(&1, &2, &3, context.scope))
-    {tagged, %{calls: calls}} = Tail.map(body, scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
+    start = %{calls: [], next: 1, outer: context.outer, scope: context.scope}
+    {tagged, %{calls: calls, next: next}} = Tail.map(body, scope, start, &tag/3)
 
     {protected, of} =
       case calls do
-        [] ->
+        # nor branches
+        [] when next == 1 ->
           {body, [leave(anno, Form.var(anno, :scope@value), context)]}
 
         calls ->
@@ -272,6 +274,16 @@ defmodule ElixirScope.Instrument.Transform do
 
   # Inside, a tail call is what is needed to make it: {number, arguments...}; outside it is made.
   defp tag(:value, value, acc), do: {Form.cell(elem(value, 1), value), acc}
+
+  # Its result is what its own ends gave. It is called inside, but must not show that it is no tail call.
+  defp tag(:branch, call, acc) do
+    anno = elem(call, 1)
+    again = reraise(anno, "1_#{acc.next}", [], acc.scope)
+    {{:try, Form.generated(anno), [call], [], [again], []}, %{acc | next: acc.next + 1}}
+  end
+
+  # The compiler makes a fun that is called once part of its caller.
+  defp tag(:once, call, acc), do: {call, %{acc | next: acc.next + 1}}
 
   defp tag(:call, {:call, anno, target, args}, acc) do
     {parts, rebuild} = parts(target, args)
