@@ -117,9 +117,12 @@ defmodule ElixirScope.Instrument.Transform do
       site = Form.literal(anno, site(anno, 0, role, args, scope))
       list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
 
+      # the emulator's error has the line of the first clause, which need not be that of the function: a head without a body
+      first = clauses |> hd() |> elem(1)
+
       error =
-        {:call, anno, {:remote, anno, {:atom, anno, :erlang}, {:atom, anno, :error}},
-         [{:atom, anno, :function_clause}, list]}
+        {:call, first, {:remote, first, {:atom, first, :erlang}, {:atom, first, :error}},
+         [{:atom, first, :function_clause}, list]}
 
       enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
       seen = {:try, Form.generated(anno), [error], [], [reraise(anno, 0, [site], nil)], []}
@@ -262,11 +265,13 @@ defmodule ElixirScope.Instrument.Transform do
   defp protect_whole(anno, body, context) do
     scope = Map.put(context.scope, :outer, context.outer)
     {body, _count} = Tail.map(body, scope, 0, &comprehension(&1, &2, &3, context.scope))
-    {tagged, %{calls: calls}} = Tail.map(body, scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
+    start = %{calls: [], next: 1, outer: context.outer, scope: context.scope}
+    {tagged, %{calls: calls, next: next}} = Tail.map(body, scope, start, &tag/3)
 
     {protected, of} =
       case calls do
-        [] ->
+        # nor branches
+        [] when next == 1 ->
           {body, [leave(anno, Form.var(anno, :scope@value), context)]}
 
         calls ->
@@ -297,6 +302,16 @@ defmodule ElixirScope.Instrument.Transform do
 
   # Inside, a tail call is what is needed to make it: {number, arguments...}; outside it is made.
   defp tag(:value, value, acc), do: {Form.cell(elem(value, 1), value), acc}
+
+  # Its result is what its own ends gave. It is called inside, but must not show that it is no tail call.
+  defp tag(:branch, call, acc) do
+    anno = elem(call, 1)
+    again = reraise(anno, "1_#{acc.next}", [], acc.scope)
+    {{:try, Form.generated(anno), [call], [], [again], []}, %{acc | next: acc.next + 1}}
+  end
+
+  # The compiler makes a fun that is called once part of its caller.
+  defp tag(:once, call, acc), do: {call, %{acc | next: acc.next + 1}}
 
   defp tag(:call, {:call, anno, target, args}, acc) do
     {parts, rebuild} = parts(target, args)

@@ -129,17 +129,6 @@ fn is_same_clause(sites: &SiteTable, one: u32, other: SiteId) -> bool {
     clause(SiteId(one)).is_some_and(|one| clause(other) == Some(one))
 }
 
-/// Whether the tail call at `place` calls the function that is entered at `entry`.
-fn is_callee(sites: &SiteTable, place: u32, entry: SiteId) -> bool {
-    let callee = sites.get(SiteId(place)).and_then(|def| def.callee);
-    callee.is_some_and(|callee| {
-        sites.get(entry).is_some_and(|def| {
-            (def.module, def.function, def.arity)
-                == (callee.module, Some(callee.function), callee.arity)
-        })
-    })
-}
-
 impl Stacks {
     /// Bytes of an entry of the index: hash tables keep a byte beside each.
     const INDEXED: usize = size_of::<(ProcessId, u32)>() + 1;
@@ -273,7 +262,7 @@ impl Stacks {
                 && frame.depth == head.depth
                 && frame.time > gap_until
                 && head.kind == EventKind::FunctionEntry
-                && is_callee(sites, frame.site, head.site)
+                && sites.is_callee(SiteId(frame.site), head.site)
         };
         if stack.root != head.correlation.0 || !head.correlation.is_some() {
             match stack.frames.last() {

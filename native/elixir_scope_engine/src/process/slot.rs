@@ -1,6 +1,6 @@
 //! What capture knows of one process.
 
-use crate::event::{CorrelationId, ProcessId};
+use crate::event::{CorrelationId, ProcessId, SiteId};
 use crate::record::RecordHead;
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -108,6 +108,28 @@ impl Slot {
         }
         Entered { depth, ..now }
     }
+
+    /// Says of the outermost call, which has just been left, that it was left by the tail call at `place`: what that leads to is
+    /// part of it, to the program. In the room of the causal root, which is none outside of any call.
+    pub fn leave_by_tail(&self, generation: u32, place: SiteId, is_sampled: bool) {
+        if self.current(generation).depth == 0 {
+            let tail = Self::TAIL | u64::from(is_sampled) << 32 | u64::from(place.0);
+            self.correlation.store(tail, Ordering::Relaxed);
+        }
+    }
+
+    /// The place of the tail call by which the last outermost call was left, and whether that was sampled.
+    #[must_use]
+    pub fn left_by_tail(&self, generation: u32) -> Option<(SiteId, bool)> {
+        let tail = self.correlation.load(Ordering::Relaxed);
+        let is_left = self.generation.load(Ordering::Relaxed) == generation
+            && self.depth.load(Ordering::Relaxed) == 0
+            && tail & Self::TAIL != 0;
+        is_left.then_some((SiteId(tail as u32), tail >> 32 & 1 == 1))
+    }
+
+    /// No causal root that a process has bears this bit.
+    const TAIL: u64 = 1 << 63;
 
     /// Where the process stands.
     #[inline]

@@ -13,31 +13,36 @@ use crate::{atoms, gate, site};
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
 pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
     let [literal, token, result, old_state, trigger] = args;
-    leave_by(env, token, When::Always, |thread, process, token, place| {
-        let site = site::find(literal);
-        let inside = Inside {
-            env,
-            process,
-            site,
-            callback: site::function(site),
-            place: token.inside(place),
-        };
-        if let Some(shape) = site::state_shape(literal) {
-            let results = Results::new(env, shape, inside.callback, term::word(old_state));
-            let outcome = results.read(term::word(result));
-            if let Some(state) = outcome.state.filter(|state| results.is_new(*state)) {
-                inside.state(thread, state, Some(term::word(trigger)));
+    leave_by(
+        env,
+        token,
+        When::Always,
+        |thread, process, _slot, token, place| {
+            let site = site::find(literal);
+            let inside = Inside {
+                env,
+                process,
+                site,
+                callback: site::function(site),
+                place: token.inside(place),
+            };
+            if let Some(shape) = site::state_shape(literal) {
+                let results = Results::new(env, shape, inside.callback, term::word(old_state));
+                let outcome = results.read(term::word(result));
+                if let Some(state) = outcome.state.filter(|state| results.is_new(*state)) {
+                    inside.state(thread, state, Some(term::word(trigger)));
+                }
+                if token.is_sampled && outcome.answers() {
+                    inside.reply(thread, &outcome);
+                }
             }
-            if token.is_sampled && outcome.answers() {
-                inside.reply(thread, &outcome);
+            if token.is_sampled {
+                let what = inside.what(EventKind::FunctionExit);
+                let fields = [atom(atoms::normal()), term::word(result)];
+                thread.write(env, what.at(place), Values(&fields));
             }
-        }
-        if token.is_sampled {
-            let what = inside.what(EventKind::FunctionExit);
-            let fields = [atom(atoms::normal()), term::word(result)];
-            thread.write(env, what.at(place), Values(&fields));
-        }
-    })
+        },
+    )
 }
 
 /// `loop_state(site, token, state)`: the state with which a loop goes on.
