@@ -265,6 +265,8 @@ defmodule ElixirScope.Instrument.Transform do
   defp protect_whole(anno, body, context) do
     scope = Map.put(context.scope, :outer, context.outer)
     {body, _count} = Tail.map(body, scope, 0, &comprehension(&1, &2, &3, context.scope))
+    # the pass before may have made variables of its own
+    scope = Map.put(scope, :numbered, 1_000)
     start = %{calls: [], next: 1, outer: context.outer, scope: context.scope}
     {tagged, %{calls: calls, next: next}} = Tail.map(body, scope, start, &tag/3)
 
@@ -310,7 +312,7 @@ defmodule ElixirScope.Instrument.Transform do
     {{:try, Form.generated(anno), [call], [], [again], []}, %{acc | next: acc.next + 1}}
   end
 
-  # The compiler makes a fun that is called once part of its caller.
+  # The compiler makes a fun that is called where it stands part of its caller.
   defp tag(:once, call, acc), do: {call, %{acc | next: acc.next + 1}}
 
   defp tag(:call, {:call, anno, target, args}, acc) do

@@ -33,7 +33,7 @@ defmodule ElixirScope.Instrument.Transform.Tail do
       {form, {acc, count}}
     end
 
-    {body, {acc, _count}} = body(body, scope, {acc, 0}, numbered)
+    {body, {acc, _count}} = body(body, scope, {acc, Map.get(scope, :numbered, 0)}, numbered)
     {body, acc}
   end
 
@@ -73,7 +73,9 @@ defmodule ElixirScope.Instrument.Transform.Tail do
     if MapSet.disjoint?(Form.variables(heads), Map.get(scope, :outer, MapSet.new())) and
          mentions(rest, name) > 0 do
       {_rest, {count, _number}} = body(rest, scope, {0, 0}, &counted(&1, &2, &3, count))
-      if count == mentions(rest, name), do: {name, if(count == 1, do: :once, else: :branch), anno, clauses}
+
+      if count == mentions(rest, name),
+        do: {name, if(Enum.any?(rest, tail?), do: :once, else: :branch), anno, clauses}
     end
   end
 
