@@ -33,10 +33,12 @@ pub use states::{exit_callback, loop_state};
 struct What {
     kind: EventKind,
     process: ProcessId,
+    slot: Option<&'static Slot>,
     site: SiteId,
 }
 
 impl What {
+    /// The head of the record, which takes the next number of its process: to be written, or to be missed.
     #[inline(always)]
     fn at(self, place: Entered) -> RecordHead {
         RecordHead {
@@ -45,6 +47,7 @@ impl What {
             ticks: Ticks(0),
             process: self.process,
             site: self.site,
+            sequence: self.slot.map_or(0, Slot::next_record),
             correlation: place.correlation,
         }
     }
@@ -111,6 +114,7 @@ fn mark<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, body: impl Body<'a>)
         let what = What {
             kind,
             process,
+            slot,
             site,
         };
         thread.write(env, what.at(place), body);
@@ -164,6 +168,7 @@ fn enter<'a, B: Body<'a>>(
             let what = What {
                 kind,
                 process,
+                slot,
                 site,
             };
             thread.write(env, what.at(place), body(site));
@@ -186,10 +191,11 @@ fn leave<'a>(
         env,
         token,
         When::Sampled,
-        |thread, process, _slot, _token, entered| {
+        |thread, process, slot, _token, entered| {
             let what = What {
                 kind,
                 process,
+                slot,
                 site: site::find(place),
             };
             thread.write(env, what.at(entered), body);

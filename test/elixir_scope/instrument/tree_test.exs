@@ -45,7 +45,7 @@ defmodule ElixirScope.Instrument.TreeTest do
     for {pid, plan} <- runs do
       {entries, _exits, _numbers} = recorded = calls(Map.get(by_pid, pid, []))
       expected = CallTrees.expected(plan)
-      for {id, _entry} <- entries, do: assert_told(id, Map.fetch!(expected, id), recorded, plan, false)
+      for {id, _entry} <- entries, do: assert_told(id, Map.fetch!(expected, id), recorded, plan)
     end
   end
 
@@ -88,14 +88,16 @@ defmodule ElixirScope.Instrument.TreeTest do
   # Deep plans are cut, but not their first element.
   defp id(call), do: elem(call, 0)
 
-  defp assert_told(id, call, {entries, exits, numbers}, plan, parents? \\ true) do
+  defp assert_told(id, call, {entries, exits, numbers}, plan) do
     entry = entries[id]
     assert {entry.function, entry.arity} == {call.function, 1}
 
-    if parents? do
-      parent = numbers[entry.parent_id]
-      assert parent == call.parent, "#{id} is told to be in #{parent}, not #{call.parent}: " <> told(plan)
-    end
+    parent = numbers[entry.parent_id]
+    # the one that called it may be lost, but no other is named in its place
+    assert parent in [call.parent, nil],
+           "#{id} is told to be in #{parent}, not #{call.parent}: " <> told(plan)
+
+    if parent == nil and Map.has_key?(entries, call.parent), do: assert(entry.parent_id == nil)
 
     with %FunctionExit{} = exit <- exits[id] do
       assert exit.function == call.function

@@ -46,6 +46,8 @@ struct Stack {
     serves: bool,
     /// Rising in depth; calls whose entry was lost are not there.
     frames: Vec<Frame>,
+    /// The number of the record that was seen last, or 0.
+    sequence: u16,
     /// The sweep before which it was used last.
     used: u32,
     /// The number of the request whose answer it waits for, or 0.
@@ -250,6 +252,15 @@ impl Stacks {
             return nesting;
         };
         stack.used = sweeps;
+        let is_next = RecordHead::next_sequence(stack.sequence) == head.sequence;
+        if !is_next && stack.sequence != 0 && head.sequence != 0 {
+            // What was open inside of the outermost call may have ended, and the same function been called again. Nobody may have
+            // told of the loss yet: it was on another thread's ring.
+            stack
+                .frames
+                .retain(|frame| frame.depth == 0 && !frame.is_tail);
+        }
+        stack.sequence = head.sequence;
         // The request may be what the tail call makes: it is told of before both.
         if !is_tail {
             nesting.answered = std::mem::take(&mut stack.waits);
@@ -360,6 +371,7 @@ impl Stacks {
         stack.resolved = place.root;
         stack.origin = place.origin;
         stack.serves = place.serves;
+        stack.sequence = head.sequence;
         if stack.frames.len() == stack.frames.capacity() {
             let more = stack.frames.capacity().max(4);
             if self.room + more > self.max_room {

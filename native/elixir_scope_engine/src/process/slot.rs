@@ -17,7 +17,8 @@ pub struct Slot {
     correlation: AtomicU64,
     generation: AtomicU32,
     state_sequence: AtomicU32,
-    muted: AtomicU32,
+    muted: AtomicU16,
+    sequence: AtomicU16,
     depth: AtomicU16,
     is_sampled: AtomicU8,
     wants_keyframe: AtomicU8,
@@ -43,7 +44,8 @@ impl Slot {
             correlation: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             state_sequence: AtomicU32::new(0),
-            muted: AtomicU32::new(0),
+            muted: AtomicU16::new(0),
+            sequence: AtomicU16::new(0),
             depth: AtomicU16::new(0),
             is_sampled: AtomicU8::new(0),
             wants_keyframe: AtomicU8::new(0),
@@ -57,7 +59,8 @@ impl Slot {
             correlation: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             state_sequence: AtomicU32::new(0),
-            muted: AtomicU32::new(0),
+            muted: AtomicU16::new(0),
+            sequence: AtomicU16::new(0),
             depth: AtomicU16::new(0),
             is_sampled: AtomicU8::new(0),
             wants_keyframe: AtomicU8::new(0),
@@ -155,7 +158,9 @@ impl Slot {
 
     /// Nothing of this process is recorded until [`unmute`](Slot::unmute) was called as often as this.
     pub fn mute(&self) {
-        self.muted.fetch_add(1, Ordering::Relaxed);
+        let _ = self
+            .muted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
     }
 
     /// Takes one [`mute`](Slot::mute) back. One too many does nothing.
@@ -170,6 +175,14 @@ impl Slot {
     #[must_use]
     pub fn is_muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Numbers one more record of the process.
+    #[inline]
+    pub fn next_record(&self) -> u16 {
+        let next = RecordHead::next_sequence(self.sequence.load(Ordering::Relaxed));
+        self.sequence.store(next, Ordering::Relaxed);
+        next
     }
 
     /// How many state changes were counted.
@@ -202,6 +215,7 @@ impl Slot {
         self.generation.store(0, Ordering::Relaxed);
         self.state_sequence.store(0, Ordering::Relaxed);
         self.muted.store(0, Ordering::Relaxed);
+        self.sequence.store(0, Ordering::Relaxed);
         self.depth.store(0, Ordering::Relaxed);
         self.is_sampled.store(0, Ordering::Relaxed);
         self.wants_keyframe.store(0, Ordering::Relaxed);

@@ -63,6 +63,7 @@ pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
                 let what = What {
                     kind: EventKind::FunctionExit,
                     process,
+                    slot,
                     site,
                 };
                 let fields = [atoms::tail_call(), atoms::nil()].map(atom);

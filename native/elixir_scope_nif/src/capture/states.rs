@@ -1,7 +1,7 @@
 //! Callbacks that end with a new state, and loops that begin with one.
 
-use elixir_scope_engine::Entered;
 use elixir_scope_engine::event::{AtomId, EventKind, ProcessId, SiteId};
+use elixir_scope_engine::{Entered, Slot};
 use rustler::{Env, Term};
 
 use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording};
@@ -17,11 +17,12 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
         env,
         token,
         When::Always,
-        |thread, process, _slot, token, place| {
+        |thread, process, slot, token, place| {
             let site = site::find(literal);
             let inside = Inside {
                 env,
                 process,
+                slot,
                 site,
                 callback: site::function(site),
                 place: token.inside(place),
@@ -63,6 +64,7 @@ pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> T
         let inside = Inside {
             env,
             process,
+            slot,
             site,
             callback: site::function(site),
             place: token.inside(slot.map_or(NOWHERE, |slot| slot.current(generation))),
@@ -76,6 +78,7 @@ pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> T
 struct Inside<'a> {
     env: Env<'a>,
     process: ProcessId,
+    slot: Option<&'static Slot>,
     site: SiteId,
     callback: Option<AtomId>,
     place: Entered,
@@ -86,6 +89,7 @@ impl Inside<'_> {
         What {
             kind,
             process: self.process,
+            slot: self.slot,
             site: self.site,
         }
     }
