@@ -126,6 +126,8 @@ defmodule ElixirScope.Test.OtherPrograms do
     dir = Path.join(System.tmp_dir!(), "scope-inets-\#{System.unique_integer([:positive])}-\#{System.pid()}")
     File.mkdir_p!(dir)
     File.write!(Path.join(dir, "index.html"), String.duplicate("hello ", 1_000))
+    # the listing shows the minute
+    File.touch!(Path.join(dir, "index.html"), {{2024, 1, 1}, {12, 0, 0}})
     {:ok, _} = Application.ensure_all_started(:inets)
 
     {:ok, server} =

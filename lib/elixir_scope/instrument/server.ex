@@ -7,20 +7,35 @@ defmodule ElixirScope.Instrument.Server do
   use GenServer
 
   alias ElixirScope.{Error, Muted, Native, Patience}
-  alias ElixirScope.Instrument.{Loader, Source, Switches}
+  alias ElixirScope.Instrument.{Beam, Loader, Source, Switches}
 
   @modules {__MODULE__, :modules}
   @again_ms 500
 
-  @typedoc "`plain` is the digest of the plain code, which is `kept` where no file has it; `pending` says that it shall come back."
-  @type entry :: %{plain: binary, functions: [{atom, arity}], pending: boolean, kept: Source.t() | nil}
+  @typedoc """
+  `plain` is the digest of the plain code, which is `kept` where no file has it; `made` those of the code that was made of it, the
+  newest first: no other code is ours. `pending` says that the plain code shall come back.
+  """
+  @type entry :: %{
+          plain: binary,
+          made: [binary],
+          functions: [{atom, arity}],
+          pending: boolean,
+          kept: Source.t() | nil
+        }
 
   @spec start_link(term) :: GenServer.on_start()
   def start_link(_arg), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
 
-  @doc "What was instrumented on this node while it ran."
+  @doc "What was instrumented on this node while it ran. A module of which somebody has loaded other code since is none of these."
   @spec modules() :: %{module => entry}
-  def modules, do: :persistent_term.get(@modules, %{})
+  def modules, do: :maps.filter(&ours?/2, noted())
+
+  @doc "The same, with modules of which other code is loaded by now: by a compiler, for one."
+  @spec noted() :: %{module => entry}
+  def noted, do: :persistent_term.get(@modules, %{})
+
+  defp ours?(module, %{made: made}), do: Source.loaded(module) in made
 
   @doc "Loads instrumented modules: all of them, or none."
   @spec load([map]) :: :ok | {:error, Loader.reason() | Error.t()}
@@ -41,10 +56,11 @@ defmodule ElixirScope.Instrument.Server do
   def note(instrumented, plain) do
     entries =
       for {module, digest, functions} <- instrumented, into: %{} do
-        {module, %{plain: digest, functions: functions, pending: false, kept: nil}}
+        made = List.wrap(Source.loaded(module))
+        {module, %{plain: digest, made: made, functions: functions, pending: false, kept: nil}}
       end
 
-    :persistent_term.put(@modules, modules() |> Map.drop(plain) |> Map.merge(entries))
+    :persistent_term.put(@modules, noted() |> Map.drop(plain) |> Map.merge(entries))
   end
 
   @doc "Changes the switches."
@@ -56,9 +72,6 @@ defmodule ElixirScope.Instrument.Server do
   @impl true
   def init(nil) do
     Muted.forever()
-    # What a predecessor that was killed asked of the code server has been done when this answers.
-    :code.get_path()
-    for {module, entry} <- modules(), plain_again?(module, entry), do: gone(module)
     if Native.running(), do: Switches.apply(Switches.get())
     if Enum.any?(modules(), fn {_module, entry} -> entry.pending end), do: wait()
     {:ok, nil}
@@ -106,15 +119,12 @@ defmodule ElixirScope.Instrument.Server do
   defp first_error(:ok), do: {:cont, :ok}
   defp first_error(error), do: {:halt, error}
 
-  # A module that was noted and never loaded, or unloaded and still noted.
-  defp plain_again?(module, %{plain: plain}), do: Source.loaded(module) in [nil, plain]
-
   defp load_all([], _loaded), do: :ok
 
   # It is noted before it is loaded: were this process killed in between, nobody would know whose code that is.
   defp load_all([next | rest], loaded) do
     before = modules()[next.module]
-    put(next.module, %{plain: next.md5, functions: next.functions, pending: false, kept: kept(next)})
+    put(next.module, entry(next, before))
 
     case Loader.load(next.module, next.path, next.beam) do
       :ok ->
@@ -128,6 +138,12 @@ defmodule ElixirScope.Instrument.Server do
         if left != [], do: pending(left)
         error
     end
+  end
+
+  defp entry(%{md5: plain} = next, before) do
+    {:ok, made} = Beam.md5(next.beam)
+    still = if match?(%{plain: ^plain}, before), do: Enum.take(before.made, 1), else: []
+    %{plain: plain, made: [made | still], functions: next.functions, pending: false, kept: kept(next)}
   end
 
   defp plain(made), do: %{module: made.module, path: made.path, beam: made.plain_beam, md5: made.md5}
@@ -146,7 +162,8 @@ defmodule ElixirScope.Instrument.Server do
 
   defp pending(left) do
     for %{module: module, md5: md5} <- left do
-      entry = Map.get(modules(), module, %{functions: [], kept: nil})
+      made = List.wrap(Source.loaded(module))
+      entry = Map.get(modules(), module, %{made: made, functions: [], kept: nil})
       put(module, Map.merge(entry, %{plain: md5, pending: true}))
     end
 
@@ -154,7 +171,7 @@ defmodule ElixirScope.Instrument.Server do
     :pending
   end
 
-  defp gone(module), do: :persistent_term.put(@modules, Map.delete(modules(), module))
-  defp put(module, entry), do: :persistent_term.put(@modules, Map.put(modules(), module, entry))
+  defp gone(module), do: :persistent_term.put(@modules, Map.delete(noted(), module))
+  defp put(module, entry), do: :persistent_term.put(@modules, Map.put(noted(), module, entry))
   defp wait, do: Process.send_after(self(), :again, @again_ms)
 end

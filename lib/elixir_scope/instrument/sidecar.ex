@@ -260,7 +260,10 @@ defmodule ElixirScope.Instrument.Sidecar do
 
   # Plain code again: the compiler that made it loaded it. But what `ElixirScope.uninstrument/1` took out stays so.
   defp fits_loaded(md5, %{checksum: same} = sidecar, %{sidecar: %{checksum: same}}, _ebin) do
-    if md5 == sidecar.md5 and match?(%{plain: ^md5, pending: false}, noted(sidecar)), do: :ok, else: :keep
+    if md5 == sidecar.md5 and
+         match?(%{plain: ^md5, pending: false}, Server.noted()[String.to_atom(sidecar.module)]),
+       do: :ok,
+       else: :keep
   end
 
   defp fits_loaded(md5, %{md5: md5}, _before, _ebin), do: :ok
@@ -270,10 +273,9 @@ defmodule ElixirScope.Instrument.Sidecar do
   end
 
   defp fits_loaded(_other, sidecar, _before, _ebin) do
-    if match?(%{plain: plain} when plain == sidecar.md5, noted(sidecar)), do: :ok, else: {:error, :other_code}
+    ours = Server.modules()[String.to_atom(sidecar.module)]
+    if match?(%{plain: plain} when plain == sidecar.md5, ours), do: :ok, else: {:error, :other_code}
   end
-
-  defp noted(sidecar), do: Server.modules()[String.to_atom(sidecar.module)]
 
   # Puts plain modules back where ours are still in use; answers those that cannot go yet, to be tried again.
   defp restore_all(ebin, modules) do

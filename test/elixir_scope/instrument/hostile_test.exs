@@ -191,6 +191,30 @@ defmodule ElixirScope.Instrument.HostileTest do
     end
   end
 
+  test "a module that was compiled again can be instrumented and taken back", %{dir: dir} do
+    version = fn n ->
+      {module, beam} = Instrumented.beam("defmodule HostileAgain do\n  def f, do: #{n}\nend")
+      File.write!(Path.join(dir, "#{module}.beam"), beam)
+      {:module, ^module} = :code.load_file(module)
+      module
+    end
+
+    module = on_disk("defmodule HostileAgain do\n  def f, do: 1\nend", dir)
+    :ok = ElixirScope.instrument(module)
+    version.(2)
+    assert ElixirScope.status().instrumentation.modules == []
+    assert ElixirScope.instrument(module) == :ok
+    assert ElixirScope.status().instrumentation.modules == [module]
+    assert module.f() == 2
+    assert [_entry, %{result: 2}] = all_events(module: module)
+    version.(3)
+    assert ElixirScope.uninstrument(module) == :ok
+    assert module.f() == 3
+    assert ElixirScope.instrument(module) == :ok
+    assert ElixirScope.uninstrument(module) == :ok
+    assert module.f() == 3
+  end
+
   describe "bad input" do
     test "an attribute of the module's own with our name is an error, not a crash", %{dir: dir} do
       for value <- ["5", ":mine", "[1 | 2]", "[mine: 1]"] do
