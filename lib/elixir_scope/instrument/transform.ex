@@ -17,15 +17,15 @@ defmodule ElixirScope.Instrument.Transform do
   #         end
   #
   # where Body' gives [V] for a value and a tuple of the arguments for a tail call. So a tail call is one as before, and what is
-  # raised in the body is seen on its way. A body without tail calls gives its value as it is. Guards and patterns stay the
-  # same, and with them which clause is chosen, and the error when none is. Whatever the recorder does, T is only a number:
-  # negative where there is nothing to do at the end.
+  # raised in the body is seen on its way. A body without tail calls gives its value as it is, and one in which nothing can
+  # be raised is not protected. Guards and patterns stay the same, and with them which clause is chosen, and the error when none
+  # is. Whatever the recorder does, T is only a number: negative where there is nothing to do at the end.
   #
   # Some calls in tail position are kept inside nevertheless, because of what they give: those of a callback that has a
   # state, and those that start a process. Then their frame would show in stack traces, and is taken out of them again.
 
   alias ElixirScope.Instrument.{Form, Plan, Runtime}
-  alias ElixirScope.Instrument.Transform.{Effects, Locals, Tail}
+  alias ElixirScope.Instrument.Transform.{Effects, Locals, Quiet, Tail}
   alias ElixirScope.Site
 
   @typedoc """
@@ -101,7 +101,7 @@ defmodule ElixirScope.Instrument.Transform do
 
     enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
     state = loop_state(anno, site, args, scope)
-    {:clause, anno, patterns, guards, [enter | state] ++ [protect(anno, body, context)]}
+    {:clause, anno, patterns, guards, [enter | state] ++ body(anno, body, context)}
   end
 
   # Where no clause may match, one more raises the very error that the emulator would, so that it is seen: without it a call
@@ -197,6 +197,26 @@ defmodule ElixirScope.Instrument.Transform do
   defp loop_state(_anno, _site, _args, _scope), do: []
 
   # -- The body -------------------------------------------------------------------------------------------------------------
+
+  defp body(anno, body, context) do
+    if context.callback == nil and Quiet.body?(body, context.outer, context.scope),
+      do: unprotected(body, context),
+      else: [protect(anno, body, context)]
+  end
+
+  defp unprotected(body, context) do
+    {body, nil} =
+      Tail.map(body, context.scope, nil, fn
+        :value, value, nil ->
+          {exit_with(elem(value, 1), value, context), nil}
+
+        :call, {:call, anno, _target, _args} = call, nil ->
+          left = Form.call(anno, Runtime, :exit_tail, [tail_site(call, context), token(anno)])
+          {{:block, anno, [left, call]}, nil}
+      end)
+
+    effects_of(body, context.scope)
+  end
 
   defp protect(anno, body, context) do
     scope = Map.put(context.scope, :outer, context.outer)
