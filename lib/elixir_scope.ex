@@ -268,14 +268,14 @@ defmodule ElixirScope do
   the error `:no_debug_info` says what helps.
 
       iex> ElixirScope.start()
-      iex> ElixirScope.instrument(URI, functions: [:encode_query])
+      iex> ElixirScope.instrument(Version, functions: [:parse!])
       :ok
-      iex> URI.encode_query(cart: 7)
-      "cart=7"
-      iex> [entry, exit] = ElixirScope.get_events(module: URI, function: :encode_query, arity: 1)
-      iex> {entry.args, exit.exit_reason}
-      {[[cart: 7]], :tail_call}
-      iex> ElixirScope.uninstrument(URI)
+      iex> Version.parse!("1.2.3").minor
+      2
+      iex> [entry, exit] = ElixirScope.get_events(module: Version, function: :parse!)
+      iex> {entry.args, exit.exit_reason, exit.result.major}
+      {["1.2.3"], :normal, 1}
+      iex> ElixirScope.uninstrument(Version)
       :ok
 
   ## Options

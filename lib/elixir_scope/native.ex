@@ -269,6 +269,25 @@ defmodule ElixirScope.Native do
   @spec event(site, term, term) :: :ok
   def event(_site, _name, _data), do: absent(:ok)
 
+  # An event whose data is a map that need not be made: `places` tells for each key at which of the values its own stands.
+  @spec event_map(site, term, places :: map, term) :: :ok
+  def event_map(_site, _name, _places, _1), do: absent(:ok)
+
+  @spec event_map(site, term, places :: map, term, term) :: :ok
+  def event_map(_site, _name, _places, _1, _2), do: absent(:ok)
+
+  @spec event_map(site, term, places :: map, term, term, term) :: :ok
+  def event_map(_site, _name, _places, _1, _2, _3), do: absent(:ok)
+
+  @spec event_map(site, term, places :: map, term, term, term, term) :: :ok
+  def event_map(_site, _name, _places, _1, _2, _3, _4), do: absent(:ok)
+
+  @spec event_map(site, term, places :: map, term, term, term, term, term) :: :ok
+  def event_map(_site, _name, _places, _1, _2, _3, _4, _5), do: absent(:ok)
+
+  @spec event_map(site, term, places :: map, term, term, term, term, term, term) :: :ok
+  def event_map(_site, _name, _places, _1, _2, _3, _4, _5, _6), do: absent(:ok)
+
   @spec metric(site, term, term, term, term) :: :ok
   def metric(_site, _name, _value, _unit, _metadata), do: absent(:ok)
 

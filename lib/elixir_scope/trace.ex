@@ -4,7 +4,8 @@ defmodule ElixirScope.Trace do
 
   For what only the program knows: that a cache missed, how long a checkout took, what the variables were when the odd
   case came. Usable in any process without set-up. While the recorder is not running a mark costs one check, and its
-  arguments are not evaluated, as with `Logger`.
+  arguments are not evaluated, as with `Logger`. (Few variables and literals may be: nobody can tell, and it costs less than
+  to look first. A map of them that is written out, `%{cart: id, total: total}`, is not even made.)
 
       require ElixirScope.Trace, as: Trace
 
@@ -30,6 +31,7 @@ defmodule ElixirScope.Trace do
   """
 
   alias ElixirScope.{Native, Site}
+  alias ElixirScope.Trace.Eager
 
   @doc """
   Records the begin and the end of what the block does, and evaluates to what the block evaluates to.
@@ -92,11 +94,13 @@ defmodule ElixirScope.Trace do
   defmacro event(name, data \\ nil) do
     site = site(__CALLER__)
 
-    quote generated: true do
-      case Native.recording() do
-        true -> Native.event(unquote(site), unquote(name), unquote(data))
-        false -> :ok
-      end
+    with {places, values} <- Eager.fields(data, __CALLER__), true <- Eager.cheap?([name], __CALLER__) do
+      arguments = [site, name, Macro.escape(places) | values]
+      quote generated: true, do: Native.event_map(unquote_splicing(arguments))
+    else
+      _ ->
+        record = quote generated: true, do: Native.event(unquote(site), unquote(name), unquote(data))
+        once_running(record, [name, data], __CALLER__)
     end
   end
 
@@ -115,33 +119,15 @@ defmodule ElixirScope.Trace do
   defmacro metric(name, value, opts \\ []) do
     site = site(__CALLER__)
 
-    record =
-      case metric_options(opts) do
-        {unit, metadata} ->
-          quote do:
-                  Native.metric(
-                    unquote(site),
-                    unquote(name),
-                    unquote(value),
-                    unquote(unit),
-                    unquote(metadata)
-                  )
+    case metric_options(opts) do
+      {unit, metadata} ->
+        arguments = [name, value, unit, metadata]
+        record = quote generated: true, do: Native.metric(unquote_splicing([site | arguments]))
+        once_running(record, arguments, __CALLER__)
 
-        :at_run_time ->
-          quote do:
-                  ElixirScope.Trace.__metric__(
-                    unquote(site),
-                    unquote(name),
-                    unquote(value),
-                    unquote(opts)
-                  )
-      end
-
-    quote generated: true do
-      case Native.recording() do
-        true -> unquote(record)
-        false -> :ok
-      end
+      :at_run_time ->
+        arguments = [site, name, value, opts]
+        if_running(quote generated: true, do: ElixirScope.Trace.__metric__(unquote_splicing(arguments)))
     end
   end
 
@@ -159,12 +145,9 @@ defmodule ElixirScope.Trace do
     site = site(__CALLER__)
     variables = for {name, nil} <- Macro.Env.vars(__CALLER__), do: {name, {name, [generated: true], nil}}
 
-    quote generated: true do
-      case Native.recording() do
-        true -> Native.snapshot(unquote(site), unquote({:%{}, [], variables}))
-        false -> :ok
-      end
-    end
+    bindings = {:%{}, [], variables}
+    record = quote generated: true, do: Native.snapshot(unquote(site), unquote(bindings))
+    once_running(record, [bindings], __CALLER__)
   end
 
   @doc false
@@ -178,6 +161,19 @@ defmodule ElixirScope.Trace do
       [unit: unit, metadata: metadata] -> Native.metric(site, name, value, unit, metadata)
       [metadata: metadata, unit: unit] -> Native.metric(site, name, value, unit, metadata)
       other -> Native.metric(site, name, value, nil, other)
+    end
+  end
+
+  # A mark whose arguments are evaluated once it is known that the recorder runs, or at once where that makes no difference.
+  defp once_running(record, arguments, caller),
+    do: if(Eager.cheap?(arguments, caller), do: record, else: if_running(record))
+
+  defp if_running(record) do
+    quote generated: true do
+      case Native.recording() do
+        true -> unquote(record)
+        false -> :ok
+      end
     end
   end
 

@@ -64,6 +64,33 @@ defmodule ElixirScope.CaptureTest do
       assert the_event(event_type: :function_entry).args == ["ann", %Redacted{}]
     end
 
+    test "of arguments are those of the site, however many take turns, and of the newest configuration" do
+      sites =
+        for n <- 1..600,
+            do:
+              Site.new(
+                {Accounts, :set, 2, "lib/accounts.ex", n, 1, [:name, Enum.at([:pin, :password], rem(n, 2))],
+                 :public}
+              )
+
+      call = fn site ->
+        ElixirScope.Native.exit_void(site, ElixirScope.Native.enter_2(site, "ann", "1234"))
+      end
+
+      masked = fn ->
+        for event <- all_events(event_type: :function_entry), do: match?(["ann", %Redacted{}], event.args)
+      end
+
+      by_turns = for _ <- 1..600//2, is_odd <- [true, false], do: is_odd
+
+      for _ <- 1..2, do: Enum.each(sites, call)
+      assert masked.() == by_turns ++ by_turns
+
+      :ok = ElixirScope.update_config([:capture, :redact], [:pin])
+      Enum.each(sites, call)
+      assert Enum.take(masked.(), -600) == Enum.map(by_turns, &(not &1))
+    end
+
     test "stand in the place of variables that are named so" do
       password = "hunter2"
       name = "ann"

@@ -197,7 +197,13 @@ defmodule ElixirScope.Test.ErlangSource do
   end
 
   defp statement(ctx, depth) do
-    case integer(1..8) do
+    case integer(1..9) do
+      # handed on by a tail call, perhaps
+      9 ->
+        name = fresh("V")
+        made = one_of(["make_ref()", "monitor(process, self())", ["monitor(process, ", var(ctx), ")"]])
+        {[name, " = ", made], %{ctx | vars: [{name, :any}, {name, :any}, {name, :any} | ctx.vars]}}
+
       1 ->
         name = fresh("V")
         {["#{name} = ", int(ctx, depth)], %{ctx | vars: [{name, :int} | ctx.vars]}}

@@ -121,6 +121,7 @@ defmodule ElixirScope.Test.Stage do
   # An anonymous function's frame.
   defp normal({module, name, args, where}, seen) when is_atom(name) and is_list(where) do
     {args, seen} = normal(args, seen)
+    {where, seen} = normal(where, seen)
     {{module, numberless(name), args, where}, seen}
   end
 

@@ -60,6 +60,25 @@ defmodule ElixirScope.Instrument.Form do
   defp variables([head | tail], seen), do: variables(tail, variables(head, seen))
   defp variables(_other, seen), do: seen
 
+  @doc "The names that the expressions of a body bind for those behind them, as far as that is plain to see."
+  @spec bound([t]) :: MapSet.t(atom)
+  def bound(body), do: Enum.reduce(body, MapSet.new(), &MapSet.union(bound_by(&1), &2))
+
+  defp bound_by({:match, _anno, pattern, value}), do: MapSet.union(variables(pattern), bound_by(value))
+  defp bound_by({:block, _anno, body}), do: bound(body)
+  defp bound_by(_other), do: MapSet.new()
+
+  @doc "A form with those of its variables renamed that are in `names`."
+  @spec rename(term, MapSet.t(atom), (atom -> atom)) :: term
+  def rename({:var, anno, name} = variable, names, new),
+    do: if(MapSet.member?(names, name), do: {:var, anno, new.(name)}, else: variable)
+
+  def rename(form, names, new) when is_tuple(form),
+    do: form |> Tuple.to_list() |> rename(names, new) |> List.to_tuple()
+
+  def rename([head | tail], names, new), do: [rename(head, names, new) | rename(tail, names, new)]
+  def rename(other, _names, _new), do: other
+
   @doc """
   The name that a variable has in its source: Elixir's compiler writes `_name@2` for the second binding of `name`. With it
   comes which binding it is. `:none` for what the compiler made up, and for names that begin with `_`.

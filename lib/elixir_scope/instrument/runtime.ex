@@ -41,6 +41,22 @@ defmodule ElixirScope.Instrument.Runtime do
   def exit_tail(_site, token) when token < 0, do: :ok
   def exit_tail(site, token), do: Native.exit_tail(site, token)
 
+  # A token holds the depth of the call in these bits, and whether it is recorded.
+  @depth_and_sampled 0x1FFFF
+
+  @doc """
+  Records that a call ends in a tail call with which the process leaves all of its calls: without it, those around this one
+  would count as going on for ever.
+  """
+  @spec exit_all(Native.site(), Native.token()) :: :ok
+  def exit_all(_site, token) when token < 0, do: :ok
+
+  def exit_all(site, token) do
+    Native.exit_tail(site, token)
+    # the end of an outermost call that is not recorded
+    Native.exit_tail(site, Bitwise.band(token, Bitwise.bnot(@depth_and_sampled)))
+  end
+
   @doc "Records that a call was left by an exception, which goes on its way."
   @spec reraise(Native.site(), Native.token(), :error | :exit | :throw, term, Exception.stacktrace()) ::
           no_return

@@ -205,20 +205,55 @@ defmodule ElixirScope.Instrument.Transform do
   end
 
   defp unprotected(body, context) do
+    scope = Map.put(context.scope, :outer, context.outer)
+
     {body, nil} =
-      Tail.map(body, context.scope, nil, fn
+      Tail.map(body, scope, nil, fn
         :value, value, nil ->
           {exit_with(elem(value, 1), value, context), nil}
 
         :call, {:call, anno, _target, _args} = call, nil ->
-          left = Form.call(anno, Runtime, :exit_tail, [tail_site(call, context), token(anno)])
+          left = Form.call(anno, Runtime, leave_for(call), [tail_site(call, context), token(anno)])
           {{:block, anno, [left, call]}, nil}
       end)
 
-    effects_of(body, context.scope)
+    effects_of(body, context.scope, 0)
   end
 
-  defp protect(anno, body, context) do
+  # The compiler lets a `receive` skip what lies in the mailbox since before a reference was made, if the reference gets to it
+  # as a variable: not through what a protected body gives. So a reference that a tail call hands on is made outside of it.
+  defp protect(anno, body, context, part \\ 0) do
+    with nil <- context.callback,
+         {before, match, rest} <- Tail.reference(body, context.scope),
+         # what the first part binds comes out of it, so that it has to be called otherwise inside
+         bound = MapSet.difference(Form.variables(before), context.outer),
+         used = MapSet.intersection(bound, Form.variables([match | rest])),
+         # the same name again in a branch or in a fun may be the same variable, or another one
+         true <- MapSet.subset?(used, Form.bound(before)) do
+      {:match, _, {:var, _, name} = reference, made} = match
+      inner = &:"scope@part#{part}_#{&1}"
+      context = %{context | outer: context.outer |> MapSet.union(bound) |> MapSet.put(name)}
+      rest = protect(anno, rest, context, part + 1)
+      then = protect_part(anno, [made], reference, rest, context, part * 2 + 1)
+
+      if before == [] do
+        then
+      else
+        tuple = &Form.tuple(anno, for(variable <- Enum.sort(used), do: Form.var(anno, &1.(variable))))
+        before = Form.rename(before, bound, inner) ++ [tuple.(inner)]
+        protect_part(anno, before, tuple.(& &1), then, context, part * 2 + 2)
+      end
+    else
+      _whole -> protect_whole(anno, body, context)
+    end
+  end
+
+  defp protect_part(anno, body, pattern, then, context, part) do
+    {:try, Form.generated(anno), effects_of(body, context.scope, part),
+     [Form.clause(anno, [pattern], [], [then])], [reraise(anno, 0, [context.site], nil)], []}
+  end
+
+  defp protect_whole(anno, body, context) do
     scope = Map.put(context.scope, :outer, context.outer)
     {body, _count} = Tail.map(body, scope, 0, &comprehension(&1, &2, &3, context.scope))
     {tagged, %{calls: calls}} = Tail.map(body, scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
@@ -235,12 +270,15 @@ defmodule ElixirScope.Instrument.Transform do
            [leave(anno, value, context) | calls |> Enum.reverse() |> Enum.map(&leave_by(&1, context))]}
       end
 
-    {:try, Form.generated(anno), effects_of(protected, context.scope), of,
+    {:try, Form.generated(anno), effects_of(protected, context.scope, 0), of,
      [reraise(anno, 0, [context.site], nil)], []}
   end
 
-  defp effects_of(body, %{plan: %{messages: true}} = scope), do: Effects.record(body, scope)
-  defp effects_of(body, _scope), do: body
+  # Variables of one part may not be bound anew in another: each numbers its own from elsewhere.
+  defp effects_of(body, %{plan: %{messages: true}} = scope, part),
+    do: Effects.record(body, scope, part * 1_000)
+
+  defp effects_of(body, _scope, _part), do: body
 
   # A comprehension is a function of its own that the compiler calls, as a tail call where it stands last. Kept inside for its
   # result, it must not show that it is none.
@@ -333,15 +371,29 @@ defmodule ElixirScope.Instrument.Transform do
     kind = if scope.plan.messages, do: Effects.kind(call, scope)
 
     body =
-      if kind == :spawn or context.callback != nil do
+      if kind == :spawn or (context.callback != nil and not callback?(call, context)) do
         [seen(anno, number, call, kind, context)]
       else
         sent(call, kind, scope) ++
-          [Form.call(anno, Runtime, :exit_tail, [tail_site(call, context), token(anno)]), call]
+          [Form.call(anno, Runtime, leave_for(call), [tail_site(call, context), token(anno)]), call]
       end
 
     Form.clause(anno, [pattern], [], body)
   end
+
+  # The callback that is called records the state itself, and may go on so for long.
+  defp callback?({:call, _, {:atom, _, name}, args}, %{scope: %{function: {name, arity}}}),
+    do: length(args) == arity
+
+  defp callback?(_call, _context), do: false
+
+  # A process that hibernates leaves all of its calls at once.
+  defp leave_for({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, :hibernate}}, [_, _, _]})
+       when module in [:erlang, :proc_lib],
+       do: :exit_all
+
+  defp leave_for({:call, _, {:atom, _, :hibernate}, [_, _, _]}), do: :exit_all
+  defp leave_for(_call), do: :exit_tail
 
   # Who is called is told where it is known: so the result can be found where the chain of tail calls ends.
   defp tail_site({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, context),

@@ -24,14 +24,14 @@ pub use clock::Clock;
 pub use host::Host;
 pub use ingest::IngestStats;
 pub use memory::{Memory, Use};
-pub use process::{Entered, ProcessSlots, Slot};
+pub use process::{Entered, ProcessSlots, SharedSlots, Slot};
 pub use query::{
     Condition, Context, Estimate, Explain, Field, Index, KindNames, Op, Order, Path, Query,
     QueryResult, Row, Rows, SiteFacts, Sites,
 };
 pub use recorder::{Faults, Recorder, RecorderConfig, Sample, StartError, Status};
 pub use ring::{
-    DrainItem, DrainState, Drained, Fill, LossReport, Lost, NoWay, Policy, RecordBuf, RingConfig,
+    DrainItem, DrainState, Drained, Fill, LossReport, Lost, Policy, RecordBuf, RingConfig,
     RingStats, RingWriter, Rings, Window,
 };
 pub use site::{

@@ -4,10 +4,10 @@
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Symbol, Ticks};
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::value::Sink;
+use elixir_scope_engine::value::{Sink, format};
 use elixir_scope_engine::{
-    Barrier, Clock, DrainItem, DrainState, Drained, LossReport, Policy, RingConfig, RingWriter,
-    Rings,
+    Barrier, Clock, DrainItem, DrainState, Drained, Fill, LossReport, Policy, RingConfig,
+    RingWriter, Rings, Window,
 };
 use std::sync::Arc;
 
@@ -82,6 +82,47 @@ fn records_of_all_writers_come_out_whole_in_the_order_of_time() {
     assert_eq!((drained.records, drained.in_flight), (60, false));
     assert_eq!(rings.stats().recorded, 60);
     assert_eq!(drain(&rings).0.len(), 0);
+}
+
+/// Writes a binary; or gives up when all of it is written, if that is asked for.
+struct Binary<'b>(&'b [u8], bool);
+
+impl Fill for Binary<'_> {
+    fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>> {
+        window.binary(self.0).filter(|_| !self.1)
+    }
+}
+
+#[test]
+fn a_record_written_in_one_go_is_as_one_written_in_pieces() {
+    let config = RingConfig::new(1 << 14, 1 << 16, Policy::DropOldest);
+    let rings = Rings::new(config, Arc::new(Clock::manual(1)), Barrier::Fence);
+    let mut writer = rings.writer();
+    let (mut expected, mut at_once) = (Vec::new(), 0);
+    for n in 0..400_usize {
+        let bytes = vec![n as u8; n % 37];
+        let payload = [&[format::BINARY, bytes.len() as u8], bytes.as_slice()].concat();
+        match writer.record(HEAD, 64 + n % 40, Binary(&bytes, n % 5 == 0)) {
+            Ok(None) => at_once += 1,
+            Ok(Some(mut record)) => {
+                assert!(record.is_empty(), "what was given up is forgotten");
+                record.put(&payload).unwrap();
+                assert!(record.commit());
+            }
+            Err(_) => panic!("there is room"),
+        }
+        expected.push(payload);
+        if n % 50 == 49 {
+            let (records, losses, _) = drain(&rings);
+            let payloads: Vec<_> = records.into_iter().map(|record| record.1).collect();
+            assert_eq!((payloads, losses.len()), (std::mem::take(&mut expected), 0));
+        }
+    }
+    assert!(
+        (50..350).contains(&at_once),
+        "both ways were gone: {at_once}"
+    );
+    assert_eq!(rings.stats().recorded, 400);
 }
 
 #[test]

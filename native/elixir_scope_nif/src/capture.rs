@@ -12,105 +12,21 @@ mod marks;
 mod messages;
 mod states;
 
-use std::cell::RefCell;
-use std::sync::Arc;
-
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::value::Full;
-use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, RecordBuf, RingWriter, Slot};
-use rustler::{Encoder, Env, Term};
+use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, SharedSlots, Slot};
+use rustler::{Atom, Encoder, Env, Term};
 
 use crate::host::BEAM;
-use crate::payload::Payload;
-use crate::settings::Settings;
-use crate::term::raw;
-use crate::{atoms, cost, gate, host, runtime, site};
+use crate::payload::Body;
+use crate::term::{Word, raw, word_of};
+use crate::thread::Thread;
+use crate::{atoms, gate, host, runtime, site};
 
-pub use calls::{enter_args, enter_list, exit, exit_error, exit_tail, exit_void};
-pub use marks::{event, metric, snapshot, span_start, span_stop};
+pub use calls::{Enter, enter_list, exit, exit_error, exit_tail, exit_void};
+pub use marks::{Fields, MapFields, SpanStart, span_stop};
 pub use messages::{message, spawned};
 pub use states::{exit_callback, loop_state};
-
-/// What one OS thread keeps for itself.
-struct Thread {
-    /// The gate's word that all of this was fetched for.
-    word: u64,
-    writer: RingWriter,
-    settings: Arc<Settings>,
-    random: u64,
-    /// Records until one is timed.
-    untimed: u32,
-}
-
-thread_local! {
-    static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
-}
-
-impl Thread {
-    /// Fetches what the gate's word names; the one place of the capture path that may lock and allocate.
-    #[cold]
-    fn attach(cell: &mut Option<Thread>, word: u64) -> Option<&mut Thread> {
-        let (recorder, settings) = runtime::attach(word)?;
-        // The ring goes on when only the settings changed.
-        let writer = cell
-            .take()
-            .map(|thread| thread.writer)
-            .filter(|writer| Arc::ptr_eq(writer.rings(), recorder.rings()))
-            .unwrap_or_else(|| recorder.writer());
-        let random = u64::from(writer.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Some(cell.insert(Thread {
-            word,
-            writer,
-            settings,
-            random,
-            untimed: cost::EVERY,
-        }))
-    }
-
-    /// Whether a new outermost call is recorded.
-    #[inline]
-    fn sample(settings: &Settings, random: &mut u64) -> bool {
-        if settings.samples_all() {
-            return true;
-        }
-        // xorshift64: sampling needs no better numbers
-        *random ^= *random << 13;
-        *random ^= *random >> 7;
-        *random ^= *random << 17;
-        settings.sampled(*random)
-    }
-
-    #[inline(always)]
-    fn write<'a>(
-        &mut self,
-        env: Env<'a>,
-        what: What,
-        place: Entered,
-        body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
-    ) {
-        let head = RecordHead {
-            kind: what.kind,
-            depth: place.depth,
-            ticks: Ticks(0),
-            process: what.process,
-            site: what.site,
-            correlation: place.correlation,
-        };
-        self.untimed -= 1;
-        let start = (self.untimed == 0).then(|| self.writer.rings().clock().ticks());
-        // A record that finds no room is counted as lost by the ring.
-        if let Ok(mut record) = self.writer.begin(head)
-            && body(&mut Payload::new(env, &self.settings, &mut record)).is_ok()
-        {
-            record.commit();
-        }
-        if let Some(start) = start {
-            self.untimed = cost::EVERY;
-            cost::note(self.writer.rings().clock(), start);
-        }
-    }
-}
 
 /// What is recorded, and of whom.
 #[derive(Clone, Copy)]
@@ -118,6 +34,20 @@ struct What {
     kind: EventKind,
     process: ProcessId,
     site: SiteId,
+}
+
+impl What {
+    #[inline(always)]
+    fn at(self, place: Entered) -> RecordHead {
+        RecordHead {
+            kind: self.kind,
+            depth: place.depth,
+            ticks: Ticks(0),
+            process: self.process,
+            site: self.site,
+            correlation: place.correlation,
+        }
+    }
 }
 
 /// The place of a process that has no slot.
@@ -129,7 +59,7 @@ const NOWHERE: Entered = Entered {
 
 /// The slot of a process that has none yet, unless there is no room.
 #[cold]
-fn claim(slots: &'static ProcessSlots, process: ProcessId) -> Option<&'static Slot> {
+fn claim(slots: &'static SharedSlots, process: ProcessId) -> Option<&'static Slot> {
     slots.get(process, &**BEAM)
 }
 
@@ -158,26 +88,16 @@ fn recording_of<R>(
     if slot.is_some_and(Slot::is_muted) {
         return None;
     }
-    THREAD.with(|cell| {
-        // Held by this call alone: capture does not call itself, and a thread runs one call at a time.
-        let mut cell = cell.try_borrow_mut().ok()?;
-        let thread = match &mut *cell {
-            Some(thread) if thread.word == word => thread,
-            _ => Thread::attach(&mut cell, word)?,
-        };
-        Some(record(thread, process, slot))
-    })
+    let mut thread = Thread::take(word)?;
+    let answer = record(&mut thread, process, slot);
+    Thread::put(thread);
+    Some(answer)
 }
 
 /// Records something that neither begins nor ends a call. It is never sampled away: what was sent is found again where it
 /// arrives only if all that was sent is known. The place is not looked for while the gate is closed.
 #[inline(always)]
-fn mark<'a>(
-    env: Env<'a>,
-    kind: EventKind,
-    place: Term<'a>,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
-) -> Term<'a> {
+fn mark<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, body: impl Body<'a>) -> Term<'a> {
     let word = gate::word();
     if word == 0 {
         return ok(env);
@@ -193,18 +113,18 @@ fn mark<'a>(
             process,
             site,
         };
-        thread.write(env, what, place, body);
+        thread.write(env, what.at(place), body);
     });
     ok(env)
 }
 
 /// Records the beginning of a call, and answers its token.
 #[inline(always)]
-fn enter<'a>(
+fn enter<'a, B: Body<'a>>(
     env: Env<'a>,
     kind: EventKind,
     place: Term<'a>,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>, SiteId) -> Result<(), Full>,
+    body: impl FnOnce(SiteId) -> B,
 ) -> Term<'a> {
     let word = gate::word();
     if word == 0 {
@@ -225,21 +145,22 @@ fn enter<'a>(
             let sample = || Thread::sample(settings, random);
             slot.enter(settings.generation, sample, || writer.next_correlation())
         });
+        let token = Token {
+            depth: place.depth,
+            is_sampled: place.is_sampled,
+            generation: settings.generation,
+        };
         if place.is_sampled {
             let what = What {
                 kind,
                 process,
                 site,
             };
-            thread.write(env, what, place, |payload| body(payload, site));
+            thread.write(env, what.at(place), body(site));
         }
-        Token {
-            depth: place.depth,
-            is_sampled: place.is_sampled,
-            generation: thread.settings.generation,
-        }
+        token.pack()
     });
-    raw::small(env, token.map_or(-1, Token::pack))
+    raw::small(env, token.unwrap_or(-1))
 }
 
 /// Records the end of a call.
@@ -249,7 +170,7 @@ fn leave<'a>(
     kind: EventKind,
     place: Term<'a>,
     token: Term<'a>,
-    body: impl FnOnce(&mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full>,
+    body: impl Body<'a>,
 ) -> Term<'a> {
     leave_by(
         env,
@@ -261,7 +182,7 @@ fn leave<'a>(
                 process,
                 site: site::find(place),
             };
-            thread.write(env, what, entered, body);
+            thread.write(env, what.at(entered), body);
         },
     )
 }
@@ -336,6 +257,12 @@ impl Token {
             generation: (token >> 17) as u32,
         })
     }
+}
+
+/// The word of an atom of ours.
+#[inline(always)]
+fn atom(atom: Atom) -> Word {
+    word_of(atom.as_c_arg())
 }
 
 #[inline(always)]

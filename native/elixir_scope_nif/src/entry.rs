@@ -6,11 +6,14 @@
 
 use std::ffi::{CStr, c_int, c_uint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
 
+use elixir_scope_engine::event::EventKind;
 use rustler::sys::{ErlNifEnv, ErlNifFunc, ErlNifTerm, enif_make_badarg, enif_raise_exception};
 use rustler::{Encoder, Env, SchedulerFlags, Term};
 
-use crate::faults;
+use crate::term::Word;
+use crate::{faults, gate};
 
 /// Why a native function has no answer of its own.
 #[derive(Debug)]
@@ -26,6 +29,15 @@ pub type Answer<'a> = Result<Term<'a>, Raise>;
 
 /// A function that capture calls: whatever happens, it answers and never raises.
 pub type Capture<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Term<'a>;
+
+/// What capture calls at a place of the program, which is the first argument. It answers and never raises.
+pub trait AtPlace {
+    /// The answer while the gate is closed, and after a panic.
+    fn closed(env: Env<'_>) -> Term<'_>;
+
+    /// Records an event of this kind while the gate is open; `others` are the words of the other arguments.
+    fn open<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, others: &'a [Word]) -> Term<'a>;
+}
 
 /// Any other native function.
 pub type Function<const N: usize> = for<'a> fn(Env<'a>, [Term<'a>; N]) -> Answer<'a>;
@@ -64,6 +76,55 @@ pub unsafe fn capture<const N: usize>(
         Err(panic) => {
             faults::capture_panicked(panic.as_ref());
             fallback(env).as_c_arg()
+        }
+    }
+}
+
+/// While the gate is closed nothing more is done than to see that.
+///
+/// # Safety
+/// `env`, `argc` and `argv` are those of a NIF call with one argument at least that is running.
+#[inline(always)]
+pub unsafe fn at_place<F: AtPlace>(
+    env: *mut ErlNifEnv,
+    argc: c_int,
+    argv: *const ErlNifTerm,
+    kind: EventKind,
+) -> ErlNifTerm {
+    if gate::word() == 0 {
+        let marker = ();
+        // SAFETY: the environment lives as long as the call, and `marker` no longer.
+        return F::closed(unsafe { Env::new(&marker, env) }).as_c_arg();
+    }
+    // SAFETY: by this function's contract.
+    unsafe { open::<F>(env, argc, argv, kind) }
+}
+
+/// A function of its own, so that a call that finds the gate closed has saved no register.
+///
+/// # Safety
+/// As [`at_place`].
+#[inline(never)]
+unsafe extern "C" fn open<F: AtPlace>(
+    env: *mut ErlNifEnv,
+    argc: c_int,
+    argv: *const ErlNifTerm,
+    kind: EventKind,
+) -> ErlNifTerm {
+    let marker = ();
+    // SAFETY: the environment lives as long as the call, and `marker` no longer.
+    let env = unsafe { Env::new(&marker, env) };
+    // SAFETY: there is a first argument, a term of this environment.
+    let place = unsafe { Term::new(env, *argv) };
+    // SAFETY: `argc` words stand there for as long as the call runs, and `ErlNifTerm` is a transparent newtype of a word.
+    let others = unsafe { slice::from_raw_parts(argv.add(1).cast::<Word>(), argc as usize - 1) };
+    match catch_unwind(AssertUnwindSafe(|| {
+        F::open(env, kind, place, others).as_c_arg()
+    })) {
+        Ok(term) => term,
+        Err(panic) => {
+            faults::capture_panicked(panic.as_ref());
+            F::closed(env).as_c_arg()
         }
     }
 }
@@ -109,13 +170,14 @@ pub const fn entry(
     }
 }
 
-/// Rows of the function table: `capture` for what instrumented code calls, with its answer after a panic; `normal` for
-/// quick functions; `dirty` for those that take longer than a scheduler may be kept.
+/// Rows of the function table: `mark` for what instrumented code calls at a place of the program and does nothing while the
+/// gate is closed, with the kind of event that it records; `capture` for what else it calls, with its answer after a panic; `normal`
+/// for quick functions; `dirty` for those that take longer than a scheduler may be kept.
 macro_rules! functions {
-    ($($how:ident $name:literal / $arity:literal => $function:expr $(, or $fallback:expr)?;)*) => {
+    ($($how:ident $name:literal / $arity:literal => $function:path $(, or $fallback:ident)?;)*) => {
         &[$(functions!(@row $how $name $arity $function $(, $fallback)?)),*]
     };
-    (@row capture $name:literal $arity:literal $function:expr, $fallback:expr) => {{
+    (@row capture $name:literal $arity:literal $function:path, $fallback:ident) => {{
         #[allow(unsafe_code, reason = "the C interface of the emulator")]
         unsafe extern "C" fn raw(
             env: *mut rustler::sys::ErlNifEnv,
@@ -127,13 +189,27 @@ macro_rules! functions {
         }
         $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, raw)
     }};
-    (@row normal $name:literal $arity:literal $function:expr) => {
+    (@row mark $name:literal $arity:literal $function:ty, $kind:ident) => {{
+        #[allow(unsafe_code, reason = "the C interface of the emulator")]
+        unsafe extern "C" fn raw(
+            env: *mut rustler::sys::ErlNifEnv,
+            argc: std::ffi::c_int,
+            argv: *const rustler::sys::ErlNifTerm,
+        ) -> rustler::sys::ErlNifTerm {
+            let kind = elixir_scope_engine::event::EventKind::$kind;
+            // SAFETY: called by the emulator, with the arity that this row states, which is not 0.
+            unsafe { $crate::entry::at_place::<$function>(env, argc, argv, kind) }
+        }
+        const { assert!($arity > 0) };
+        $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, raw)
+    }};
+    (@row normal $name:literal $arity:literal $function:path) => {
         functions!(@call Normal $name $arity $function)
     };
-    (@row dirty $name:literal $arity:literal $function:expr) => {
+    (@row dirty $name:literal $arity:literal $function:path) => {
         functions!(@call DirtyCpu $name $arity $function)
     };
-    (@call $scheduler:ident $name:literal $arity:literal $function:expr) => {{
+    (@call $scheduler:ident $name:literal $arity:literal $function:path) => {{
         #[allow(unsafe_code, reason = "the C interface of the emulator")]
         unsafe extern "C" fn raw(
             env: *mut rustler::sys::ErlNifEnv,

@@ -4,6 +4,7 @@ use rustler::sys::ErlNifFunc;
 use rustler::{Encoder, Env, Term};
 
 use crate::entry::functions;
+use crate::term::raw;
 use crate::{
     atoms, capture, event_store, library, query, recorder, ring_buffer, site, subscription,
     term_tests,
@@ -14,7 +15,7 @@ fn ok(env: Env<'_>) -> Term<'_> {
 }
 
 fn no_token(env: Env<'_>) -> Term<'_> {
-    (-1).encode(env)
+    raw::small(env, -1)
 }
 
 fn no(env: Env<'_>) -> Term<'_> {
@@ -38,20 +39,26 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     normal c"time_offset" / 0 => recorder::time_offset;
 
     capture c"recording" / 0 => capture::is_recording, or no;
-    capture c"event" / 3 => capture::event, or ok;
-    capture c"metric" / 5 => capture::metric, or ok;
-    capture c"span_start" / 3 => capture::span_start, or no_token;
+    mark c"event" / 3 => capture::Fields, or UserEvent;
+    mark c"event_map" / 4 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 5 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 6 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 7 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 8 => capture::MapFields, or UserEvent;
+    mark c"event_map" / 9 => capture::MapFields, or UserEvent;
+    mark c"metric" / 5 => capture::Fields, or PerformanceMetric;
+    mark c"span_start" / 3 => capture::SpanStart, or SpanStart;
     capture c"span_stop" / 4 => capture::span_stop, or ok;
-    capture c"snapshot" / 2 => capture::snapshot, or ok;
-    capture c"enter_0" / 1 => capture::enter_args, or no_token;
-    capture c"enter_1" / 2 => capture::enter_args, or no_token;
-    capture c"enter_2" / 3 => capture::enter_args, or no_token;
-    capture c"enter_3" / 4 => capture::enter_args, or no_token;
-    capture c"enter_4" / 5 => capture::enter_args, or no_token;
-    capture c"enter_5" / 6 => capture::enter_args, or no_token;
-    capture c"enter_6" / 7 => capture::enter_args, or no_token;
-    capture c"enter_7" / 8 => capture::enter_args, or no_token;
-    capture c"enter_8" / 9 => capture::enter_args, or no_token;
+    mark c"snapshot" / 2 => capture::Fields, or VariableAssignment;
+    mark c"enter_0" / 1 => capture::Enter, or FunctionEntry;
+    mark c"enter_1" / 2 => capture::Enter, or FunctionEntry;
+    mark c"enter_2" / 3 => capture::Enter, or FunctionEntry;
+    mark c"enter_3" / 4 => capture::Enter, or FunctionEntry;
+    mark c"enter_4" / 5 => capture::Enter, or FunctionEntry;
+    mark c"enter_5" / 6 => capture::Enter, or FunctionEntry;
+    mark c"enter_6" / 7 => capture::Enter, or FunctionEntry;
+    mark c"enter_7" / 8 => capture::Enter, or FunctionEntry;
+    mark c"enter_8" / 9 => capture::Enter, or FunctionEntry;
     capture c"enter_n" / 2 => capture::enter_list, or no_token;
     capture c"exit" / 3 => capture::exit, or ok;
     capture c"exit_tail" / 2 => capture::exit_tail, or ok;

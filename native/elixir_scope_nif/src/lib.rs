@@ -25,3 +25,4 @@ mod site;
 mod subscription;
 mod term;
 mod term_tests;
+mod thread;

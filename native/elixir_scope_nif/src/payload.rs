@@ -1,19 +1,74 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
-use elixir_scope_engine::NoWay;
 use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, Watched, format};
-use rustler::{Atom, Env, Term};
+use elixir_scope_engine::{Fill, RecordBuf, Window};
+use rustler::{Atom, Env, MapIterator, Term};
+use smallvec::SmallVec;
 
 use crate::callback::State;
 use crate::fields::list;
 use crate::settings::Settings;
 use crate::site;
-use crate::term::encode::{EncodeError, Quick, Rules, Values, encode_word, quickly};
+use crate::term::encode::{EncodeError, Quick, Rules, encode_any, encode_word, most_bytes};
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::term::{Terms, Word, atom_word, word};
+use crate::term::{Terms, Word, atom_word, map, term, word};
+use crate::thread::Masks;
+
+/// What stands in a record behind its head. Those that come often have a quick way.
+pub trait Body<'t> {
+    /// Whether there is a quick way.
+    const IS_QUICK: bool = false;
+
+    /// Looks up what both ways need.
+    #[inline(always)]
+    fn prepare(&mut self, _masks: &mut Masks, _redaction: &Redaction) {}
+
+    /// Writes all of it the quick way; `None` if that cannot be.
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(&self, _: Quick<'_, T>, _: Window<'w>) -> Option<Window<'w>> {
+        None
+    }
+
+    /// Writes it, whatever the terms are.
+    ///
+    /// # Errors
+    /// [`Full`] as the sink says.
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>;
+}
+
+/// What a closure writes.
+pub struct By<F>(F);
+
+/// What `write` writes.
+pub fn by<'t, F>(write: F) -> By<F>
+where
+    F: FnOnce(&mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>,
+{
+    By(write)
+}
+
+impl<'t, F: FnOnce(&mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full>> Body<'t> for By<F> {
+    #[inline(always)]
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        (self.0)(payload)
+    }
+}
+
+/// A body on its quick way.
+pub struct Quickly<'q, T, B> {
+    pub quick: Quick<'q, T>,
+    pub body: &'q B,
+}
+
+impl<'t, T: Terms<'t>, B: Body<'t>> Fill for Quickly<'_, T, B> {
+    #[inline(always)]
+    fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>> {
+        self.body.quick(self.quick, window)
+    }
+}
 
 /// Writes the values of one record.
 pub struct Payload<'p, 't, S> {
@@ -54,6 +109,14 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         }
     }
 
+    /// The same of a term that was tried the quick way, or stands beside one.
+    fn any_word(&mut self, value: Word) -> Result<(), Full> {
+        match RawTerms::new(self.env) {
+            Some(raw) => done(encode_any(raw, value, self.rules, self.sink)),
+            None => self.word_by_nif(value),
+        }
+    }
+
     #[cold]
     fn word_by_nif(&mut self, value: Word) -> Result<(), Full> {
         let terms = NifTerms::new(self.env);
@@ -63,10 +126,13 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// Terms by their words, each within a budget of its own.
     #[inline]
     pub fn words(&mut self, values: &[Word]) -> Result<(), Full> {
-        if let Some(raw) = RawTerms::new(self.env)
-            && quickly(raw, self.rules, self.sink, AllWords(values)).is_some()
-        {
-            return Ok(());
+        if let Some(raw) = RawTerms::new(self.env) {
+            let quick = Quick::new(raw, self.rules, ());
+            let body = &Values(values);
+            let most = most_bytes(self.rules.budget);
+            if self.sink.in_window(most, Quickly { quick, body }) {
+                return Ok(());
+            }
         }
         values.iter().try_for_each(|value| self.word(*value))
     }
@@ -92,18 +158,7 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     }
 
     /// Terms, each within a budget of its own.
-    #[inline(always)]
     pub fn values(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
-        if let Some(raw) = RawTerms::new(self.env)
-            && quickly(raw, self.rules, self.sink, All(values)).is_some()
-        {
-            return Ok(());
-        }
-        self.each(values)
-    }
-
-    #[inline(never)]
-    fn each(&mut self, values: &[Term<'t>]) -> Result<(), Full> {
         values.iter().try_for_each(|value| self.value(*value))
     }
 
@@ -114,32 +169,10 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     }
 
     /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
-    #[inline(always)]
-    pub fn args(&mut self, args: &[Term<'t>], site: SiteId) -> Result<(), Full> {
+    fn args(&mut self, args: &[Word], names: &[AtomId]) -> Result<(), Full> {
         if args.is_empty() {
             return self.sink.put(&[format::NIL]);
         }
-        let redaction = &self.rules.redaction;
-        let names = if redaction.is_on() {
-            site::arguments(site)
-        } else {
-            &[]
-        };
-        if let Some(raw) = RawTerms::new(self.env) {
-            let all = Args {
-                args,
-                names,
-                redaction,
-            };
-            if quickly(raw, self.rules, self.sink, all).is_some() {
-                return Ok(());
-            }
-        }
-        self.each_arg(args, names)
-    }
-
-    #[inline(never)]
-    fn each_arg(&mut self, args: &[Term<'t>], names: &[AtomId]) -> Result<(), Full> {
         let redaction = &self.rules.redaction;
         let mut names = names.iter();
         self.sink.put(&[format::LIST])?;
@@ -147,7 +180,7 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
                 self.sink.put(&[format::REDACTED])?;
             } else {
-                self.value(*arg)?;
+                self.word(*arg)?;
             }
         }
         self.sink.put(&[format::END])
@@ -156,7 +189,10 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// The same of arguments that come as a list: few functions have so many.
     pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
         match list(args) {
-            Some(args) => self.args(&args, site),
+            Some(args) => {
+                let words: Vec<Word> = args.into_iter().map(word).collect();
+                self.args(&words, site::arguments(site))
+            }
             None => self.value(args),
         }
     }
@@ -172,52 +208,124 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     }
 }
 
-/// Values one after another.
-struct All<'v, 't>(&'v [Term<'t>]);
+/// Words of this call one after another, each within a budget of its own.
+pub struct Values<'v>(pub &'v [Word]);
 
-impl Values for All<'_, '_> {
+impl<'t> Body<'t> for Values<'_> {
+    const IS_QUICK: bool = true;
+
     #[inline(always)]
-    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let mut window = window;
         for value in self.0 {
-            quick.term(word(*value))?;
+            window = quick.field(window, *value)?;
         }
-        Ok(())
+        Some(window)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        let Values(values) = self;
+        values.iter().try_for_each(|value| payload.any_word(*value))
     }
 }
 
-/// The same, by their words.
-struct AllWords<'v>(&'v [Word]);
+/// A name, and a map that was not made: `places`, a map with the same keys, tells for each where its value stands.
+pub struct NamedMap<'v> {
+    pub name: Word,
+    pub places: Word,
+    pub values: &'v [Word],
+}
 
-impl Values for AllWords<'_> {
+impl<'t> Body<'t> for NamedMap<'_> {
+    const IS_QUICK: bool = true;
+
     #[inline(always)]
-    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
-        self.0.iter().try_for_each(|value| quick.term(*value))
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let window = quick.term(window, self.name)?;
+        quick.map_of(window, self.places, self.values)
     }
-}
 
-/// The arguments of a call.
-struct Args<'v, 't> {
-    args: &'v [Term<'t>],
-    names: &'static [AtomId],
-    redaction: &'v Redaction,
-}
-
-impl Values for Args<'_, '_> {
-    #[inline(always)]
-    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
-        quick.byte(format::LIST)?;
-        let mut names = self.names.iter();
-        for arg in self.args {
-            if names
-                .next()
-                .is_some_and(|name| self.redaction.masks_atom(*name))
-            {
-                quick.byte(format::REDACTED)?;
-            } else {
-                quick.term(word(*arg))?;
+    /// Makes the map after all.
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        let env = payload.env;
+        let (mut keys, mut values) = (Words::new(), Words::new());
+        if let Some(places) = MapIterator::new(term(env, self.places)) {
+            for (key, place) in places {
+                let value = place
+                    .decode()
+                    .ok()
+                    .and_then(|at: usize| self.values.get(at));
+                keys.push(word(key));
+                values.push(value.copied().unwrap_or(word(place)));
             }
         }
-        quick.byte(format::END)
+        payload.any_word(self.name)?;
+        match map(env, &keys, &values) {
+            Some(map) => payload.any_word(word(map)),
+            None => payload.nil(),
+        }
+    }
+}
+
+type Words = SmallVec<[Word; 8]>;
+
+/// The arguments of a call as a list: words of this call.
+pub struct Args<'v> {
+    args: &'v [Word],
+    site: SiteId,
+    masks: u32,
+}
+
+impl<'v> Args<'v> {
+    /// At most as many as there are bits in a [`Masks`]' answer.
+    #[inline(always)]
+    pub fn new(args: &'v [Word], site: SiteId) -> Self {
+        Args {
+            args,
+            site,
+            masks: 0,
+        }
+    }
+}
+
+impl<'t> Body<'t> for Args<'_> {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn prepare(&mut self, masks: &mut Masks, redaction: &Redaction) {
+        self.masks = masks.of(self.site, redaction);
+    }
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        if self.args.is_empty() {
+            return window.byte(format::NIL);
+        }
+        let mut window = window.byte(format::LIST)?;
+        for (at, arg) in self.args.iter().enumerate() {
+            window = if self.masks >> at & 1 == 1 {
+                window.byte(format::REDACTED)?
+            } else {
+                quick.term(window, *arg)?
+            };
+        }
+        window.byte(format::END)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        payload.args(self.args, site::arguments(self.site))
     }
 }
 

@@ -8,7 +8,7 @@ use rustler::{Atom, Term};
 use crate::entry::Raise;
 use crate::events::Origin;
 use crate::fields::{bounded, count, get, need};
-use crate::term::encode::Rules;
+use crate::term::encode::{Rules, most_bytes};
 use crate::term::redact::Redaction;
 use crate::{atoms, term};
 
@@ -17,6 +17,8 @@ use crate::{atoms, term};
 pub struct Settings {
     /// How one captured term is written.
     pub rules: Rules,
+    /// The room of a record whose terms are all within the budget; see [`most_bytes`].
+    pub quick_bytes: usize,
     /// How a captured state is written.
     pub state_rules: Rules,
     /// The name of this node.
@@ -41,6 +43,7 @@ impl Settings {
         let settings = Settings {
             state_rules: rules.clone(),
             rules,
+            quick_bytes: 0,
             node: origin(config)?.node,
             sampling: u64::MAX,
             generation,
@@ -54,6 +57,7 @@ impl Settings {
         let budget = &mut new.rules.budget;
         if get(changes, atoms::max_payload_bytes()).is_some() {
             budget.bytes = count(changes, atoms::max_payload_bytes())?;
+            new.quick_bytes = most_bytes(*budget);
         }
         if get(changes, atoms::max_depth()).is_some() {
             budget.depth = count(changes, atoms::max_depth())?

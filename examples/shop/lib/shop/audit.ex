@@ -2,16 +2,26 @@ defmodule Shop.Audit do
   @moduledoc """
   Does the tape agree with what the shoppers know that they did?
 
-  Each check compares one figure of the ledger with the same figure of the tape, in the time of the ledger.
+  Each check compares one figure of the ledger with the same figure of the tape, in the time of the ledger. Where the oldest
+  events had to give way, that is the time since the first rest of the shop that is still on the tape.
   """
 
-  alias Shop.Audit.{Carts, Check, Orders, Recorder, Requests}
+  alias Shop.Audit.{Carts, Causes, Check, Orders, Recorder, Requests}
   alias Shop.Load.Ledger
+  alias Shop.Tape
 
   @doc "All checks."
   @spec run(Ledger.t()) :: [Check.t()]
   def run(ledger) do
-    Enum.flat_map([Requests, Carts, Orders, Recorder], & &1.checks(ledger))
+    held = held(ledger)
+    Enum.flat_map([Requests, Carts, Orders, Causes, Recorder], & &1.checks(held))
+  end
+
+  @doc "What of the ledger can be checked: all of it, unless the oldest events had to give way."
+  @spec held(Ledger.t()) :: Ledger.t()
+  def held(ledger) do
+    %{evicted: evicted, oldest: oldest} = Tape.status().store
+    if evicted == 0, do: ledger, else: Ledger.held(ledger, oldest)
   end
 
   @doc "Whether all of them agree."

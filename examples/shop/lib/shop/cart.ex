@@ -5,7 +5,6 @@ defmodule Shop.Cart do
 
   alias Shop.Carts.Names
   alias Shop.Catalogue
-  require ElixirScope.Trace, as: Trace
 
   @idle_ms :timer.minutes(30)
 
@@ -34,41 +33,23 @@ defmodule Shop.Cart do
   end
 
   @impl true
-  def init(id) do
-    Trace.event(:cart_opened, %{cart: id})
-    {:ok, %{id: id, lines: %{}}, @idle_ms}
-  end
+  def init(id), do: {:ok, %{id: id, lines: %{}}, @idle_ms}
 
   @impl true
   def handle_call({:add, sku, units}, _from, cart) do
-    Trace.span "cart.add", %{cart: cart.id, sku: sku, units: units} do
-      lines = Map.update(cart.lines, sku, units, &(&1 + units))
-      {:reply, {:ok, lines}, %{cart | lines: lines}, @idle_ms}
-    end
+    lines = Map.update(cart.lines, sku, units, &(&1 + units))
+    {:reply, {:ok, lines}, %{cart | lines: lines}, @idle_ms}
   end
 
   def handle_call({:remove, sku}, _from, cart) do
-    Trace.span "cart.remove", %{cart: cart.id, sku: sku} do
-      lines = Map.delete(cart.lines, sku)
-      {:reply, {:ok, lines}, %{cart | lines: lines}, @idle_ms}
-    end
+    lines = Map.delete(cart.lines, sku)
+    {:reply, {:ok, lines}, %{cart | lines: lines}, @idle_ms}
   end
 
-  def handle_call(:view, _from, cart) do
-    Trace.span "cart.view", %{cart: cart.id, lines: cart.lines} do
-      {:reply, {:ok, cart.lines}, cart, @idle_ms}
-    end
-  end
+  def handle_call(:view, _from, cart), do: {:reply, {:ok, cart.lines}, cart, @idle_ms}
 
-  def handle_call(:close, _from, cart) do
-    Trace.span "cart.close", %{cart: cart.id, lines: cart.lines} do
-      {:stop, :normal, :ok, cart}
-    end
-  end
+  def handle_call(:close, _from, cart), do: {:stop, :normal, :ok, cart}
 
   @impl true
-  def handle_info(:timeout, cart) do
-    Trace.event(:cart_abandoned, %{cart: cart.id, lines: cart.lines})
-    {:stop, :normal, cart}
-  end
+  def handle_info(:timeout, cart), do: {:stop, :normal, cart}
 end

@@ -11,6 +11,7 @@ defmodule Shop.Demo do
     requests = Keyword.get(opts, :requests, 10_000)
     IO.puts("\n#{Unit.count(requests)} requests to #{Shop.Web.url()}\n")
     ledger = play(requests, opts)
+    window = ledger |> Audit.held() |> Ledger.window()
 
     ask(
       "How much was recorded?",
@@ -18,26 +19,31 @@ defmodule Shop.Demo do
       &Print.throughput/1
     )
 
-    ask(
-      "Which checkouts were the slowest, and why?",
-      fn -> Questions.slowest_checkouts(5, Ledger.window(ledger)) end,
-      &Print.checkouts/1
-    )
+    slowest =
+      ask(
+        "Which checkouts were the slowest, and why?",
+        fn -> Questions.slowest_checkouts(5, window) end,
+        &Print.checkouts/1
+      )
 
     ask(
-      "What did the process of the first cart with an order do?",
-      fn -> ledger |> first_buyer() |> Questions.cart() end,
+      "What did its request lead to, in all processes? (-> a result, ! a message, = a state)",
+      fn -> slowest |> Enum.take(1) |> Enum.flat_map(&Questions.request(&1.correlation_id)) end,
       &Print.events/1
     )
 
+    ask("What failed most, and with what error?", fn -> Questions.failures(window) end, &Print.failures/1)
+    carts(ledger)
+
     ask(
-      "What happened in the second before the dispatcher's last crash?",
-      fn -> ledger |> Ledger.window() |> Questions.crashes() |> List.last() |> story() end,
+      "What happened in the second before the dispatcher's last crash, and what did it have in its state?",
+      fn -> window |> Questions.crashes() |> List.last() |> story() end,
       &Print.crash/1
     )
 
     ask("What does the recorder hold?", &Questions.memory/0, &Print.memory/1)
     checks = ask("Does the tape agree with the shoppers?", fn -> Audit.run(ledger) end, &Print.checks/1)
+    tell_held(ledger)
     Audit.passed?(checks)
   end
 
@@ -61,13 +67,36 @@ defmodule Shop.Demo do
     ledger
   end
 
-  defp first_buyer(ledger) do
-    case Ledger.orders(ledger) do
-      [order | _more] -> order.cart
-      [] -> "none"
-    end
+  # Of the newest orders' carts the one that most was done with: what it held, and what its shopper's connection asked it.
+  defp carts(ledger) do
+    asked = Ledger.by_cart(ledger)
+    newest = ledger |> Ledger.orders() |> Enum.map(& &1.cart) |> Enum.take(-50)
+    cart = Enum.max_by(newest, &length(asked[&1]), fn -> "none" end)
+
+    ask(
+      "What did #{cart} hold, from its first state to its last?",
+      fn -> Questions.cart(cart) end,
+      &Print.states/1
+    )
+
+    ask(
+      "What was asked between its shopper's connection and #{cart}?",
+      fn -> Questions.asked_of_cart(cart) end,
+      &Print.exchanges/1
+    )
   end
 
   defp story(nil), do: nil
   defp story(crash), do: Questions.before_crash(crash)
+
+  defp tell_held(ledger) do
+    held = length(Audit.held(ledger).entries)
+    all = length(ledger.entries)
+
+    if held < all,
+      do:
+        IO.puts(
+          "\n  The last #{Unit.count(held)} requests of #{Unit.count(all)}: older events had to give way."
+        )
+  end
 end

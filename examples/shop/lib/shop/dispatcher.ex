@@ -9,7 +9,6 @@ defmodule Shop.Dispatcher do
   use GenServer
 
   alias Shop.{Label, OrderBook}
-  require ElixirScope.Trace, as: Trace
 
   @doc false
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
@@ -19,18 +18,12 @@ defmodule Shop.Dispatcher do
   def catch_up, do: GenServer.call(__MODULE__, :catch_up)
 
   @impl true
-  def init(_opts), do: {:ok, %{packed: 0}, {:continue, :take_up}}
+  def init(_opts), do: {:ok, %{packed: 0, last: nil}, {:continue, :take_up}}
 
   @impl true
   def handle_continue(:take_up, state) do
     stuck = OrderBook.with_status(:packing)
     waiting = OrderBook.with_status(:paid)
-
-    Trace.event(:dispatcher_started, %{
-      stuck: Enum.map(stuck, & &1.id),
-      waiting: Enum.map(waiting, & &1.id)
-    })
-
     Enum.each(stuck, fn order -> OrderBook.move(order.id, :packing, :stuck) end)
     {:noreply, Enum.reduce(waiting, state, &send_out(&1.id, &2))}
   end
@@ -49,11 +42,8 @@ defmodule Shop.Dispatcher do
   end
 
   defp pack(order, state) do
-    Trace.span "dispatch", %{order: order.id, cart: order.cart} do
-      label = Label.print(order)
-      {:ok, _order} = OrderBook.move(order.id, :packing, :dispatched)
-      Trace.event(:order_dispatched, %{order: order.id, label: label})
-      %{state | packed: state.packed + 1}
-    end
+    Label.print(order)
+    {:ok, _order} = OrderBook.move(order.id, :packing, :dispatched)
+    %{state | packed: state.packed + 1, last: order.id}
   end
 end

@@ -32,19 +32,13 @@ defmodule Shop.Inventory do
   def handle_call(:stock, _from, stock), do: {:reply, stock, stock}
 
   def handle_call({:take, lines}, _from, stock) do
-    Trace.span "inventory.take", %{lines: lines} do
-      case Enum.find(lines, fn {sku, units} -> stock[sku] < units end) do
-        nil -> {:reply, :ok, stock |> change(lines, -1) |> restock(lines)}
-        {sku, _units} -> {:reply, {:error, {:out_of_stock, sku}}, stock}
-      end
+    case Enum.find(lines, fn {sku, units} -> stock[sku] < units end) do
+      nil -> {:reply, :ok, stock |> change(lines, -1) |> restock(lines)}
+      {sku, _units} -> {:reply, {:error, {:out_of_stock, sku}}, stock}
     end
   end
 
-  def handle_call({:put_back, lines}, _from, stock) do
-    Trace.span "inventory.put_back", %{lines: lines} do
-      {:reply, :ok, change(stock, lines, +1)}
-    end
-  end
+  def handle_call({:put_back, lines}, _from, stock), do: {:reply, :ok, change(stock, lines, +1)}
 
   defp change(stock, lines, sign) do
     Enum.reduce(lines, stock, fn {sku, units}, stock ->

@@ -11,8 +11,12 @@ defmodule Shop.Load do
 
   alias Shop.Load.{Ledger, Plan, Shopper}
 
+  # After so many, all shoppers leave and the dispatcher settles: where the oldest events give way, what came after such a rest
+  # is on the tape whole.
+  @journeys_a_part 250
+
   @doc """
-  Plays the requests and returns the ledger, once the dispatcher has settled too.
+  Plays the requests and returns the ledger, once the dispatcher has settled too. Every so many journeys the shop comes to rest.
 
     * `:requests` - how many (1,000)
     * `:shoppers` - how many shoppers are in the shop at the same time (16)
@@ -27,19 +31,21 @@ defmodule Shop.Load do
     plan = Plan.new(requests, Keyword.get(opts, :seed, 1))
     port = Shop.Web.port()
 
-    Ledger.keep(fn ->
-      entries =
-        plan
-        |> deal(shoppers)
-        |> Task.async_stream(&Shopper.play(&1, port, on_answer),
-          max_concurrency: shoppers,
-          timeout: :infinity
-        )
-        |> Enum.flat_map(fn {:ok, entries} -> entries end)
+    plan
+    |> Enum.chunk_every(@journeys_a_part)
+    |> Enum.map(fn journeys -> Ledger.keep(fn -> play(journeys, shoppers, port, on_answer) end) end)
+    |> Ledger.bind()
+  end
 
-      :ok = Shop.Dispatch.settle()
-      entries
-    end)
+  defp play(journeys, shoppers, port, on_answer) do
+    entries =
+      journeys
+      |> deal(shoppers)
+      |> Task.async_stream(&Shopper.play(&1, port, on_answer), max_concurrency: shoppers, timeout: :infinity)
+      |> Enum.flat_map(fn {:ok, entries} -> entries end)
+
+    :ok = Shop.Dispatch.settle()
+    entries
   end
 
   # Journey by journey, as one deals cards, so that each shopper has the same part of each kind.

@@ -8,7 +8,6 @@ defmodule Shop.OrderBook do
   use GenServer
 
   alias Shop.Order
-  require ElixirScope.Trace, as: Trace
 
   @orders :shop_orders
   @counters :shop_counters
@@ -19,12 +18,10 @@ defmodule Shop.OrderBook do
   @doc "Writes a paid order into the book."
   @spec place(Shop.cart_id(), Shop.lines(), pos_integer(), String.t()) :: Order.t()
   def place(cart, lines, cents, postcode) do
-    Trace.span "order_book.place", %{cart: cart} do
-      id = :mnesia.dirty_update_counter(@counters, :order, 1)
-      order = %Order{id: id, cart: cart, lines: lines, cents: cents, postcode: postcode}
-      :ok = transaction(fn -> write(order) end)
-      order
-    end
+    id = :mnesia.dirty_update_counter(@counters, :order, 1)
+    order = %Order{id: id, cart: cart, lines: lines, cents: cents, postcode: postcode}
+    :ok = transaction(fn -> write(order) end)
+    order
   end
 
   @doc "The order with this id."

@@ -1,13 +1,12 @@
 defmodule Shop.Print do
   @moduledoc "Answers of `Shop.Questions`, printed for people."
 
-  alias ElixirScope.Events.{PerformanceMetric, Span, UserEvent, VariableAssignment}
   alias Shop.Audit.Check
-  alias Shop.Print.{Table, Unit}
+  alias Shop.Print.{Story, Table, Unit}
 
   @doc """
-  Events in order, indented by span, each with the time since the first, or since the instant `zero`; and with its process,
-  where there are several.
+  Events in order, a call in one line, each indented by the calls around it, with the time since the first, or since the
+  instant `zero`; and with its process, where there are several.
   """
   @spec events([struct()], zero :: integer() | nil) :: :ok
   def events(events, zero \\ nil)
@@ -17,13 +16,11 @@ defmodule Shop.Print do
     zero = zero || first.timestamp
     several? = Enum.any?(events, &(&1.pid != first.pid))
 
-    {rows, _depths} =
-      Enum.map_reduce(events, %{}, fn event, depths ->
-        {before, then} = depths(event, Map.get(depths, event.pid, 0))
+    rows =
+      for {event, depth, text} <- Story.lines(events) do
         process = if several?, do: [inspect(event.pid)], else: []
-        row = [Unit.elapsed(event.timestamp - zero)] ++ process ++ [indent(before) <> tell(event)]
-        {row, Map.put(depths, event.pid, then)}
-      end)
+        [Unit.elapsed(event.timestamp - zero)] ++ process ++ [String.duplicate("  ", depth) <> text]
+      end
 
     Table.print(rows, align: if(several?, do: [:right, :left, :left], else: [:right, :left]))
   end
@@ -33,12 +30,68 @@ defmodule Shop.Print do
   def checkouts(checkouts) do
     rows =
       for checkout <- checkouts do
-        parts = checkout.parts ++ [{"waiting for others", checkout.rest_ns}]
+        parts = Enum.take(for({function, ns} <- checkout.parts, do: {Unit.function(function), ns}), 2)
+        parts = parts ++ [{"in queues", checkout.queue_ns}, {"the rest", checkout.rest_ns}]
         parts = Enum.map_join(parts, ", ", fn {name, ns} -> "#{name} #{Unit.time(ns)}" end)
         [checkout.cart, Unit.time(checkout.duration_ns), Unit.clock(checkout.wall_time), parts]
       end
 
     Table.print(rows, head: ["cart", "took", "at", "of which"], align: [:left, :right, :left, :left])
+  end
+
+  @doc "What failed, and how often."
+  @spec failures([Shop.Questions.failure()]) :: :ok
+  def failures(failures) do
+    rows =
+      for failure <- failures do
+        how = if failure.raised?, do: "raised", else: "answered"
+        [Unit.count(failure.times), Unit.function(failure.function), how, inspect(failure.error)]
+      end
+
+    Table.print(rows, head: ["times", "function", "", ""], align: [:right, :left, :left, :left])
+  end
+
+  @doc "The states of one process, each with what led to it."
+  @spec states([struct()], zero :: integer() | nil) :: :ok
+  def states(changes, zero \\ nil)
+  def states([], _zero), do: IO.puts("  (nothing on the tape)")
+
+  def states([first | _more] = changes, zero) do
+    zero = zero || first.timestamp
+
+    rows =
+      for change <- changes do
+        message =
+          if change.trigger_message == nil,
+            do: to_string(change.callback),
+            else: inspect(change.trigger_message)
+
+        [Unit.elapsed(change.timestamp - zero), message, inspect(change.new_state)]
+      end
+
+    Table.print(rows, head: ["", "at", "became"], align: [:right, :left, :left])
+  end
+
+  @doc "What one process asked another."
+  @spec exchanges([Shop.Questions.exchange()]) :: :ok
+  def exchanges([]), do: IO.puts("  (nothing on the tape)")
+
+  def exchanges([first | _more] = exchanges) do
+    rows =
+      for exchange <- exchanges do
+        [
+          Unit.elapsed(exchange.at - first.at),
+          inspect(exchange.request),
+          inspect(exchange.reply),
+          Unit.time(exchange.wait_ns),
+          Unit.time(exchange.work_ns)
+        ]
+      end
+
+    Table.print(rows,
+      head: ["", "asked", "answered", "waited", "worked"],
+      align: [:right, :left, :left, :right, :right]
+    )
   end
 
   @doc "The time before a crash."
@@ -47,26 +100,36 @@ defmodule Shop.Print do
 
   def crash(%{crash: crash} = story) do
     IO.puts(
-      "  #{Unit.clock(crash.wall_time)}  #{inspect(crash.pid)}, with order #{crash.order} of #{crash.cart} in hand"
+      "  #{Unit.clock(crash.wall_time)}  #{inspect(crash.pid)}, with order #{crash.order.id} of #{crash.order.cart} in hand"
     )
 
     IO.puts("  #{inspect(crash.reason)}")
-    IO.puts("  #{crash.where}\n")
+    IO.puts("  #{crash.where}")
 
-    worker = Enum.take(story.worker, -8)
+    IO.puts(
+      "  in #{crash.callback} of #{inspect(crash.message)}, with #{inspect(crash.state)} as its state\n"
+    )
+
+    worker = Enum.take(story.worker, -16)
     IO.puts("  the worker's last #{length(worker)} events of #{length(story.worker)} in that time")
     events(worker, crash.at)
+    states = Enum.take(story.states, -3)
+    IO.puts("\n  its last #{length(states)} states")
+    states(states, crash.at)
     IO.puts("\n  the cart that the order came from")
-    events(story.cart, crash.at)
-    IO.puts("\n  meanwhile, in all processes, in #{story.window_ms} ms")
+    states(story.cart, crash.at)
+    IO.puts("\n  meanwhile, calls in all processes, in #{story.window_ms} ms")
     counts(story.meanwhile)
   end
 
   defp counts(counts) do
-    counts
-    |> Enum.sort_by(fn {_name, count} -> -count end)
-    |> Enum.map(fn {name, count} -> [Unit.count(count), to_string(name)] end)
-    |> Table.print(align: [:right, :left])
+    {most, rest} = counts |> Enum.sort_by(fn {_function, count} -> -count end) |> Enum.split(8)
+    Table.print(for({f, count} <- most, do: [Unit.count(count), Unit.function(f)]), align: [:right, :left])
+
+    if rest != [] do
+      others = rest |> Enum.map(&elem(&1, 1)) |> Enum.sum()
+      IO.puts("  and #{Unit.count(others)} of #{length(rest)} other functions")
+    end
   end
 
   @doc "What the recorder holds."
@@ -107,33 +170,9 @@ defmodule Shop.Print do
         [if(Check.ok?(check), do: "ok", else: "FAIL"), check.what, figure(check.shoppers), figure(check.tape)]
       end
 
-    Table.print(rows, head: ["", "", "shoppers", "tape"], align: [:left, :left, :right, :right])
+    Table.print(rows, head: ["", "", "expected", "tape"], align: [:left, :left, :right, :right])
   end
 
   defp figure(number) when is_integer(number), do: Unit.count(number)
   defp figure(other), do: to_string(other)
-
-  defp depths(%Span{event_type: :span_start}, depth), do: {depth, depth + 1}
-  defp depths(%Span{event_type: :span_stop}, depth), do: {max(depth - 1, 0), max(depth - 1, 0)}
-  defp depths(_event, depth), do: {depth, depth}
-
-  defp indent(depth), do: String.duplicate("  ", depth)
-
-  defp tell(%Span{event_type: :span_start} = span), do: "> #{span.name}  #{short(span.metadata)}"
-  defp tell(%Span{exit_reason: :normal} = span), do: "< #{span.name}  #{Unit.time(span.duration_ns)}"
-
-  defp tell(%Span{exit_reason: {class, reason, _stacktrace}} = span),
-    do: "< #{span.name}  #{Unit.time(span.duration_ns)}  #{class}: #{short(reason)}"
-
-  defp tell(%UserEvent{} = event), do: "* #{event.name}  #{short(event.data)}"
-
-  defp tell(%PerformanceMetric{} = metric),
-    do: "~ #{metric.metric_name} = #{metric.value}  #{short(metric.metadata)}"
-
-  defp tell(%VariableAssignment{} = snapshot),
-    do: "@ #{inspect(snapshot.module)}:#{snapshot.line}  #{short(snapshot.bindings)}"
-
-  defp tell(event), do: to_string(event.event_type)
-
-  defp short(term), do: inspect(term, limit: 12, printable_limit: 60, width: :infinity)
 end

@@ -1,10 +1,13 @@
 defmodule Shop.Tape do
   @moduledoc "Reading the tape, with the few turns that every question here needs."
 
-  alias ElixirScope.Events.Span
+  alias ElixirScope.Events.{FunctionEntry, FunctionExit, StateChange}
 
   @page 2_000
   @nobody_id 0
+
+  # A call that did not end like this was left by an error, an exit or a throw.
+  @in_order [:normal, :tail_call]
 
   @doc "This instant on the tape's clock."
   @spec now() :: integer()
@@ -22,6 +25,10 @@ defmodule Shop.Tape do
   @spec read(keyword()) :: [struct()]
   def read(opts), do: answer!(ElixirScope.get_events(opts))
 
+  @doc "The newest matching event, or nil."
+  @spec newest(keyword()) :: struct() | nil
+  def newest(opts), do: opts |> Keyword.put(:limit, 1) |> read() |> List.first()
+
   @doc "How many events match."
   @spec count(keyword()) :: non_neg_integer()
   def count(opts \\ []), do: answer!(ElixirScope.count_events(opts))
@@ -38,32 +45,37 @@ defmodule Shop.Tape do
     |> Stream.flat_map(& &1)
   end
 
-  @doc "Spans with this name that have ended."
-  @spec ended_spans(String.t(), keyword()) :: [%Span{}]
-  def ended_spans(name, opts \\ []), do: all(named(:span_stop, name, opts))
+  @doc "Calls of a function, as they began; they carry the arguments."
+  @spec calls(module(), atom(), keyword()) :: [%FunctionEntry{}]
+  def calls(module, function, opts \\ []), do: all(of(:function_entry, module, function, opts))
 
-  @doc "Spans with this name, as they began; they carry the metadata."
-  @spec begun_spans(String.t(), keyword()) :: [%Span{}]
-  def begun_spans(name, opts \\ []), do: all(named(:span_start, name, opts))
+  @doc "Calls of a function, as they ended; they carry the result."
+  @spec ends(module(), atom(), keyword()) :: [%FunctionExit{}]
+  def ends(module, function, opts \\ []), do: all(of(:function_exit, module, function, opts))
 
-  @doc "User events with this name."
-  @spec events(atom(), keyword()) :: [struct()]
-  def events(name, opts \\ []), do: all(named(:user_event, name, opts))
+  @doc "The states that a module's processes came to."
+  @spec states(module(), keyword()) :: [%StateChange{}]
+  def states(module, opts \\ []), do: all([event_type: :state_change, module: module] ++ opts)
 
-  @doc "How an ended span began."
-  @spec beginning(%Span{}) :: %Span{}
-  def beginning(%Span{event_type: :span_stop, call_id: call_id}) do
-    [start] = read(call_id: call_id, event_type: :span_start, where: [{[:id], :==, call_id}])
-    start
+  @doc "How an ended call began."
+  @spec beginning(%FunctionExit{}) :: %FunctionEntry{}
+  def beginning(%FunctionExit{call_id: call_id}) do
+    [entry] = read(call_id: call_id, event_type: :function_entry, where: [{[:id], :==, call_id}])
+    entry
   end
+
+  @doc "Adds that a call was left by an error, an exit or a throw."
+  @spec raised(keyword()) :: keyword()
+  def raised(opts) do
+    where = for reason <- @in_order, do: {[:exit_reason], :!=, reason}
+    [event_type: :function_exit] ++ Keyword.update(opts, :where, where, &(where ++ &1))
+  end
+
+  defp of(type, module, function, opts),
+    do: [event_type: type, module: module, function: function] ++ opts
 
   defp answer!({:error, :not_running}), do: raise("the recorder is not running, so there is no tape to ask")
   defp answer!({:error, error}) when is_exception(error), do: raise(error)
   defp answer!({:error, reason}), do: raise("the tape does not answer: #{inspect(reason)}")
   defp answer!(answer), do: answer
-
-  defp named(type, name, opts) do
-    {where, opts} = Keyword.pop(opts, :where, [])
-    [event_type: type, where: [{[:name], :==, name} | where]] ++ opts
-  end
 end

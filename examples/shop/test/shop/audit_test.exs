@@ -19,12 +19,26 @@ defmodule Shop.AuditTest do
     [first | _more] = ledger.entries
     doubled = %{ledger | entries: [first | ledger.entries]}
     assert "requests products" in failed(doubled)
-    assert "request spans ended" in failed(doubled)
+    assert "requests ended" in failed(doubled)
   end
 
   test "notices two steps of a cart that changed places", %{ledger: ledger} do
     swapped = change(ledger, &match?(%Entry{step: {:add_item, _sku, _units}}, &1), &%{&1 | step: :view_cart})
     assert "carts, each with all its steps in order" in failed(swapped)
+  end
+
+  test "notices a cart whose shopper was told of another content", %{ledger: ledger} do
+    told =
+      change(ledger, &match?(%Entry{step: {:add_item, _sku, _units}}, &1), &put_in(&1.answer["moon"], "1"))
+
+    assert failed(told) == ["carts, each with all its states in order"]
+  end
+
+  test "notices that something else was out of stock", %{ledger: ledger} do
+    refused =
+      change(ledger, &match?(%Entry{status: 201}, &1), &%{&1 | status: 409, answer: %{"sku" => "tea"}})
+
+    assert "what failed, and how often" in failed(refused)
   end
 
   test "notices another price", %{ledger: ledger} do

@@ -7,10 +7,14 @@ defmodule Shop.DemoTest do
 
     assert output =~ "800 requests to http://localhost:"
     assert output =~ ~r/a second +[\d,]+/
-    assert output =~ ~r/cart-\d+ +[\d.]+ ms .* payment/
-    assert output =~ "* cart_opened"
+    assert output =~ ~r/cart-\d+ +[\d.]+ ms .* Shop.Bank.charge/
+    assert output =~ ~r/Shop.Cart.handle_call\(:view, .*\) +-> {:reply, {:ok, %{/
+    assert output =~ ~r/\d+ +Shop.Bank.charge\/2 +answered +:declined/
+    assert output =~ ~r/init +%{id: "cart-\d+", lines: %{}}/
+    assert output =~ ~r/:close +:ok +[\d.]+ [nµm]s/u
+    assert output =~ ~r/with %{last: .*packed: \d+} as its state/
     assert output =~ ~s(%MatchError{term: ["AB12CD"]})
-    assert output =~ ~r/ok +request spans ended +800 +800/
+    assert output =~ ~r/ok +requests ended +800 +800/
     refute output =~ "FAIL"
     refute output =~ ~r/\d{16}/
   end

@@ -117,10 +117,12 @@ defmodule ElixirScope.Instrument.Transform.Effects do
 
   defp function(_dynamic, _arity, _scope), do: nil
 
-  @doc "Records the effects of all expressions in a form, wherever they stand in it."
-  @spec record(term, map) :: term
-  def record(form, scope) do
-    {form, _count} = walk(form, 0, scope)
+  @doc """
+  Records the effects of all expressions in a form, wherever they stand in it. Variables that it needs are numbered from `first`.
+  """
+  @spec record(term, map, non_neg_integer) :: term
+  def record(form, scope, first \\ 0) do
+    {form, _count} = walk(form, first, scope)
     form
   end
 

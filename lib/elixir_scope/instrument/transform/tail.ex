@@ -152,6 +152,50 @@ defmodule ElixirScope.Instrument.Transform.Tail do
     end)
   end
 
+  # What makes a reference that a `receive` may wait for.
+  @references [make_ref: 0, alias: 0, alias: 1, monitor: 2, monitor: 3]
+
+  @doc """
+  A body taken apart where it makes a reference that one of its tail calls of a function of the module takes: what stands
+  before, the match of a variable, what stands behind. `nil` where there is none.
+  """
+  @spec reference([tuple], scope) :: {[tuple], tuple, [tuple]} | nil
+  def reference(body, scope), do: reference(body, [], scope)
+
+  defp reference([form, next | rest], before, scope) do
+    if makes_reference?(form, scope) and handed_on?(form, [next | rest], scope),
+      do: {Enum.reverse(before), form, [next | rest]},
+      else: reference([next | rest], [form | before], scope)
+  end
+
+  defp reference(_last, _before, _scope), do: nil
+
+  defp handed_on?({:match, _, {:var, _, name}, _}, rest, scope) do
+    {_body, handed_on?} = map(rest, scope, false, &{&2, &3 or takes?(&1, &2, name)})
+    handed_on?
+  end
+
+  defp makes_reference?({:match, _, {:var, _, name}, {:call, _, target, args}}, scope) when name != :_ do
+    case target do
+      {:remote, _, {:atom, _, :erlang}, {:atom, _, function}} ->
+        {function, length(args)} in @references
+
+      {:atom, _, function} ->
+        {function, length(args)} in @references and
+          not MapSet.member?(scope.functions, {function, length(args)})
+
+      _other ->
+        false
+    end
+  end
+
+  defp makes_reference?(_form, _scope), do: false
+
+  defp takes?(:call, {:call, _, {:atom, _, _local}, args}, name),
+    do: Enum.any?(args, &match?({:var, _, ^name}, &1))
+
+  defp takes?(_kind, _form, _name), do: false
+
   defp at_hand?({:tuple, _anno, elements}), do: Enum.all?(elements, &at_hand?/1)
   defp at_hand?({:cons, _anno, head, tail}), do: at_hand?(head) and at_hand?(tail)
   defp at_hand?({kind, _anno, _value}), do: kind in [:var, :atom, :integer, :char, :float, :string]
@@ -159,9 +203,7 @@ defmodule ElixirScope.Instrument.Transform.Tail do
 
   defp result(anno, {acc, count}), do: {{:var, anno, :"scope@result#{count}"}, {acc, count + 1}}
 
-  @doc """
-  Whether the emulator runs a call that stands last as a tail call.
-  """
+  @doc "Whether the emulator runs a call that stands last as a tail call."
   @spec tail_call?(tuple, scope) :: boolean
   # Functions of the emulator that are written in C leave the caller's frame on the stack, so that keeping it changes
   # nothing, and their errors are seen (tried on OTP 25: the stack trace of `f(X) -> list_to_binary(X)` has `f/1` in it).

@@ -4,4 +4,4 @@ mod slot;
 mod table;
 
 pub use slot::{Entered, Slot};
-pub use table::ProcessSlots;
+pub use table::{ProcessSlots, SharedSlots};

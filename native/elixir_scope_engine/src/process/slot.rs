@@ -35,7 +35,22 @@ pub struct Entered {
 }
 
 impl Slot {
-    #[cfg(any(test, loom))]
+    /// All zeros.
+    #[cfg(not(loom))]
+    pub(super) const fn new() -> Slot {
+        Slot {
+            key: AtomicU64::new(0),
+            correlation: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            state_sequence: AtomicU32::new(0),
+            muted: AtomicU32::new(0),
+            depth: AtomicU16::new(0),
+            is_sampled: AtomicU8::new(0),
+            wants_keyframe: AtomicU8::new(0),
+        }
+    }
+
+    #[cfg(loom)]
     pub(super) fn new() -> Slot {
         Slot {
             key: AtomicU64::new(0),

@@ -1,17 +1,14 @@
 //! The slots of all processes: claimed without a lock, given back when their process is dead.
 
-#![allow(unsafe_code, reason = "memory that is zero without being touched")]
-
 use super::slot::Slot;
 use crate::event::ProcessId;
 use crate::host::Host;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// The slots, found by hashing within a bounded window.
+/// The slots, found by hashing within a bounded window. How many they are is a power of two, from 2 on.
 #[derive(Debug)]
-pub struct ProcessSlots {
-    slots: Box<[Slot]>,
-    shift: u32,
+pub struct ProcessSlots<S = Box<[Slot]>> {
+    slots: S,
     claimed: AtomicU32,
     misses: AtomicU64,
 }
@@ -23,6 +20,21 @@ const RECLAIM_EVERY: u64 = 8;
 /// The key of a slot that is being cleared. No process: all ids of the host are words with some zero bit.
 const CLEARING: u64 = u64::MAX;
 
+/// The table that all recorders share. It stands in the library itself, and all of it is zeros at first: so a process's own
+/// place is known but for its hash, and slots that are not used cost nothing.
+#[cfg(not(loom))]
+pub type SharedSlots = ProcessSlots<[Slot; ProcessSlots::SHARED_SLOTS]>;
+/// Loom's atomics are made as the program runs.
+#[cfg(loom)]
+pub type SharedSlots = ProcessSlots;
+
+#[cfg(not(loom))]
+static SHARED: SharedSlots = ProcessSlots {
+    slots: [const { Slot::new() }; ProcessSlots::SHARED_SLOTS],
+    claimed: AtomicU32::new(0),
+    misses: AtomicU64::new(0),
+};
+
 impl ProcessSlots {
     /// Slots of the table that all recorders share.
     pub const SHARED_SLOTS: usize = 131_072;
@@ -32,17 +44,32 @@ impl ProcessSlots {
     pub fn new(capacity: usize) -> ProcessSlots {
         let capacity = capacity.max(2).next_power_of_two();
         ProcessSlots {
-            slots: zeroed(capacity),
-            shift: 64 - capacity.ilog2(),
+            slots: std::iter::repeat_with(Slot::new).take(capacity).collect(),
             claimed: AtomicU32::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
     /// The one table of this library, shared by all recorders. (Not for models: loom's atomics live as long as one run.)
-    pub fn shared() -> &'static ProcessSlots {
-        static TABLE: std::sync::OnceLock<ProcessSlots> = std::sync::OnceLock::new();
+    #[cfg(not(loom))]
+    #[inline(always)]
+    #[must_use]
+    pub fn shared() -> &'static SharedSlots {
+        &SHARED
+    }
+
+    /// Stands in for it where nobody asks.
+    #[cfg(loom)]
+    pub fn shared() -> &'static SharedSlots {
+        static TABLE: std::sync::OnceLock<SharedSlots> = std::sync::OnceLock::new();
         TABLE.get_or_init(|| ProcessSlots::new(ProcessSlots::SHARED_SLOTS))
+    }
+}
+
+impl<S: AsRef<[Slot]>> ProcessSlots<S> {
+    #[inline(always)]
+    fn slots(&self) -> &[Slot] {
+        self.slots.as_ref()
     }
 
     /// The slot of `process`, claimed if it had none; called by that process only. `None` when there is no room, which is
@@ -60,7 +87,7 @@ impl ProcessSlots {
     #[inline(always)]
     #[must_use]
     pub fn find(&self, process: ProcessId) -> Option<&Slot> {
-        match self.slots.get(self.home(process)) {
+        match self.slots().get(self.home(process)) {
             // Acquire: as in `find_further`.
             Some(slot) if slot.key.load(Ordering::Acquire) == process.0 => Some(slot),
             _ => self.find_further(process),
@@ -78,7 +105,8 @@ impl ProcessSlots {
     #[inline(always)]
     fn home(&self, process: ProcessId) -> usize {
         // Fibonacci hashing: the ids of the host count up in their middle bits.
-        (process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        let bits = self.slots().len().trailing_zeros();
+        (process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
     }
 
     #[cold]
@@ -140,7 +168,7 @@ impl ProcessSlots {
     /// Gives back the slots of dead processes, and tells how many. For our own thread, now and then: it asks the host about
     /// each process that has a slot.
     pub fn sweep(&self, host: &dyn Host) -> usize {
-        self.slots
+        self.slots()
             .iter()
             .filter(|slot| self.reclaim(slot, host))
             .count()
@@ -149,7 +177,7 @@ impl ProcessSlots {
     /// Whether half of the slots are claimed, so that it is time for a [`sweep`](ProcessSlots::sweep).
     #[must_use]
     pub fn is_crowded(&self) -> bool {
-        self.claimed() * 2 >= self.slots.len()
+        self.claimed() * 2 >= self.slots().len()
     }
 
     /// Slots in use.
@@ -167,36 +195,14 @@ impl ProcessSlots {
     /// Bytes reserved; touched only where a process has a slot.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.slots.len() * size_of::<Slot>()
+        size_of_val(self.slots())
     }
 
     #[inline]
     fn window(&self, process: ProcessId) -> impl Iterator<Item = &Slot> {
         let home = self.home(process);
-        let mask = self.slots.len() - 1;
-        (0..WINDOW.min(self.slots.len()))
-            .filter_map(move |step| self.slots.get((home + step) & mask))
+        let mask = self.slots().len() - 1;
+        (0..WINDOW.min(self.slots().len()))
+            .filter_map(move |step| self.slots().get((home + step) & mask))
     }
-}
-
-#[cfg(not(loom))]
-fn zeroed(capacity: usize) -> Box<[Slot]> {
-    use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
-    let Ok(layout) = Layout::array::<Slot>(capacity) else {
-        handle_alloc_error(Layout::new::<Slot>());
-    };
-    // SAFETY: the layout is not empty: capacity is 2 at least. All fields of a slot are atomic integers, for which zero
-    // bytes are a value, the same as that of `Slot::new`.
-    unsafe {
-        let memory = alloc_zeroed(layout).cast::<Slot>();
-        if memory.is_null() {
-            handle_alloc_error(layout);
-        }
-        Box::from_raw(std::ptr::slice_from_raw_parts_mut(memory, capacity))
-    }
-}
-
-#[cfg(loom)]
-fn zeroed(capacity: usize) -> Box<[Slot]> {
-    std::iter::repeat_with(Slot::new).take(capacity).collect()
 }

@@ -14,7 +14,7 @@ mod writer;
 pub use drain::{DrainItem, DrainState, Drained};
 pub use loss::{LossReport, Lost};
 pub use record_buf::RecordBuf;
-pub use window::{Fill, NoWay, Window};
+pub use window::{Fill, Window};
 pub use writer::RingWriter;
 
 use crate::barrier::Barrier;

@@ -205,15 +205,16 @@ impl Sink for RecordBuf<'_> {
     // Under loom each byte is a cell of its own, of which no window can be made.
     #[cfg(not(loom))]
     #[inline(always)]
-    fn in_window<F: Fill>(&mut self, most: usize, fill: F) -> Option<F::Out> {
+    fn in_window(&mut self, most: usize, fill: impl Fill) -> bool {
         // One byte less than there is: what just fits takes the slow way; see `put`. Nothing, when the record is lost.
         let room = (self.at.end - self.at.offset).saturating_sub(1).min(most);
         // SAFETY: within the current chunk, which is this writer's; unpublished, so read by nobody.
         let memory = unsafe { self.at.chunk.room(self.at.offset, room) };
-        let mut window = Window::new(memory)?;
-        let answer = fill.fill(&mut window)?;
-        self.at.offset += window.written();
-        Some(answer)
+        let Some(length) = Window::over(memory, fill) else {
+            return false;
+        };
+        self.at.offset += length;
+        true
     }
 }
 
@@ -224,6 +225,30 @@ impl Drop for RecordBuf<'_> {
         }
         self.writer.set_idle();
     }
+}
+
+/// A record in one piece, at `offset` of the writer's chunk: what `fill` writes behind its head, if there is room for both.
+/// Where the record ends; `None` if nothing was written.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(super) fn in_one_piece(
+    writer: &RingWriter,
+    head: RecordHead,
+    most: usize,
+    fill: impl Fill,
+) -> Option<usize> {
+    let (start, payload) = (writer.offset, writer.offset + RecordHead::SIZE);
+    let room = writer.end.checked_sub(payload)?.min(most);
+    // SAFETY: within the current chunk, which is this writer's; unpublished, so read by nobody.
+    let memory = unsafe { writer.chunk.room(payload, room) };
+    let end = payload + Window::over(memory, fill)?;
+    // SAFETY: `end` is within the chunk, so the head before the payload is.
+    unsafe {
+        writer
+            .chunk
+            .write(start, &head.encode((end - start) as u32))
+    };
+    Some(end)
 }
 
 /// The head at `offset`, and the record's length. The caller owns the chunk or has it pinned, and `offset` was published as

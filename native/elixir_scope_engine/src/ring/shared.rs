@@ -89,8 +89,9 @@ impl Ring {
 
     /// By the writer: everything before `position` is written.
     #[inline(always)]
-    pub(super) fn publish(&self, position: Position, recorded: u64) {
-        // Relaxed: a figure for status.
+    pub(super) fn publish(&self, position: Position) {
+        // Relaxed: a figure for status, which the writer alone counts.
+        let recorded = self.hot.recorded.load(Ordering::Relaxed) + 1;
         self.hot.recorded.store(recorded, Ordering::Relaxed);
         // Release: publishes the record's bytes, and what was noted of the chunks that it went through.
         self.hot.published.store(

@@ -4,33 +4,32 @@
 
 use crate::event::AtomId;
 use crate::value::format;
-use crate::value::varint::{eight_groups, three_groups, zigzag};
+use crate::value::varint::{eight_groups, groups, zigzag};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 /// Writes values into memory that is sure to be there, without a budget: what does not fit is not written, and the caller
 /// starts anew by the [`Writer`](crate::value::Writer), which knows how to cut. The bytes are the same.
+///
+/// It is handed on by value: two words, which stay in registers through calls. Each item takes the window and gives it back
+/// moved on, or `None` where there is no room for the item, or no way to write it.
+///
+/// `'w` is one window's alone (it is invariant, and windows are made by the engine only), so that what a [`Fill`] gives back
+/// is what it was given.
 #[derive(Debug)]
+#[must_use]
 pub struct Window<'w> {
-    start: *mut u8,
-    at: *mut u8,
+    at: NonNull<u8>,
     /// An item of fixed room may begin here and before.
-    last: *mut u8,
-    memory: PhantomData<&'w mut [MaybeUninit<u8>]>,
+    last: NonNull<u8>,
+    brand: PhantomData<fn(&'w ()) -> &'w ()>,
 }
-
-/// The window has no room for this, or no way to write it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoWay;
 
 /// What is written into a window. (A trait, where a closure would be enough, because it can be told to be inlined.)
 pub trait Fill {
-    /// What comes out.
-    type Out;
-
     /// Writes; `None` if all of that is to be forgotten.
-    fn fill(self, window: &mut Window<'_>) -> Option<Self::Out>;
+    fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>>;
 }
 
 /// What an item of fixed room takes at most: tag, length, and a short binary.
@@ -42,117 +41,108 @@ impl<'w> Window<'w> {
     /// A window of less than this is not worth opening.
     pub const LEAST: usize = ITEM + 30;
 
-    /// A window over all of `memory`; `None` if that is less than [`Self::LEAST`].
+    /// Lets `fill` write into `memory`. How many bytes it wrote, from the start; all of them are initialised. `None` if it
+    /// gave up, or was not asked because that is less than [`Self::LEAST`].
     #[inline(always)]
-    #[must_use]
-    pub fn new(memory: &'w mut [MaybeUninit<u8>]) -> Option<Window<'w>> {
+    pub(crate) fn over(memory: &mut [MaybeUninit<u8>], fill: impl Fill) -> Option<usize> {
         if memory.len() < Self::LEAST {
             return None;
         }
-        let start = memory.as_mut_ptr().cast::<u8>();
-        Some(Window {
-            start,
+        let start = NonNull::from(&mut *memory).cast::<u8>();
+        let window = Window {
             at: start,
             // SAFETY: within the memory, which is longer than an item.
             last: unsafe { start.add(memory.len() - ITEM) },
-            memory: PhantomData,
-        })
+            brand: PhantomData,
+        };
+        let window = fill.fill(window)?;
+        Some(window.at.addr().get() - start.addr().get())
     }
 
-    /// Appends to `vector` what `fill` writes into a window of `most` bytes, if it answers `Some`.
-    pub(crate) fn behind<R>(
-        vector: &mut Vec<u8>,
-        most: usize,
-        fill: impl Fill<Out = R>,
-    ) -> Option<R> {
+    /// Appends to `vector` what `fill` writes into a window of `most` bytes, if it writes it. Whether it did.
+    pub(crate) fn behind(vector: &mut Vec<u8>, most: usize, fill: impl Fill) -> bool {
         vector.reserve(most);
-        let spare = vector.spare_capacity_mut().get_mut(..most)?;
-        let mut window = Window::new(spare)?;
-        let answer = fill.fill(&mut window)?;
-        let length = window.written();
+        let spare = vector.spare_capacity_mut().get_mut(..most);
+        let Some(length) = spare.and_then(|spare| Window::over(spare, fill)) else {
+            return false;
+        };
         // SAFETY: so many bytes behind the old end were written, and there is capacity for them.
         unsafe { vector.set_len(vector.len() + length) };
-        Some(answer)
-    }
-
-    /// Bytes written so far; all of them are initialised.
-    #[inline(always)]
-    #[must_use]
-    pub fn written(&self) -> usize {
-        self.at.addr() - self.start.addr()
+        true
     }
 
     /// Makes sure of the room for one item.
     #[inline(always)]
-    fn item(&self) -> Result<(), NoWay> {
-        if self.at.addr() > self.last.addr() {
-            return Err(NoWay);
-        }
-        Ok(())
+    fn item(self) -> Option<Self> {
+        (self.at <= self.last).then_some(self)
     }
 
     /// # Safety
     /// [`Self::item`] answered since the last byte was written, and `length` bytes of the item are written.
     #[inline(always)]
-    unsafe fn take(&mut self, length: usize) {
+    unsafe fn take(mut self, length: usize) -> Option<Self> {
         debug_assert!(length <= ITEM);
         // SAFETY: an item does not go beyond the memory.
         self.at = unsafe { self.at.add(length) };
+        Some(self)
     }
 
     /// # Safety
     /// [`Self::item`] answered since the last byte was written; `offset` and the size of `T` are within an item.
     #[inline(always)]
-    unsafe fn store<T>(&mut self, offset: usize, value: T) {
+    unsafe fn store<T>(&self, offset: usize, value: T) {
         debug_assert!(offset + size_of::<T>() <= ITEM);
         // SAFETY: within the item, for which there is room.
         unsafe { self.at.add(offset).cast::<T>().write_unaligned(value) }
     }
 
     /// One byte: a tag that is all of a value, or the end of a list.
-    #[allow(clippy::missing_errors_doc)]
     #[inline(always)]
-    pub fn byte(&mut self, byte: u8) -> Result<(), NoWay> {
-        self.item()?;
+    pub fn byte(self, byte: u8) -> Option<Self> {
+        let window = self.item()?;
         // SAFETY: there is room for an item, of which this is one byte.
         unsafe {
-            self.store(0, byte);
-            self.take(1);
+            window.store(0, byte);
+            window.take(1)
         }
-        Ok(())
     }
 
     /// A tag and a varint.
-    #[allow(clippy::missing_errors_doc)]
     #[inline(always)]
-    pub fn tagged(&mut self, tag: u8, value: u64) -> Result<(), NoWay> {
-        self.item()?;
-        if value >> 21 != 0 {
-            // SAFETY: there is room for an item.
-            unsafe { self.tagged_long(tag, value) };
-            return Ok(());
-        }
-        let (bytes, size) = three_groups(value as u32);
+    pub fn tagged(self, tag: u8, value: u64) -> Option<Self> {
+        let window = self.item()?;
+        // One way for each size: a place of a program records names and numbers of like size, so that the processor knows
+        // the way, which is half as long as one without branches.
         // SAFETY: there is room for an item, of which these are four bytes at most.
         unsafe {
-            self.store(0, (bytes << 8 | u32::from(tag)).to_le());
-            self.take(1 + size);
+            if value < 1 << 7 {
+                window.store(0, [tag, value as u8]);
+                window.take(2)
+            } else if value < 1 << 14 {
+                let bytes = groups::<2>(value as u32) << 8 | u32::from(tag);
+                window.store(0, bytes.to_le());
+                window.take(3)
+            } else if value < 1 << 21 {
+                let bytes = groups::<3>(value as u32) << 8 | u32::from(tag);
+                window.store(0, bytes.to_le());
+                window.take(4)
+            } else {
+                window.tagged_long(tag, value)
+            }
         }
-        Ok(())
     }
 
     /// # Safety
     /// There is room for an item.
     #[inline(never)]
-    unsafe fn tagged_long(&mut self, tag: u8, value: u64) {
+    unsafe fn tagged_long(self, tag: u8, value: u64) -> Option<Self> {
         // SAFETY: a tag and ten groups of seven bits are within an item.
         unsafe {
             self.store(0, tag);
             if value >> 56 == 0 {
                 let (bytes, size) = eight_groups(value);
                 self.store(1, bytes.to_le());
-                self.take(1 + size);
-                return;
+                return self.take(1 + size);
             }
             let (mut rest, mut size) = (value, 1);
             while rest >= 0x80 {
@@ -161,14 +151,13 @@ impl<'w> Window<'w> {
                 size += 1;
             }
             self.store(size, rest as u8);
-            self.take(size + 1);
+            self.take(size + 1)
         }
     }
 
     /// An integer.
-    #[allow(clippy::missing_errors_doc)]
     #[inline(always)]
-    pub fn int(&mut self, value: i64) -> Result<(), NoWay> {
+    pub fn int(self, value: i64) -> Option<Self> {
         if value as u64 >> 7 == 0 {
             return self.byte(format::SMALL_INT | value as u8);
         }
@@ -176,57 +165,52 @@ impl<'w> Window<'w> {
     }
 
     /// A float. Only finite ones exist.
-    #[allow(clippy::missing_errors_doc)]
     #[inline(always)]
-    pub fn float(&mut self, value: f64) -> Result<(), NoWay> {
-        self.item()?;
+    pub fn float(self, value: f64) -> Option<Self> {
+        let window = self.item()?;
         // SAFETY: there is room for an item, of which these are nine bytes.
         unsafe {
-            self.store(0, format::FLOAT);
-            self.store(1, value.to_bits().to_le());
-            self.take(9);
+            window.store(0, format::FLOAT);
+            window.store(1, value.to_bits().to_le());
+            window.take(9)
         }
-        Ok(())
     }
 
     /// A name.
-    #[allow(clippy::missing_errors_doc)]
     #[inline(always)]
-    pub fn atom(&mut self, atom: AtomId) -> Result<(), NoWay> {
+    pub fn atom(self, atom: AtomId) -> Option<Self> {
         self.tagged(format::ATOM, u64::from(atom.0))
     }
 
     /// A binary.
-    #[allow(clippy::missing_errors_doc)]
     #[inline(always)]
-    pub fn binary(&mut self, bytes: &[u8]) -> Result<(), NoWay> {
+    pub fn binary(self, bytes: &[u8]) -> Option<Self> {
         if bytes.len() > SHORT {
             return self.long_binary(bytes);
         }
-        self.item()?;
+        let window = self.item()?;
         // SAFETY: there is room for an item, which is tag, one byte of length, and up to `SHORT` bytes.
         unsafe {
-            self.store(0, [format::BINARY, bytes.len() as u8]);
-            copy_short(bytes, self.at.add(2));
-            self.take(2 + bytes.len());
+            window.store(0, [format::BINARY, bytes.len() as u8]);
+            copy_short(bytes, window.at.as_ptr().add(2));
+            window.take(2 + bytes.len())
         }
-        Ok(())
     }
 
     #[inline(never)]
-    fn long_binary(&mut self, bytes: &[u8]) -> Result<(), NoWay> {
-        let room = self.last.addr().saturating_sub(self.at.addr());
+    fn long_binary(self, bytes: &[u8]) -> Option<Self> {
+        let room = self.last.addr().get().saturating_sub(self.at.addr().get());
         // The head is within the item behind `last`.
         if bytes.len() > room {
-            return Err(NoWay);
+            return None;
         }
-        self.tagged(format::BINARY, bytes.len() as u64)?;
+        let mut window = self.tagged(format::BINARY, bytes.len() as u64)?;
         // SAFETY: before the head there was room for the bytes and an item, and the head took no more than an item.
         unsafe {
-            ptr::copy_nonoverlapping(bytes.as_ptr(), self.at, bytes.len());
-            self.at = self.at.add(bytes.len());
+            ptr::copy_nonoverlapping(bytes.as_ptr(), window.at.as_ptr(), bytes.len());
+            window.at = window.at.add(bytes.len());
         }
-        Ok(())
+        Some(window)
     }
 }
 
@@ -271,22 +255,23 @@ mod tests {
 
     struct By<F>(F);
 
-    impl<R, F: FnOnce(&mut Window<'_>) -> Option<R>> Fill for By<F> {
-        type Out = R;
-
-        fn fill(self, window: &mut Window<'_>) -> Option<R> {
+    impl<F: for<'w> FnOnce(Window<'w>) -> Option<Window<'w>>> Fill for By<F> {
+        fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>> {
             (self.0)(window)
         }
+    }
+
+    fn by<F: for<'w> FnOnce(Window<'w>) -> Option<Window<'w>>>(fill: F) -> By<F> {
+        By(fill)
     }
 
     /// What the window wrote into so many bytes.
     fn windowed(
         room: usize,
-        write: impl FnOnce(&mut Window<'_>) -> Result<(), NoWay>,
+        write: impl for<'w> FnOnce(Window<'w>) -> Option<Window<'w>>,
     ) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        out.in_window(room, By(|window: &mut Window<'_>| write(window).ok()))?;
-        Some(out)
+        out.in_window(room, by(write)).then_some(out)
     }
 
     fn written(write: impl FnOnce(&mut Writer<'_, Vec<u8>>) -> Fit) -> Vec<u8> {
@@ -330,22 +315,22 @@ mod tests {
 
     #[test]
     fn a_window_is_left_when_it_is_full_and_nothing_is_kept_then() {
-        let bytes = [7; 40];
         for room in Window::LEAST..400 {
             let mut out = vec![1, 2, 3];
-            let mut most = 0;
-            let full = By(|window: &mut Window<'_>| {
-                while window.binary(&bytes).is_ok() && window.int(1 << 40).is_ok() {
-                    most = window.written();
-                    assert!(most <= room, "{most} of {room}");
+            let full = by(|mut window| {
+                let start = window.at.addr().get();
+                while let Some(next) = window.binary(&[7; 40]).and_then(|next| next.int(1 << 40)) {
+                    let written = next.at.addr().get() - start;
+                    assert!(written <= room, "{written} of {room}");
+                    window = next;
                 }
-                None::<()>
+                None
             });
-            let left = out.in_window(room, full);
-            assert_eq!((left, out), (None, vec![1, 2, 3]));
+            assert!(!out.in_window(room, full));
+            assert_eq!(out, vec![1, 2, 3]);
         }
-        let small = Vec::new().in_window(Window::LEAST - 1, By(|_: &mut Window<'_>| Some(())));
-        assert_eq!(small, None);
+        assert!(!Vec::new().in_window(Window::LEAST - 1, by(|window| window.byte(0))));
+        assert!(Vec::new().in_window(Window::LEAST, by(|window| window.byte(0))));
     }
 
     #[test]

@@ -4,7 +4,10 @@ use super::chunk::{Meta, Resume, Taken};
 use super::loss::Lost;
 use super::memory::Chunk;
 use super::record_buf::RecordBuf;
+#[cfg(not(loom))]
+use super::record_buf::in_one_piece;
 use super::shared::{Position, Ring};
+use super::window::Fill;
 use super::{Policy, Rings};
 use crate::barrier::Barrier;
 use crate::clock::Clock;
@@ -30,7 +33,6 @@ pub struct RingWriter {
     newest_ticks: u64,
     /// The time of the record before, whatever became of it.
     last_ticks: u64,
-    recorded: u64,
     correlations: u64,
     barrier: Barrier,
     clock: Arc<Clock>,
@@ -49,6 +51,12 @@ struct Held {
     last_ticks: u64,
 }
 
+/// How far ahead of a record the writer asks for memory: what it takes for the time until the lines have come.
+#[cfg(not(loom))]
+const AHEAD: usize = 1_024;
+#[cfg(not(loom))]
+const LINE: usize = 64;
+
 /// Records are aligned so that two of them never share a word.
 const ALIGN: usize = 8;
 
@@ -64,7 +72,6 @@ impl RingWriter {
             newest_ticks: 0,
             last_ticks: rings.clock.ticks_ordered().0,
             clock: Arc::clone(&rings.clock),
-            recorded: 0,
             correlations: 0,
             barrier: rings.barrier,
             held: vec![Held::default(); ring.places()].into_boxed_slice(),
@@ -99,21 +106,67 @@ impl RingWriter {
     /// [`Lost`] when there is no room. The record has been counted as lost.
     #[inline(always)]
     pub fn begin(&mut self, head: RecordHead) -> Result<RecordBuf<'_>, Lost> {
+        let ticks = self.stamp();
+        self.open(RecordHead { ticks, ..head })
+    }
+
+    /// Begins a record as [`Self::begin`] does, and, if `fill` writes its payload into a window of `most` bytes at most,
+    /// publishes it at once. Otherwise gives the record as it was begun, with no payload.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    #[inline(always)]
+    pub fn record(
+        &mut self,
+        head: RecordHead,
+        most: usize,
+        fill: impl Fill,
+    ) -> Result<Option<RecordBuf<'_>>, Lost> {
+        let ticks = self.stamp();
+        let head = RecordHead { ticks, ..head };
+        #[cfg(not(loom))]
+        self.ask_for(self.offset + AHEAD, 2);
+        #[cfg(not(loom))]
+        if let Some(end) = in_one_piece(self, head, most, fill) {
+            self.commit(end, self.sequence, ticks.0);
+            return Ok(None);
+        }
+        #[cfg(loom)]
+        let _ = (most, fill);
+        self.open(head).map(Some)
+    }
+
+    /// Asks for cache lines of the current chunk before records come to them: the drainer has read them, often on another
+    /// core, and without this each record waits until it has them back.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    fn ask_for(&self, offset: usize, lines: usize) {
+        // Not beyond the end: what lies there may be another writer's, whom it would be taken from.
+        if offset + lines * LINE <= self.end {
+            for line in 0..lines {
+                self.chunk.prefetch(offset + line * LINE);
+            }
+        }
+    }
+
+    /// Announces a record, and reads the counter for it.
+    #[inline(always)]
+    fn stamp(&mut self) -> Ticks {
         // The order of these is what keeps records from arriving late; see README.md.
         self.ring.announce(self.last_ticks);
         self.barrier.light();
         let ticks = self.clock.ticks().0.max(self.last_ticks);
         self.last_ticks = ticks;
+        Ticks(ticks)
+    }
+
+    /// A record that was announced, with its head.
+    #[inline]
+    fn open(&mut self, head: RecordHead) -> Result<RecordBuf<'_>, Lost> {
         if self.offset + RecordHead::SIZE > self.end {
-            self.make_room(ticks)?;
+            self.make_room(head.ticks.0)?;
         }
-        Ok(RecordBuf::new(
-            self,
-            RecordHead {
-                ticks: Ticks(ticks),
-                ..head
-            },
-        ))
+        Ok(RecordBuf::new(self, head))
     }
 
     #[cold]
@@ -146,12 +199,11 @@ impl RingWriter {
             self.note_spanning(start, ticks);
         }
         self.newest_ticks = ticks;
-        self.recorded += 1;
         let position = Position {
             sequence: self.sequence,
             offset: self.offset as u32,
         };
-        self.ring.publish(position, self.recorded);
+        self.ring.publish(position);
         self.ring.idle();
     }
 
@@ -240,6 +292,8 @@ impl RingWriter {
         self.started = 0;
         self.offset = 0;
         self.end = self.rings.pool.chunk_bytes();
+        #[cfg(not(loom))]
+        self.ask_for(0, AHEAD.min(self.end) / LINE);
         Ok(())
     }
 

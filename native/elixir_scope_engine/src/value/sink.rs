@@ -24,11 +24,12 @@ pub trait Sink {
         self.put(bytes.get(..length).unwrap_or(bytes))
     }
 
-    /// Lets `fill` write at most `most` bytes into a window, if there is room for that in one piece. If it answers `Some`,
-    /// what it wrote is appended; otherwise, nothing is. This may shrink the window, or answer `None` without asking.
+    /// Lets `fill` write at most `most` bytes into a window, if there is room for that in one piece. If it gives the window
+    /// back, what it wrote is appended, and the answer is true; otherwise, nothing is. This may shrink the window, or answer
+    /// false without asking.
     #[inline]
-    fn in_window<F: Fill>(&mut self, _most: usize, _fill: F) -> Option<F::Out> {
-        None
+    fn in_window(&mut self, _most: usize, _fill: impl Fill) -> bool {
+        false
     }
 
     /// Told of each mark that stands in the place of something missing.
@@ -73,7 +74,7 @@ impl<S: Sink> Sink for Watched<'_, S> {
     }
 
     #[inline(always)]
-    fn in_window<F: Fill>(&mut self, most: usize, fill: F) -> Option<F::Out> {
+    fn in_window(&mut self, most: usize, fill: impl Fill) -> bool {
         self.sink.in_window(most, fill)
     }
 
@@ -101,7 +102,7 @@ impl Sink for Vec<u8> {
     }
 
     #[inline]
-    fn in_window<F: Fill>(&mut self, most: usize, fill: F) -> Option<F::Out> {
+    fn in_window(&mut self, most: usize, fill: impl Fill) -> bool {
         Window::behind(self, most, fill)
     }
 }

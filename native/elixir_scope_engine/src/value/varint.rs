@@ -40,13 +40,25 @@ pub(crate) const fn unzigzag(value: u64) -> i64 {
 #[inline(always)]
 pub(crate) fn three_groups(value: u32) -> (u32, usize) {
     let (second, third) = (u32::from(value >> 7 != 0), u32::from(value >> 14 != 0));
-    let groups = value & 0x7f | (value & 0x7f << 7) << 1 | (value & 0x7f << 14) << 2;
     // every byte but the last says that more follow
-    let bytes = groups | second << 7 | third << 15;
+    let bytes = spread(value) | second << 7 | third << 15;
     (bytes, (1 + second + third) as usize)
 }
 
-/// The same of at most 56 bits: halves, quarters, and groups of seven bits move apart.
+/// The same where it is known to take two bytes, or three.
+#[inline(always)]
+pub(crate) fn groups<const N: usize>(value: u32) -> u32 {
+    const { assert!(N == 2 || N == 3) };
+    spread(value) | if N == 2 { 0x80 } else { 0x8080 }
+}
+
+/// Three groups of seven bits, each in a byte of its own.
+#[inline(always)]
+fn spread(value: u32) -> u32 {
+    value & 0x7f | (value & 0x7f << 7) << 1 | (value & 0x7f << 14) << 2
+}
+
+/// As [`three_groups`] of at most 56 bits: halves, quarters, and groups of seven bits move apart.
 #[inline(always)]
 pub(crate) fn eight_groups(value: u64) -> (u64, usize) {
     let size = ((63 - (value | 1).leading_zeros()) / 7) as usize;

@@ -3,45 +3,62 @@
 use elixir_scope_engine::event::EventKind;
 use rustler::{Env, Term};
 
-use super::{enter, leave, mark};
+use super::{atom, enter, leave, mark, ok};
 use crate::atoms;
+use crate::entry::AtPlace;
+use crate::payload::{NamedMap, Values};
+use crate::term::{Word, raw, word};
 
-/// `event(site, name, data)`
-pub fn event<'a>(env: Env<'a>, args: [Term<'a>; 3]) -> Term<'a> {
-    // Left where they are, here and below: a copy of an array of terms is slow to read.
-    let [place, fields @ ..] = &args;
-    mark(env, EventKind::UserEvent, *place, |payload| {
-        payload.values(fields)
-    })
+/// `event(site, name, data)`, `metric(site, name, value, unit, metadata)`, `snapshot(site, bindings)`: the fields as they come.
+pub struct Fields;
+
+impl AtPlace for Fields {
+    fn closed(env: Env<'_>) -> Term<'_> {
+        ok(env)
+    }
+
+    fn open<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
+        mark(env, kind, place, Values(fields))
+    }
 }
 
-/// `metric(site, name, value, unit, metadata)`
-pub fn metric<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
-    let [place, fields @ ..] = &args;
-    mark(env, EventKind::PerformanceMetric, *place, |payload| {
-        payload.values(fields)
-    })
-}
+/// `event_map(site, name, places, value, …)`: an event whose data is a map that was not made.
+pub struct MapFields;
 
-/// `snapshot(site, bindings)`
-pub fn snapshot<'a>(env: Env<'a>, [place, bindings]: [Term<'a>; 2]) -> Term<'a> {
-    mark(env, EventKind::VariableAssignment, place, |payload| {
-        payload.value(bindings)
-    })
+impl AtPlace for MapFields {
+    fn closed(env: Env<'_>) -> Term<'_> {
+        ok(env)
+    }
+
+    fn open<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
+        let [name, places, values @ ..] = fields else {
+            return ok(env);
+        };
+        let body = NamedMap {
+            name: *name,
+            places: *places,
+            values,
+        };
+        mark(env, kind, place, body)
+    }
 }
 
 /// `span_start(site, name, metadata)`
-pub fn span_start<'a>(env: Env<'a>, args: [Term<'a>; 3]) -> Term<'a> {
-    let [place, fields @ ..] = &args;
-    enter(env, EventKind::SpanStart, *place, |payload, _site| {
-        payload.values(fields)
-    })
+pub struct SpanStart;
+
+impl AtPlace for SpanStart {
+    fn closed(env: Env<'_>) -> Term<'_> {
+        raw::small(env, -1)
+    }
+
+    fn open<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, fields: &'a [Word]) -> Term<'a> {
+        enter(env, kind, place, |_site| Values(fields))
+    }
 }
 
 /// `span_stop(site, token, name, exit_reason)`
 pub fn span_stop<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
     let [place, token, name, reason] = args;
-    leave(env, EventKind::SpanStop, place, token, |payload| {
-        payload.values(&[name, atoms::nil().to_term(env), reason])
-    })
+    let fields = [word(name), atom(atoms::nil()), word(reason)];
+    leave(env, EventKind::SpanStop, place, token, Values(&fields))
 }

@@ -4,9 +4,10 @@ use elixir_scope_engine::Entered;
 use elixir_scope_engine::event::{AtomId, EventKind, ProcessId, SiteId};
 use rustler::{Env, Term};
 
-use super::{NOWHERE, Thread, Token, What, When, leave_by, ok, recording};
+use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording};
 use crate::callback::{Outcome, Results, State};
-use crate::term::{self, Word, atom_word, word_of};
+use crate::payload::{Values, by};
+use crate::term::{self, Word, atom_word};
 use crate::{atoms, gate, site};
 
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
@@ -33,9 +34,8 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
         }
         if token.is_sampled {
             let what = inside.what(EventKind::FunctionExit);
-            thread.write(env, what, place, |payload| {
-                payload.values(&[atoms::normal().to_term(env), result])
-            });
+            let fields = [atom(atoms::normal()), term::word(result)];
+            thread.write(env, what.at(place), Values(&fields));
         }
     })
 }
@@ -92,32 +92,32 @@ impl Inside<'_> {
 
     fn state(&self, thread: &mut Thread, state: State, trigger: Option<Word>) {
         let what = self.what(EventKind::StateChange);
-        thread.write(self.env, what, self.place, |payload| {
-            let nil = word_of(atoms::nil().as_c_arg());
+        let nil = atom(atoms::nil());
+        let body = by(|payload| {
             payload.words(&[self.name_or(nil), trigger.unwrap_or(nil), nil])?;
             let quality = match payload.state(state)? {
                 true => atoms::unverified(),
                 false => atoms::approximate(),
             };
-            payload.words(&[nil, word_of(quality.as_c_arg())])
+            payload.words(&[nil, atom(quality)])
         });
+        thread.write(self.env, what.at(self.place), body);
     }
 
     fn reply(&self, thread: &mut Thread, outcome: &Outcome) {
         let what = self.what(EventKind::CallbackReply);
-        thread.write(self.env, what, self.place, |payload| {
-            let nil = word_of(atoms::nil().as_c_arg());
-            let hibernates = match outcome.hibernates {
-                true => atoms::true_(),
-                false => atoms::false_(),
-            };
-            payload.words(&[
-                self.name_or(nil),
-                outcome.reply.unwrap_or(nil),
-                outcome.timeout.unwrap_or(nil),
-                word_of(hibernates.as_c_arg()),
-                outcome.continue_data.unwrap_or(nil),
-            ])
-        });
+        let nil = atom(atoms::nil());
+        let hibernates = match outcome.hibernates {
+            true => atoms::true_(),
+            false => atoms::false_(),
+        };
+        let fields = [
+            self.name_or(nil),
+            outcome.reply.unwrap_or(nil),
+            outcome.timeout.unwrap_or(nil),
+            atom(hibernates),
+            outcome.continue_data.unwrap_or(nil),
+        ];
+        thread.write(self.env, what.at(self.place), Values(&fields));
     }
 }

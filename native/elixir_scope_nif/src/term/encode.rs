@@ -18,7 +18,7 @@ use super::{Bits, Fun, MapPairs, Rare, Shape, Terms, Word, note_atom, word};
 mod contents;
 mod quick;
 
-pub use quick::{Quick, Values, quickly};
+pub use quick::{Quick, most_bytes, quickly};
 
 /// The most that is written of a term that is kept whole, in bytes.
 pub const WHOLE_BYTES: usize = 64 << 20;
@@ -89,9 +89,12 @@ pub fn encode_word<'t, T: Terms<'t>, S: Sink>(
     }
 }
 
-/// As [`encode_word`], for any term.
+/// As [`encode_word`], without trying the quick way first.
+///
+/// # Errors
+/// As [`encode`].
 #[inline(never)]
-fn encode_any<'t, T: Terms<'t>, S: Sink>(
+pub fn encode_any<'t, T: Terms<'t>, S: Sink>(
     terms: T,
     term: Word,
     rules: &Rules,
@@ -114,7 +117,8 @@ pub fn encode_word_whole<'t, T: Terms<'t>, S: Sink>(
         depth: WHOLE_DEPTH,
         length: None,
     };
-    Encoder::new(terms, budget, &Redaction::off(), true, sink).run(term)
+    static ALL_SHOWN: Redaction = Redaction::off();
+    Encoder::new(terms, budget, &ALL_SHOWN, true, sink).run(term)
 }
 
 struct Encoder<'e, T, S> {

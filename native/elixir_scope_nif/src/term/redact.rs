@@ -11,8 +11,9 @@ use super::{immediate_atom, note_atom, word_of};
 /// The longest key that is looked at, in bytes. No name that is configured may be longer.
 pub const LONGEST_KEY: usize = 64;
 
-/// A power of two.
-const BLOOM_WORDS: usize = 64;
+/// A power of two. Atoms are numbered from 0 on, and few systems have more than some ten thousand: with a bit for each of 65,536
+/// hardly any other name is taken for one of the keys.
+const BLOOM_WORDS: usize = 1_024;
 
 /// A set of keys, and whether the values under them are masked or the only ones shown.
 ///
@@ -21,8 +22,8 @@ const BLOOM_WORDS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Redaction {
     mode: Mode,
-    /// One bit for each atom by its number: most atoms are told from the set by this alone.
-    bloom: [u64; BLOOM_WORDS],
+    /// One bit for each atom by its number: one whose bit is clear is not masked, which is all that most atoms cost.
+    suspects: [u64; BLOOM_WORDS],
     /// In order.
     atoms: Vec<u32>,
     /// One bit for each length of a name.
@@ -41,10 +42,10 @@ enum Mode {
 impl Redaction {
     /// Masks nothing.
     #[must_use]
-    pub fn off() -> Self {
+    pub const fn off() -> Self {
         Redaction {
             mode: Mode::Off,
-            bloom: [0; BLOOM_WORDS],
+            suspects: [0; BLOOM_WORDS],
             atoms: Vec::new(),
             lengths: 0,
             names: Vec::new(),
@@ -122,7 +123,7 @@ impl Redaction {
                 note_atom(atom);
                 redaction.atoms.push(atom.0);
                 let (word, bit) = bloom_place(atom);
-                if let Some(word) = redaction.bloom.get_mut(word) {
+                if let Some(word) = redaction.suspects.get_mut(word) {
                     *word |= bit;
                 }
             }
@@ -132,6 +133,9 @@ impl Redaction {
                 redaction.lengths |= length_bit(name.len());
                 redaction.names.push(name.into_vec().into_boxed_slice());
             }
+        }
+        if mode == Mode::Only {
+            redaction.suspects = [u64::MAX; BLOOM_WORDS];
         }
         redaction.atoms.sort_unstable();
         redaction.names.sort_unstable();
@@ -157,17 +161,15 @@ impl Redaction {
     #[inline(always)]
     #[must_use]
     pub fn masks_atom(&self, atom: AtomId) -> bool {
-        if self.mode == Mode::Off {
-            return false;
-        }
         let (word, bit) = bloom_place(atom);
-        let may_be_in = self.bloom.get(word).is_some_and(|word| word & bit != 0);
-        (may_be_in && self.holds_atom(atom)) == (self.mode == Mode::Deny)
+        let is_suspect = self.suspects.get(word).is_some_and(|word| word & bit != 0);
+        is_suspect && self.masks_suspect(atom)
     }
 
+    #[cold]
     #[inline(never)]
-    fn holds_atom(&self, atom: AtomId) -> bool {
-        self.atoms.binary_search(&atom.0).is_ok()
+    fn masks_suspect(&self, atom: AtomId) -> bool {
+        self.atoms.binary_search(&atom.0).is_ok() == (self.mode == Mode::Deny)
     }
 
     /// Whether the value under this key is masked.

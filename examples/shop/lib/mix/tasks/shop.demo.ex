@@ -25,11 +25,11 @@ defmodule Mix.Tasks.Shop.Demo do
     unless Shop.Demo.run(opts), do: exit({:shutdown, 1})
   end
 
-  # The tape is to hold the whole play: a request leaves six events on average, together less than 1 KiB.
+  # The tape is to hold the whole play: a request leaves 24 events on average, together less than 2 KiB.
   defp make_room(requests) do
     recorder = Application.get_env(:shop, :recorder, [])
     storage = Keyword.get(recorder, :storage, [])
-    limit = max(storage[:memory_limit] || 0, requests * 1_024 + 8 * 1_024 * 1_024)
+    limit = max(storage[:memory_limit] || 0, requests * 2_048 + 8 * 1_024 * 1_024)
     storage = Keyword.put(storage, :memory_limit, limit)
     Application.put_env(:shop, :recorder, Keyword.put(recorder, :storage, storage))
   end

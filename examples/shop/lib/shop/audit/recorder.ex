@@ -9,7 +9,7 @@ defmodule Shop.Audit.Recorder do
   @doc false
   def checks(ledger) do
     window = Ledger.window(ledger)
-    payments = Tape.begun_spans("payment", window)
+    payments = Tape.calls(Shop.Bank, :charge, window)
     status = Tape.status()
     losses = Tape.all(event_type: :data_loss)
 
@@ -22,14 +22,17 @@ defmodule Shop.Audit.Recorder do
         losses |> Enum.map(& &1.count) |> Enum.sum()
       ),
       Check.new("events kept, by counter and by query", status.store.events, Tape.count()),
-      Check.new("events evicted to make room", 0, status.store.evicted),
+      Check.new(
+        "events recorded, and those kept or evicted",
+        status.capture.events,
+        status.store.events + status.store.evicted - length(losses)
+      ),
       Check.new("tape's clock within 5 ms of the node's", true, status.clock.skew_ns < 5_000_000),
       Check.new("store within its limit", true, status.store.bytes.total <= status.store.memory_limit)
     ]
   end
 
-  defp masked?(%{metadata: %{card_number: %Redacted{}, cvv: %Redacted{}, cents: cents}}),
-    do: is_integer(cents)
+  defp masked?(%{args: [%{card_number: %Redacted{}, cvv: %Redacted{}}, cents]}), do: is_integer(cents)
 
   defp masked?(_payment), do: false
 

@@ -5,9 +5,10 @@ defmodule Shop.Load.Ledger do
   alias Shop.Tape
 
   @enforce_keys [:entries, :since, :until]
-  defstruct [:entries, :since, :until]
+  defstruct [:entries, :since, :until, parts: []]
 
-  @type t :: %__MODULE__{entries: [Entry.t()], since: integer(), until: integer()}
+  @typedoc "The parts of a ledger that was bound: between them the shop was at rest."
+  @type t :: %__MODULE__{entries: [Entry.t()], since: integer(), until: integer(), parts: [t()]}
 
   @doc "Runs `play`, which returns entries, and keeps the time."
   @spec keep(fun()) :: t()
@@ -15,6 +16,27 @@ defmodule Shop.Load.Ledger do
     since = Tape.now()
     entries = play.()
     %__MODULE__{entries: entries, since: since, until: Tape.now()}
+  end
+
+  @doc "Several ledgers, one after the other, as one."
+  @spec bind([t(), ...]) :: t()
+  def bind(ledgers) do
+    entries = Enum.flat_map(ledgers, & &1.entries)
+    %__MODULE__{entries: entries, since: hd(ledgers).since, until: List.last(ledgers).until, parts: ledgers}
+  end
+
+  @doc """
+  What of the ledger the tape still holds whole, when its oldest event is of this time: the last parts of it, or an empty
+  ledger.
+  """
+  @spec held(t(), oldest :: integer()) :: t()
+  def held(%__MODULE__{parts: []} = ledger, oldest) when ledger.since >= oldest, do: ledger
+
+  def held(%__MODULE__{} = ledger, oldest) do
+    case Enum.drop_while(ledger.parts, &(&1.since < oldest)) do
+      [] -> %__MODULE__{entries: [], since: ledger.until, until: ledger.until}
+      parts -> bind(parts)
+    end
   end
 
   @doc "How long it took, in nanoseconds."
@@ -47,6 +69,12 @@ defmodule Shop.Load.Ledger do
   def crashers(ledger) do
     bad = Plan.bad_postcode()
     for %Entry{step: {:check_out, _card, ^bad}} = entry <- orders(ledger), do: order_id(entry)
+  end
+
+  @doc "The products that orders were refused for because there were not enough of them, and how often."
+  @spec out_of_stock(t()) :: %{Shop.sku() => pos_integer()}
+  def out_of_stock(ledger) do
+    Enum.frequencies(for %Entry{status: 409, answer: %{"sku" => sku}} <- ledger.entries, do: sku)
   end
 
   @doc "The order that a checkout became."

@@ -61,6 +61,15 @@ defmodule Shop.Print.Unit do
   end
 
   @doc """
+  A function.
+
+      iex> Shop.Print.Unit.function({Shop.Cart, :view, 1})
+      "Shop.Cart.view/1"
+  """
+  @spec function(mfa()) :: String.t()
+  def function({module, name, arity}), do: Exception.format_mfa(module, name, arity)
+
+  @doc """
   A number of bytes.
 
       iex> Shop.Print.Unit.bytes(5_400_000)

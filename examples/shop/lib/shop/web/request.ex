@@ -1,6 +1,9 @@
 defmodule Shop.Web.Request do
   @moduledoc "What came in over HTTP: method, path in segments, parameters."
 
+  # What it is made of is raw; what it makes has keys, so that secrets are masked.
+  use ElixirScope.Instrument, args: false
+
   require Record
 
   Record.defrecordp(:mod, Record.extract(:mod, from_lib: "inets/include/httpd.hrl"))

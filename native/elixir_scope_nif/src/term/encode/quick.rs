@@ -2,12 +2,13 @@
 //! sink. It knows no marks: what does not fit, or is rare, is left to the encoder, which starts anew. What both write is
 //! the same, byte for byte.
 
+use std::cell::Cell;
+
 use elixir_scope_engine::value::{Budget, Sink, format};
-use elixir_scope_engine::{Fill, NoWay, Window};
+use elixir_scope_engine::{Fill, Window};
 
 use super::Rules;
-use crate::term::redact::Redaction;
-use crate::term::{See, Shape, Terms, Word, note_atom};
+use crate::term::{See, Shape, Terms, Word, immediate_atom, note_atom};
 
 /// The largest window: so much is written twice at most.
 const MOST_BYTES: usize = 4_096;
@@ -18,231 +19,316 @@ const DEEPEST: u32 = 5;
 
 /// How many bytes may be written the quick way.
 #[inline(always)]
-fn most_bytes(budget: Budget) -> usize {
+pub fn most_bytes(budget: Budget) -> usize {
     budget.bytes.saturating_sub(KEPT_BACK).min(MOST_BYTES)
 }
 
-/// One or more values, to be written the quick way.
-pub trait Values {
-    /// Writes them. (A trait, where a closure would be enough, because it can be told to be inlined.)
-    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay>;
+/// Counts steps, for who wants to know; capture does not.
+pub trait Count: Copy {
+    /// One more.
+    fn step(self);
 }
 
-/// One term.
-impl Values for Word {
+impl Count for () {
     #[inline(always)]
-    fn write<'t, T: Terms<'t>>(self, quick: &mut Quick<'_, '_, T>) -> Result<(), NoWay> {
-        quick.term(self)
+    fn step(self) {}
+}
+
+impl Count for &Cell<u64> {
+    #[inline(always)]
+    fn step(self) {
+        self.set(self.get() + 1);
     }
 }
 
-/// Writes values into `sink` the quick way, all of them or none. How many steps that took; `None` if it was none.
-///
-/// Each value is within the budget if all of them together are.
+/// Writes `term` into `sink` the quick way, or not at all. How many steps that took; `None` if it was not written.
 #[inline(always)]
 pub fn quickly<'t, T: Terms<'t>, S: Sink>(
     terms: T,
     rules: &Rules,
     sink: &mut S,
-    values: impl Values,
+    term: Word,
 ) -> Option<u64> {
-    let quickly = Quickly {
-        terms,
-        rules,
-        values,
-    };
-    sink.in_window(most_bytes(rules.budget), quickly)
+    let steps = Cell::new(0);
+    let quick = Quick::new(terms, rules, &steps);
+    sink.in_window(most_bytes(rules.budget), Quickly { quick, term })
+        .then(|| steps.get())
 }
 
-struct Quickly<'q, T, V> {
+struct Quickly<'q, T, C> {
+    quick: Quick<'q, T, C>,
+    term: Word,
+}
+
+impl<'t, T: Terms<'t>, C: Count> Fill for Quickly<'_, T, C> {
+    #[inline(always)]
+    fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>> {
+        self.quick.term(window, self.term)
+    }
+}
+
+/// The quick writer of values. Each value is within the budget if all of them together are in a window of [`most_bytes`].
+///
+/// It changes nothing of itself and is handed on by value, as the window is: so both stay in registers.
+#[derive(Clone, Copy)]
+pub struct Quick<'q, T, C = ()> {
     terms: T,
     rules: &'q Rules,
-    values: V,
+    count: C,
 }
 
-impl<'t, T: Terms<'t>, V: Values> Fill for Quickly<'_, T, V> {
-    type Out = u64;
-
-    #[inline(always)]
-    fn fill(self, window: &mut Window<'_>) -> Option<u64> {
-        let Rules { budget, redaction } = self.rules;
-        let mut quick = Quick::new(self.terms, window, *budget, redaction);
-        self.values.write(&mut quick).ok()?;
-        Some(quick.steps)
-    }
-}
-
-/// The quick writer of one or more values.
-pub struct Quick<'q, 'w, T> {
-    terms: T,
-    window: &'q mut Window<'w>,
-    redaction: &'q Redaction,
-    length: usize,
-    /// How deep containers may nest in one term.
-    depth: u32,
-    steps: u64,
-}
-
-/// Writes a value in which containers may nest so deep.
-struct Value<'v, 'q, 'w, T> {
-    quick: &'v mut Quick<'q, 'w, T>,
+/// Writes a value that stands in so many containers. With `HERE` maps are written by code that stands in the caller's.
+struct Value<'q, 'w, T, C, const HERE: bool> {
+    quick: Quick<'q, T, C>,
+    window: Window<'w>,
     depth: u32,
 }
 
-impl<'t, T: Terms<'t>> See<'t> for Value<'_, '_, '_, T> {
-    type Out = Result<(), NoWay>;
+impl<'w, 't, T: Terms<'t>, C: Count, const HERE: bool> See<'t> for Value<'_, 'w, T, C, HERE> {
+    type Out = Option<Window<'w>>;
 
     #[inline(always)]
     fn see(self, shape: Shape<'t>) -> Self::Out {
-        let Value { quick, depth } = self;
+        let Value {
+            quick,
+            window,
+            depth,
+        } = self;
         match shape {
-            Shape::Int(value) => quick.window.int(value),
+            Shape::Int(value) => window.int(value),
             Shape::Atom(atom) => {
                 note_atom(atom);
-                quick.window.atom(atom)
+                window.atom(atom)
             }
-            Shape::Binary(bytes) => quick.window.binary(bytes),
-            Shape::Nil => quick.window.byte(format::NIL),
-            Shape::Float(value) => quick.window.float(value),
-            Shape::Pid(process) => quick.window.tagged(format::PID, process),
-            Shape::FlatMap(keys, values) => quick.map(keys, values, depth),
-            Shape::Tuple(elements) => quick.tuple(elements, depth),
-            Shape::Cons(head, tail) => quick.list(head, tail, depth),
-            _ => Err(NoWay),
+            Shape::Binary(bytes) => window.binary(bytes),
+            Shape::Nil => window.byte(format::NIL),
+            Shape::Float(value) => window.float(value),
+            Shape::Pid(process) => window.tagged(format::PID, process),
+            Shape::FlatMap(keys, values) if HERE => quick.map_here(window, keys, values, depth),
+            Shape::FlatMap(keys, values) => quick.map(window, keys, values, depth),
+            Shape::Tuple(elements) => quick.tuple(window, elements, depth),
+            Shape::Cons(head, tail) => quick.list(window, head, tail, depth),
+            _ => None,
         }
     }
 }
 
-/// Writes the key of a map, and tells whether the value under it is masked.
-struct Key<'v, 'q, 'w, T> {
-    quick: &'v mut Quick<'q, 'w, T>,
+/// Writes the key of a map that is no atom, and tells whether the value under it is masked.
+struct Key<'q, 'w> {
+    rules: &'q Rules,
+    window: Window<'w>,
 }
 
-impl<'t, T: Terms<'t>> See<'t> for Key<'_, '_, '_, T> {
-    type Out = Result<bool, NoWay>;
+impl<'w, 't> See<'t> for Key<'_, 'w> {
+    type Out = Option<(Window<'w>, bool)>;
 
     #[inline(always)]
     fn see(self, shape: Shape<'t>) -> Self::Out {
-        let quick = self.quick;
-        match shape {
-            Shape::Atom(atom) => {
-                note_atom(atom);
-                quick.window.atom(atom)?;
-                Ok(quick.redaction.masks_atom(atom))
-            }
-            Shape::Binary(text) => {
-                quick.window.binary(text)?;
-                Ok(quick.redaction.masks_text(text))
-            }
-            Shape::Int(value) => {
-                quick.window.int(value)?;
-                Ok(false)
-            }
-            _ => Err(NoWay),
-        }
+        let Key { rules, window } = self;
+        let redaction = &rules.redaction;
+        Some(match shape {
+            Shape::Binary(text) => (window.binary(text)?, redaction.masks_text(text)),
+            Shape::Int(value) => (window.int(value)?, false),
+            _ => return None,
+        })
     }
 }
 
-impl<'q, 'w, 't, T: Terms<'t>> Quick<'q, 'w, T> {
+impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
+    /// Writes by these rules.
     #[inline(always)]
-    fn new(terms: T, window: &'q mut Window<'w>, budget: Budget, redaction: &'q Redaction) -> Self {
+    pub fn new(terms: T, rules: &'q Rules, count: C) -> Self {
         Quick {
             terms,
-            window,
-            redaction,
-            length: budget.length.map_or(usize::MAX, |length| length as usize),
-            depth: budget.depth.min(DEEPEST),
-            steps: 0,
+            rules,
+            count,
         }
-    }
-
-    /// Writes one byte of a frame around values.
-    #[inline(always)]
-    pub fn byte(&mut self, byte: u8) -> Result<(), NoWay> {
-        self.window.byte(byte)
     }
 
     /// Writes a term.
     #[inline(always)]
-    pub fn term(&mut self, term: Word) -> Result<(), NoWay> {
-        self.value(term, self.depth)
+    pub fn term<'w>(self, window: Window<'w>, term: Word) -> Option<Window<'w>> {
+        self.value::<false>(window, term, 0)
+    }
+
+    /// The same of a term that is likely to be a map: more code, and a call less.
+    #[inline(always)]
+    pub fn field<'w>(self, window: Window<'w>, term: Word) -> Option<Window<'w>> {
+        self.value::<true>(window, term, 0)
     }
 
     #[inline(always)]
-    fn value(&mut self, term: Word, depth: u32) -> Result<(), NoWay> {
-        self.steps += 1;
-        let terms = self.terms;
-        terms.look(term, Value { quick: self, depth })
+    fn value<'w, const HERE: bool>(
+        self,
+        window: Window<'w>,
+        term: Word,
+        depth: u32,
+    ) -> Option<Window<'w>> {
+        self.count.step();
+        let see = Value::<T, C, HERE> {
+            quick: self,
+            window,
+            depth,
+        };
+        self.terms.look(term, see)
+    }
+
+    /// How many elements a list or map may have.
+    #[inline(always)]
+    fn length(self) -> usize {
+        let length = self.rules.budget.length;
+        length.map_or(usize::MAX, |length| length as usize)
     }
 
     #[inline(never)]
-    fn map(&mut self, keys: &[Word], values: &[Word], depth: u32) -> Result<(), NoWay> {
-        let depth = self.inside(keys.len(), depth)?;
-        if keys.len() > self.length {
-            return Err(NoWay);
+    fn map<'w>(
+        self,
+        window: Window<'w>,
+        keys: &[Word],
+        values: &[Word],
+        depth: u32,
+    ) -> Option<Window<'w>> {
+        self.map_here(window, keys, values, depth)
+    }
+
+    /// A map of the keys of `places`, where each stands beside the place of its value among `values`. (A function of its own:
+    /// in one with its caller it would have too few registers.)
+    #[inline(never)]
+    pub fn map_of<'w>(
+        self,
+        window: Window<'w>,
+        places: Word,
+        values: &[Word],
+    ) -> Option<Window<'w>> {
+        let Shape::FlatMap(keys, places) = self.terms.shape(places) else {
+            return None;
+        };
+        let (window, depth) = self.map_head(window, keys.len(), 0)?;
+        self.pairs::<true>(window, keys, places, values, depth)
+    }
+
+    #[inline(always)]
+    fn map_here<'w>(
+        self,
+        window: Window<'w>,
+        keys: &[Word],
+        values: &[Word],
+        depth: u32,
+    ) -> Option<Window<'w>> {
+        let (window, depth) = self.map_head(window, keys.len(), depth)?;
+        self.pairs::<false>(window, keys, values, &[], depth)
+    }
+
+    /// The head of a map, if it may have so many pairs; and the depth of what stands in it.
+    #[inline(always)]
+    fn map_head<'w>(
+        self,
+        window: Window<'w>,
+        pairs: usize,
+        depth: u32,
+    ) -> Option<(Window<'w>, u32)> {
+        let depth = self.inside(pairs, depth)?;
+        if pairs > self.length() {
+            return None;
         }
-        self.window.tagged(format::MAP, keys.len() as u64)?;
-        for (key, value) in keys.iter().zip(values) {
-            self.steps += 1;
-            let terms = self.terms;
-            if terms.look(*key, Key { quick: self })? {
-                self.window.byte(format::REDACTED)?;
+        Some((window.tagged(format::MAP, pairs as u64)?, depth))
+    }
+
+    /// Keys, each with its value, or, with `PLACED`, the place of its value among `values`.
+    #[inline(always)]
+    fn pairs<'w, const PLACED: bool>(
+        self,
+        mut window: Window<'w>,
+        keys: &[Word],
+        beside: &[Word],
+        values: &[Word],
+        depth: u32,
+    ) -> Option<Window<'w>> {
+        for (key, beside) in keys.iter().zip(beside) {
+            let value = if PLACED {
+                let Shape::Int(place) = self.terms.shape(*beside) else {
+                    return None;
+                };
+                *values.get(place as usize)?
             } else {
-                self.value(*value, depth)?;
-            }
+                *beside
+            };
+            self.count.step();
+            let (next, is_masked) = match immediate_atom(*key) {
+                // almost every key
+                Some(atom) => {
+                    note_atom(atom);
+                    (window.atom(atom)?, self.rules.redaction.masks_atom(atom))
+                }
+                None => {
+                    let see = Key {
+                        rules: self.rules,
+                        window,
+                    };
+                    self.terms.look(*key, see)?
+                }
+            };
+            window = if is_masked {
+                next.byte(format::REDACTED)?
+            } else {
+                self.value::<false>(next, value, depth)?
+            };
         }
-        Ok(())
+        Some(window)
     }
 
     #[inline(never)]
-    fn tuple(&mut self, elements: &[Word], depth: u32) -> Result<(), NoWay> {
+    fn tuple<'w>(self, window: Window<'w>, elements: &[Word], depth: u32) -> Option<Window<'w>> {
         let depth = self.inside(elements.len(), depth)?;
         if let [key, _] = elements
-            && self.redaction.is_on()
+            && self.rules.redaction.is_on()
             && !self.shows_second(*key)
         {
-            return Err(NoWay);
+            return None;
         }
-        self.window.tagged(format::TUPLE, elements.len() as u64)?;
-        elements
-            .iter()
-            .try_for_each(|element| self.value(*element, depth))
+        let window = window.tagged(format::TUPLE, elements.len() as u64)?;
+        elements.iter().try_fold(window, |window, element| {
+            self.value::<false>(window, *element, depth)
+        })
     }
 
     #[inline(never)]
-    fn list(&mut self, mut head: Word, mut tail: Word, depth: u32) -> Result<(), NoWay> {
+    fn list<'w>(
+        self,
+        window: Window<'w>,
+        mut head: Word,
+        mut tail: Word,
+        depth: u32,
+    ) -> Option<Window<'w>> {
         let depth = self.inside(1, depth)?;
-        self.window.byte(format::LIST)?;
-        for _ in 0..self.length {
-            self.value(head, depth)?;
+        let mut window = window.byte(format::LIST)?;
+        for _ in 0..self.length() {
+            window = self.value::<false>(window, head, depth)?;
             // an atom, a number or the like: the list is improper
             match self.terms.shape(tail) {
                 Shape::Cons(next, after) => (head, tail) = (next, after),
-                Shape::Nil => return self.window.byte(format::END),
-                _ => return Err(NoWay),
+                Shape::Nil => return window.byte(format::END),
+                _ => return None,
             }
         }
-        Err(NoWay)
+        None
     }
 
     /// Whether it is quickly told that a pair with this key masks nothing.
     #[inline(always)]
-    fn shows_second(&self, key: Word) -> bool {
+    fn shows_second(self, key: Word) -> bool {
+        let redaction = &self.rules.redaction;
         match self.terms.shape(key) {
-            Shape::Atom(atom) => !self.redaction.masks_atom(atom),
-            Shape::Binary(text) => !self.redaction.masks_text(text),
+            Shape::Atom(atom) => !redaction.masks_atom(atom),
+            Shape::Binary(text) => !redaction.masks_text(text),
             Shape::Int(_) | Shape::Tuple(_) | Shape::FlatMap(..) | Shape::Pid(_) => true,
             _ => false,
         }
     }
 
-    /// How deep containers may nest inside of one with so many elements.
+    /// In how many containers the elements of one stand that has so many, and stands in `depth` others.
     #[inline(always)]
-    fn inside(&self, size: usize, depth: u32) -> Result<u32, NoWay> {
-        match depth.checked_sub(1) {
-            Some(depth) => Ok(depth),
-            None if size == 0 => Ok(0),
-            None => Err(NoWay),
-        }
+    fn inside(self, size: usize, depth: u32) -> Option<u32> {
+        (depth < self.rules.budget.depth.min(DEEPEST) || size == 0).then_some(depth + 1)
     }
 }

@@ -20,10 +20,12 @@ mod layout;
 mod learn;
 mod read;
 
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use rustler::sys::ErlNifEnv;
 use rustler::{Encoder, Env, Term};
 
 use self::hamt::Hamt;
@@ -116,7 +118,10 @@ pub fn small_value(term: Term<'_>) -> Option<i64> {
 #[derive(Clone, Copy)]
 pub struct RawTerms<'t> {
     layout: &'static Layout,
-    env: Env<'t>,
+    /// An [`Env`] without the byte that it has besides: one that is handed on by value is stored with that byte alone and
+    /// loaded again as whole words, for which the processor has to wait.
+    env: *mut ErlNifEnv,
+    call: PhantomData<Env<'t>>,
 }
 
 impl<'t> RawTerms<'t> {
@@ -124,7 +129,16 @@ impl<'t> RawTerms<'t> {
     #[inline(always)]
     #[must_use]
     pub fn new(env: Env<'t>) -> Option<RawTerms<'t>> {
-        layout().map(|layout| RawTerms { layout, env })
+        layout().map(|layout| RawTerms {
+            layout,
+            env: env.as_c_arg(),
+            call: PhantomData,
+        })
+    }
+
+    fn env(self) -> Env<'t> {
+        // SAFETY: it came from an `Env<'t>`.
+        unsafe { Env::new(&(), self.env) }
     }
 
     #[inline(never)]
@@ -132,7 +146,7 @@ impl<'t> RawTerms<'t> {
         // SAFETY: as in `shape`.
         match unsafe { self.layout.other_shape(term) } {
             Some(shape) => shape,
-            None => NifTerms::new(self.env).shape(term),
+            None => NifTerms::new(self.env()).shape(term),
         }
     }
 }
@@ -164,7 +178,7 @@ impl<'t> Terms<'t> for RawTerms<'t> {
     }
 
     fn map(self, term: Word) -> Option<RawMap<'t>> {
-        let nif = NifTerms::new(self.env);
+        let nif = NifTerms::new(self.env());
         // SAFETY: as above.
         let walk = match unsafe { self.layout.walk(term) } {
             Some(hamt) => Walk::Raw(hamt),
@@ -179,7 +193,7 @@ impl<'t> Terms<'t> for RawTerms<'t> {
     }
 
     fn rare(self, term: Word) -> Rare {
-        NifTerms::new(self.env).rare(term)
+        NifTerms::new(self.env()).rare(term)
     }
 }
 

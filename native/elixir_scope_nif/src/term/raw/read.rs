@@ -28,20 +28,6 @@ impl Layout {
         see: S,
         other: impl FnOnce() -> Shape<'t>,
     ) -> S::Out {
-        if term & IMMEDIATE == SMALL {
-            return see.see(Shape::Int((term as isize >> 4) as i64));
-        }
-        if term & KIND == ATOM {
-            return see.see(Shape::Atom(atom_id(term)));
-        }
-        if is_cell(term) {
-            let cell = pointer(term);
-            // SAFETY: the tag says that a list cell stands there, which is two words.
-            return unsafe { see.see(Shape::Cons(cell.read(), cell.add(1).read())) };
-        }
-        if term == NIL {
-            return see.see(Shape::Nil);
-        }
         if is_boxed(term) {
             let thing = pointer(term);
             // SAFETY: every boxed term has a header; for the rest, see `other_shape`.
@@ -67,6 +53,16 @@ impl Layout {
                     _ => {}
                 }
             }
+        } else if term & IMMEDIATE == SMALL {
+            return see.see(Shape::Int((term as isize >> 4) as i64));
+        } else if term & KIND == ATOM {
+            return see.see(Shape::Atom(atom_id(term)));
+        } else if is_cell(term) {
+            let cell = pointer(term);
+            // SAFETY: the tag says that a list cell stands there, which is two words.
+            return unsafe { see.see(Shape::Cons(cell.read(), cell.add(1).read())) };
+        } else if term == NIL {
+            return see.see(Shape::Nil);
         }
         see.see(other())
     }

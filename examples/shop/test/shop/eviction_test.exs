@@ -1,0 +1,36 @@
+defmodule Shop.EvictionTest do
+  use ExUnit.Case
+  import ExUnit.CaptureIO
+
+  alias Shop.{Audit, Load, Tape}
+  alias Shop.Audit.Check
+
+  # So little that the oldest events of this many requests have to give way.
+  @bytes 3 * 1024 * 1024
+  @requests 6_000
+
+  setup do
+    recorder = Application.fetch_env!(:shop, :recorder)
+    on_exit(fn -> restart(recorder) end)
+    restart(Keyword.put(recorder, :storage, memory_limit: @bytes))
+  end
+
+  test "the audit checks what the tape still holds whole" do
+    ledger = Load.run(requests: @requests, shoppers: 8)
+    assert Tape.status().store.evicted > 0
+    assert length(Audit.held(ledger).entries) in 1..(@requests - 1)
+    assert for(check <- Audit.run(ledger), not Check.ok?(check), do: check) == []
+  end
+
+  test "the demo says how much that is" do
+    output = capture_io(fn -> assert Shop.Demo.run(requests: @requests, shoppers: 8) end)
+    assert output =~ ~r/The last [\d,]+ requests of 6,000: older events had to give way/
+    refute output =~ "FAIL"
+  end
+
+  defp restart(recorder) do
+    :ok = Application.stop(:shop)
+    Application.put_env(:shop, :recorder, recorder)
+    :ok = Application.start(:shop)
+  end
+end

@@ -1,0 +1,183 @@
+//! What one OS thread keeps for itself while it records: its ring, and what the gate's word stands for.
+
+#![allow(
+    unsafe_code,
+    reason = "a thread-local with a destructor would be asked at each call whether it still lives"
+)]
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::Arc;
+
+use elixir_scope_engine::event::SiteId;
+use elixir_scope_engine::record::RecordHead;
+use elixir_scope_engine::{RecordBuf, RingWriter};
+use rustler::Env;
+
+use crate::payload::{Body, Payload, Quickly};
+use crate::settings::Settings;
+use crate::term::encode::Quick;
+use crate::term::raw::RawTerms;
+use crate::term::redact::Redaction;
+use crate::{cost, runtime, site};
+
+/// Taken out by the call that uses it, and put back. Capture does not call itself, and a thread runs one call at a time.
+pub struct Thread {
+    /// The gate's word that all of this was fetched for.
+    word: u64,
+    pub writer: RingWriter,
+    pub settings: Arc<Settings>,
+    pub random: u64,
+    /// Records until one is timed.
+    untimed: u32,
+    /// By these settings.
+    masks: Masks,
+}
+
+thread_local! {
+    /// From `Box::into_raw`, or null.
+    static STORED: Cell<*mut Thread> = const { Cell::new(ptr::null_mut()) };
+    static AT_END: AtEnd = const { AtEnd };
+}
+
+/// Frees what is stored when the thread ends: its ring is retired then.
+struct AtEnd;
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        drop(Thread::stored());
+    }
+}
+
+impl Thread {
+    /// Takes out what is stored.
+    #[inline(always)]
+    fn stored() -> Option<Box<Thread>> {
+        let stored = STORED.with(|stored| stored.replace(ptr::null_mut()));
+        // SAFETY: it came from a box, and stands nowhere else now that it is taken out.
+        (!stored.is_null()).then(|| unsafe { Box::from_raw(stored) })
+    }
+
+    /// This thread's, for the gate's word; `None` if that is out of date.
+    #[inline(always)]
+    pub fn take(word: u64) -> Option<Box<Thread>> {
+        match Self::stored() {
+            Some(thread) if thread.word == word => Some(thread),
+            other => Self::attach(other, word),
+        }
+    }
+
+    /// Gives it back.
+    #[inline(always)]
+    pub fn put(thread: Box<Thread>) {
+        STORED.with(|stored| stored.set(Box::into_raw(thread)));
+    }
+
+    /// Fetches what the gate's word names; the one place of the capture path that may lock and allocate.
+    #[cold]
+    #[inline(never)]
+    fn attach(old: Option<Box<Thread>>, word: u64) -> Option<Box<Thread>> {
+        AT_END.with(|_| ());
+        let (recorder, settings) = runtime::attach(word)?;
+        // The ring goes on when only the settings changed.
+        let writer = old
+            .map(|thread| thread.writer)
+            .filter(|writer| Arc::ptr_eq(writer.rings(), recorder.rings()))
+            .unwrap_or_else(|| recorder.writer());
+        let random = u64::from(writer.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        Some(Box::new(Thread {
+            word,
+            writer,
+            settings,
+            random,
+            untimed: cost::EVERY,
+            masks: Masks::new(),
+        }))
+    }
+
+    /// Whether a new outermost call is recorded.
+    #[inline]
+    pub fn sample(settings: &Settings, random: &mut u64) -> bool {
+        if settings.samples_all() {
+            return true;
+        }
+        // xorshift64: sampling needs no better numbers
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        settings.sampled(*random)
+    }
+
+    /// Writes a record; one in so many is timed.
+    #[inline(always)]
+    pub fn write<'a>(&mut self, env: Env<'a>, head: RecordHead, body: impl Body<'a>) {
+        self.untimed -= 1;
+        let start = (self.untimed == 0).then(|| self.writer.rings().clock().ticks());
+        self.record(env, head, body);
+        if let Some(start) = start {
+            self.untimed = cost::EVERY;
+            cost::note(self.writer.rings().clock(), start);
+        }
+    }
+
+    #[inline(always)]
+    fn record<'a, B: Body<'a>>(&mut self, env: Env<'a>, head: RecordHead, mut body: B) {
+        let settings = &*self.settings;
+        body.prepare(&mut self.masks, &settings.rules.redaction);
+        let begun = match RawTerms::new(env) {
+            Some(raw) if B::IS_QUICK => {
+                let quick = Quick::new(raw, &settings.rules, ());
+                let fill = Quickly { quick, body: &body };
+                self.writer.record(head, settings.quick_bytes, fill)
+            }
+            _ => self.writer.begin(head).map(Some),
+        };
+        // A record that finds no room is counted as lost by the ring.
+        if let Ok(Some(record)) = begun {
+            finish(env, settings, record, body);
+        }
+    }
+}
+
+/// Writes the payload of a record that was begun, and publishes it.
+#[inline(never)]
+fn finish<'a>(env: Env<'a>, settings: &Settings, mut record: RecordBuf<'_>, body: impl Body<'a>) {
+    let mut payload = Payload::new(env, settings, &mut record);
+    if body.write(&mut payload).is_ok() {
+        record.commit();
+    }
+}
+
+/// Which arguments of a site are masked, by one set of rules: remembered for the sites that the thread met last.
+pub struct Masks([(SiteId, u32); Masks::SITES]);
+
+impl Masks {
+    /// A power of two.
+    const SITES: usize = 256;
+
+    fn new() -> Self {
+        Masks([(SiteId::NONE, 0); Masks::SITES])
+    }
+
+    /// One bit for each of the first 32 arguments, from the lowest; it is set where the argument is masked.
+    #[inline(always)]
+    pub fn of(&mut self, site: SiteId, redaction: &Redaction) -> u32 {
+        match self.0.get(site.0 as usize & (Masks::SITES - 1)) {
+            Some((known, masks)) if *known == site => *masks,
+            _ => self.work_out(site, redaction),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn work_out(&mut self, site: SiteId, redaction: &Redaction) -> u32 {
+        let names = site::arguments(site).iter().take(32);
+        let masks = names.enumerate().fold(0, |masks, (at, name)| {
+            masks | u32::from(redaction.masks_atom(*name)) << at
+        });
+        if let Some(known) = self.0.get_mut(site.0 as usize & (Masks::SITES - 1)) {
+            *known = (site, masks);
+        }
+        masks
+    }
+}
