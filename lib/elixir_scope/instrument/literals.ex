@@ -23,6 +23,10 @@ defmodule ElixirScope.Instrument.Literals do
     end
   end
 
+  # annotations
+  defp take([{:generated, true} | _rest] = anno, acc), do: {anno, acc}
+  defp take({line, column} = anno, acc) when is_integer(line) and is_integer(column), do: {anno, acc}
+
   defp take(form, acc) when is_tuple(form) do
     {parts, acc} = take(Tuple.to_list(form), acc)
     {List.to_tuple(parts), acc}

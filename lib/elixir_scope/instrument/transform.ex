@@ -114,13 +114,13 @@ defmodule ElixirScope.Instrument.Transform do
       site = Form.literal(anno, site(anno, 0, role, args, scope))
       list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
 
+      recorded = Form.call(anno, Runtime, :unmatched, [site, list, Form.atom(anno, scope.plan.args)])
+
       error =
         {:call, anno, {:remote, anno, {:atom, anno, :erlang}, {:atom, anno, :error}},
          [{:atom, anno, :function_clause}, list]}
 
-      enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
-      seen = {:try, Form.generated(anno), [error], [], [reraise(anno, 0, [site], nil)], []}
-      [Form.clause(anno, variables(anno, args), [], [enter, seen])]
+      [Form.clause(anno, variables(anno, args), [], [recorded, error])]
     end
   end
 
