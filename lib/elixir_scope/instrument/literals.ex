@@ -2,8 +2,8 @@ defmodule ElixirScope.Instrument.Literals do
   @moduledoc false
 
   # Sites in the code, past the compiler's first passes. A site is a tuple with a text in it, and each clause has several of
-  # them: written out in abstract format they are most of what lint, expansion and the passes over Core Erlang look at (a third of
-  # the time of a module). So a number stands for each until Core Erlang has been made, where a literal may be any term.
+  # them: written out in abstract format they are most of what lint, expansion and the first passes over Core Erlang look at (an eighth
+  # of the time of a module). So a number stands for each until Core Erlang has been made, where a literal may be any term.
 
   @mark :"$elixir_scope_literal"
 
@@ -61,9 +61,13 @@ defmodule ElixirScope.Instrument.Literals do
   defp put({:c_literal, _anno, _value} = literal, _literals), do: literal
   defp put({:c_var, _anno, _name} = variable, _literals), do: variable
 
-  defp put(core, literals) when is_tuple(core) do
-    core |> Tuple.to_list() |> put(literals) |> List.to_tuple()
+  # a record of Core Erlang: annotations, with the file's name in them, come first
+  defp put(core, literals) when tuple_size(core) > 2 do
+    [tag, anno | parts] = Tuple.to_list(core)
+    List.to_tuple([tag, anno | put(parts, literals)])
   end
+
+  defp put({left, right}, literals), do: {put(left, literals), put(right, literals)}
 
   defp put([head | tail], literals), do: [put(head, literals) | put(tail, literals)]
   defp put(other, _literals), do: other
