@@ -1,7 +1,7 @@
 # The example shop under load, plain, :minimal and :balanced: time and CPU of one request over HTTP. Each variant is a node of its own,
 # built from examples/shop; the shoppers are in this process, and visit one after the other.
 #
-#     mix run bench/shop.exs [--smoke] [--rounds 40] [--requests 1500]
+#     mix run bench/shop.exs [--smoke] [--rounds 24] [--requests 4000]
 
 Code.require_file("support/all.exs", __DIR__)
 
@@ -18,8 +18,8 @@ defmodule Bench.Shop do
   @known [200, 201, 402, 404, 409]
 
   def run(options) do
-    rounds = options.given[:rounds] || Bench.size(options, 40, 1)
-    requests = options.given[:requests] || Bench.size(options, 1_500, 150)
+    rounds = options.given[:rounds] || Bench.size(options, 24, 1)
+    requests = options.given[:requests] || Bench.size(options, 4_000, 150)
     folder = Path.join(System.tmp_dir!(), "elixir_scope-shop-#{System.pid()}")
 
     try do

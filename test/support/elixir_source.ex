@@ -14,6 +14,7 @@ defmodule ElixirScope.Test.ElixirSource do
     text =
       IO.iodata_to_binary([
         "defmodule #{inspect(module_name(name))} do\n",
+        "@compile {:debug_info, true}\n",
         "alias ElixirScope.Test.Stage\n",
         "defstruct a: 1, b: nil\n",
         Enum.map(functions, &function(&1, ctx)),

@@ -92,6 +92,21 @@ defmodule ElixirScope.Instrument.Form do
     end
   end
 
+  @doc "The name of a variable without the mark of one that is not used: `_name` in Elixir, `_Name` in Erlang."
+  @spec used(atom) :: atom
+  def used(name) do
+    case Atom.to_string(name) do
+      "__" <> rest ->
+        if String.contains?(rest, "@"), do: String.to_atom("_" <> rest), else: name
+
+      <<?_, first, _rest::binary>> = unused when first in ?A..?Z ->
+        unused |> binary_part(1, byte_size(unused) - 1) |> String.to_atom()
+
+      _used ->
+        name
+    end
+  end
+
   defp erlang_name("_" <> _unused), do: :none
   # rec0, cor0 and others are made by the compiler's passes
   defp erlang_name(<<first, _rest::binary>> = name) when first in ?A..?Z, do: {String.to_atom(name), 0}

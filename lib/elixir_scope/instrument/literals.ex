@@ -2,8 +2,9 @@ defmodule ElixirScope.Instrument.Literals do
   @moduledoc false
 
   # Sites in the code, past the compiler's first passes. A site is a tuple with a text in it, and each clause has several of
-  # them: written out in abstract format they are most of what lint, expansion and the first passes over Core Erlang look at (an eighth
-  # of the time of a module). So a number stands for each until Core Erlang has been made, where a literal may be any term.
+  # them: written out in abstract format they are most of what lint, expansion and the first passes over Core Erlang look at (an
+  # eighth of the time of a module). So a number stands for each until Core Erlang has been made, where a literal may be any
+  # term.
 
   @mark :"$elixir_scope_literal"
 

@@ -97,14 +97,16 @@ defmodule ElixirScope.Instrument.Live do
   @spec instrument(module | [module], keyword) ::
           :ok | {:error, :not_running | {:old_code_in_use, [pid]} | Error.t()}
   def instrument(modules, opts) do
-    running(fn ->
-      with {:ok, modules} <- modules(modules),
-           {:ok, options} <- Options.given(opts, @schema),
-           {:ok, plan} <- plan(options),
-           {:ok, instrumented} <- all(modules, &make(&1, plan, options)) do
-        load(instrumented)
-      end
-    end)
+    running(fn -> with {:ok, instrumented} <- prepare(modules, opts), do: load(instrumented) end)
+  end
+
+  # All that can go wrong before anything changes.
+  defp prepare(modules, opts) do
+    with {:ok, modules} <- modules(modules),
+         {:ok, options} <- Options.given(opts, @schema),
+         {:ok, plan} <- plan(options) do
+      all(modules, &make(&1, plan, options))
+    end
   end
 
   defp plan(options) do
@@ -121,7 +123,7 @@ defmodule ElixirScope.Instrument.Live do
 
   defp make(module, plan, options) do
     with :ok <- permitted(module, options[:force] == true),
-         {:ok, source} <- Source.find(module, plain_digest(module)),
+         {:ok, source} <- source(module, 3),
          {:ok, debug_info} <- debug_info(options[:debug_info]),
          :ok <- functions_exist(module, plan),
          {:ok, made} <- engine(source, plan, debug_info, options) do
@@ -134,6 +136,17 @@ defmodule ElixirScope.Instrument.Live do
          md5: source.md5,
          functions: made.functions
        }}
+    end
+  end
+
+  # Others may exchange the module's code between the look at what it should be and the one at what it is.
+  defp source(module, attempts) do
+    case Source.find(module, plain_digest(module)) do
+      {:error, %Error{reason: {:other_code_loaded, _module}}} when attempts > 1 ->
+        source(module, attempts - 1)
+
+      found ->
+        found
     end
   end
 
@@ -200,18 +213,22 @@ defmodule ElixirScope.Instrument.Live do
 
   @spec uninstrument(module | [module]) :: :ok | {:ok, :pending} | {:error, :not_running | Error.t()}
   def uninstrument(modules) do
-    running(fn ->
-      with {:ok, modules} <- modules(modules),
-           {:ok, known} <- all(modules, &known/1),
-           {:ok, sources} <-
-             all(for({module, plain} when plain != nil <- known, do: {module, plain}), &plain/1) do
-        case Server.unload(sources) do
-          :ok -> :ok
-          :pending -> {:ok, :pending}
-          {:error, error} -> {:error, error}
-        end
-      end
-    end)
+    running(fn -> with {:ok, sources} <- sources(modules), do: unload(sources) end)
+  end
+
+  defp sources(modules) do
+    with {:ok, modules} <- modules(modules),
+         {:ok, known} <- all(modules, &known/1) do
+      all(for({module, plain} when plain != nil <- known, do: {module, plain}), &plain/1)
+    end
+  end
+
+  defp unload(sources) do
+    case Server.unload(sources) do
+      :ok -> :ok
+      :pending -> {:ok, :pending}
+      {:error, error} -> {:error, error}
+    end
   end
 
   # A module that is plain already needs nothing; one that nobody knows is a mistake.
@@ -246,21 +263,30 @@ defmodule ElixirScope.Instrument.Live do
   def update(opts) do
     running(fn ->
       with {:ok, given} <- Options.given(opts, @update),
-           :ok <-
-             step(
-               given[:sampling_rate],
-               &ElixirScope.Recorder.Server.call({:update_config, :sampling_rate, &1})
-             ),
-           :ok <- step(given[:add_modules], &instrument(&1, [])),
+           :ok <- no_contradiction(given),
+           {:ok, instrumented} <- step(given[:add_modules], {:ok, []}, &prepare(&1, [])),
+           {:ok, _sources} <- step(given[:remove_modules], {:ok, []}, &sources/1),
+           :ok <- step(instrumented, :ok, &load/1),
+           :ok <- step(given[:sampling_rate], :ok, &sampling_rate/1),
            :ok <- Server.switch(&switches(&1, given)) do
-        step(given[:remove_modules], &uninstrument/1)
+        # made again: what is loaded may just have changed
+        step(given[:remove_modules], :ok, &uninstrument/1)
       end
     end)
   end
 
-  defp step(nil, _change), do: :ok
-  defp step([], _change), do: :ok
-  defp step(value, change), do: change.(value)
+  # Of what is asked for nothing is done where a part of it cannot be.
+  defp step(nothing, default, _change) when nothing in [nil, []], do: default
+  defp step(value, _default, change), do: change.(value)
+
+  defp no_contradiction(given) do
+    case Enum.filter(given[:add_modules] || [], &(&1 in (given[:remove_modules] || []))) do
+      [] -> :ok
+      both -> Error.invalid(:remove_modules, both, "modules that are not in :add_modules as well")
+    end
+  end
+
+  defp sampling_rate(rate), do: ElixirScope.Recorder.Server.call({:update_config, :sampling_rate, rate})
 
   defp switches(switches, given) do
     switches

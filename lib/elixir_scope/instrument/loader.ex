@@ -19,7 +19,7 @@ defmodule ElixirScope.Instrument.Loader do
 
       try do
         case :code.load_binary(module, path, beam) do
-          {:module, ^module} -> purge_if_unused(module)
+          {:module, ^module} -> purge_if_unused(module, beam)
           {:error, reason} -> {:error, {:not_loaded, reason}}
         end
       after
@@ -40,9 +40,17 @@ defmodule ElixirScope.Instrument.Loader do
     if :code.soft_purge(module), do: :ok, else: {:error, {:old_code_in_use, in_old_code(module)}}
   end
 
-  # What nobody runs any more need not be kept; what somebody runs may stay.
-  defp purge_if_unused(module) do
-    :code.soft_purge(module)
+  # What nobody runs any more need not be kept; what somebody runs may stay. Funs stay as well: a table or a persistent term
+  # may hold one that is called later (a telemetry handler), and no purge sees it there.
+  defp purge_if_unused(module, beam) do
+    unless funs?(beam), do: :code.soft_purge(module)
     :ok
+  end
+
+  defp funs?(beam) do
+    match?(
+      {:ok, {_module, [{_id, table}]}} when is_binary(table),
+      :beam_lib.chunks(beam, [~c"FunT"], [:allow_missing_chunks])
+    )
   end
 end

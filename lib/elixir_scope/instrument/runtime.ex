@@ -7,7 +7,8 @@ defmodule ElixirScope.Instrument.Runtime do
 
   import Kernel, except: [exit: 1]
 
-  alias ElixirScope.Native
+  alias ElixirScope.{Native, Redacted}
+  alias ElixirScope.Recorder.Server
 
   @doc "Records the result of a call, and gives it back."
   @spec exit(Native.site(), Native.token(), result) :: result when result: term
@@ -61,9 +62,46 @@ defmodule ElixirScope.Instrument.Runtime do
   @spec reraise(Native.site(), Native.token(), :error | :exit | :throw, term, Exception.stacktrace()) ::
           no_return
   def reraise(site, token, class, reason, stacktrace) do
-    if token >= 0, do: Native.exit_error(site, token, class, reason, stacktrace)
+    if token >= 0, do: Native.exit_error(site, token, class, reason, masked(stacktrace, site))
     :erlang.raise(class, reason, stacktrace)
   end
+
+  # The frame of a function that no clause took, or of one written in C, holds its arguments. Those of the function at hand are
+  # masked by their names. What those of another one are called nobody knows here, so that they become a number, as in all
+  # frames below.
+  defp masked([{_module, _name, args, _where} | _] = stacktrace, site) when is_list(args) do
+    case Server.config() do
+      %{capture: %{redact: redact}} when redact != false -> masked(stacktrace, site, redact)
+      _no_masks -> stacktrace
+    end
+  end
+
+  defp masked(stacktrace, _site), do: stacktrace
+
+  defp masked([{module, name, args, where} | below], site, redact) when is_list(args) do
+    args =
+      case site do
+        {_id, {^module, ^name, arity, _file, _line, _clause, names, _role}} when length(args) == arity ->
+          masked_args(args, names, redact)
+
+        _other ->
+          length(args)
+      end
+
+    [{module, name, args, where} | masked(below, site, redact)]
+  end
+
+  defp masked([frame | below], site, redact), do: [frame | masked(below, site, redact)]
+  defp masked([], _site, _redact), do: []
+
+  defp masked_args([arg | args], [name | names], redact),
+    do: [if(masked?(name, redact), do: %Redacted{}, else: arg) | masked_args(args, names, redact)]
+
+  defp masked_args(args, [], _redact), do: args
+
+  defp masked?(nil, _redact), do: false
+  defp masked?(name, {:only, keys}), do: not masked?(name, keys)
+  defp masked?(name, keys), do: :lists.member(name, keys) or :lists.member(:erlang.atom_to_binary(name), keys)
 
   @doc "Raises on, where nothing is recorded."
   @spec reraise(:error | :exit | :throw, term, Exception.stacktrace()) :: no_return
@@ -73,7 +111,10 @@ defmodule ElixirScope.Instrument.Runtime do
   @spec unmatched(Native.site(), [term], boolean) :: :ok
   def unmatched(site, args, args?) do
     token = if args?, do: Native.enter_n(site, args), else: Native.enter_0(site)
-    if token >= 0, do: Native.exit_error(site, token, :error, :function_clause, unmatched_stack(args))
+
+    if token >= 0,
+      do: Native.exit_error(site, token, :error, :function_clause, args |> unmatched_stack() |> masked(site))
+
     :ok
   end
 

@@ -6,7 +6,7 @@ defmodule ElixirScope.Instrument.Server do
 
   use GenServer
 
-  alias ElixirScope.{Error, Muted, Patience}
+  alias ElixirScope.{Error, Muted, Native, Patience}
   alias ElixirScope.Instrument.{Loader, Source, Switches}
 
   @modules {__MODULE__, :modules}
@@ -56,6 +56,10 @@ defmodule ElixirScope.Instrument.Server do
   @impl true
   def init(nil) do
     Muted.forever()
+    # What a predecessor that was killed asked of the code server has been done when this answers.
+    :code.get_path()
+    for {module, entry} <- modules(), plain_again?(module, entry), do: gone(module)
+    if Native.running(), do: Switches.apply(Switches.get())
     if Enum.any?(modules(), fn {_module, entry} -> entry.pending end), do: wait()
     {:ok, nil}
   end
@@ -102,16 +106,23 @@ defmodule ElixirScope.Instrument.Server do
   defp first_error(:ok), do: {:cont, :ok}
   defp first_error(error), do: {:halt, error}
 
+  # A module that was noted and never loaded, or unloaded and still noted.
+  defp plain_again?(module, %{plain: plain}), do: Source.loaded(module) in [nil, plain]
+
   defp load_all([], _loaded), do: :ok
 
+  # It is noted before it is loaded: were this process killed in between, nobody would know whose code that is.
   defp load_all([next | rest], loaded) do
+    before = modules()[next.module]
+    put(next.module, %{plain: next.md5, functions: next.functions, pending: false, kept: kept(next)})
+
     case Loader.load(next.module, next.path, next.beam) do
       :ok ->
-        put(next.module, %{plain: next.md5, functions: next.functions, pending: false, kept: kept(next)})
         Switches.get() |> Switches.forget([next.module]) |> Switches.apply()
         load_all(rest, [next | loaded])
 
       error ->
+        if before, do: put(next.module, before), else: gone(next.module)
         # Those before it go back to what they were; where processes are in the way by now, that has to wait.
         left = loaded |> Enum.map(&plain/1) |> Enum.reject(&unload_one/1)
         if left != [], do: pending(left)
@@ -125,7 +136,7 @@ defmodule ElixirScope.Instrument.Server do
 
   defp unload_one(%{module: module, path: path, beam: beam}) do
     with :ok <- Loader.load(module, path, beam) do
-      :persistent_term.put(@modules, Map.delete(modules(), module))
+      gone(module)
       Switches.get() |> Switches.forget([module]) |> Switches.apply()
       true
     else
@@ -143,6 +154,7 @@ defmodule ElixirScope.Instrument.Server do
     :pending
   end
 
+  defp gone(module), do: :persistent_term.put(@modules, Map.delete(modules(), module))
   defp put(module, entry), do: :persistent_term.put(@modules, Map.put(modules(), module, entry))
   defp wait, do: Process.send_after(self(), :again, @again_ms)
 end

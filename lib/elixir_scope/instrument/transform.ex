@@ -24,9 +24,9 @@ defmodule ElixirScope.Instrument.Transform do
   # Some calls in tail position are kept inside nevertheless, because of what they give: those of a callback that has a
   # state, and those that start a process. Then their frame would show in stack traces, and is taken out of them again.
 
+  alias ElixirScope.{Config, Site}
   alias ElixirScope.Instrument.{Form, Plan, Runtime}
   alias ElixirScope.Instrument.Transform.{Effects, Locals, Quiet, Tail}
-  alias ElixirScope.Site
 
   @typedoc """
   What the module's forms and the plan say, the same for all of its functions; then the function at hand, and how a site of
@@ -45,10 +45,13 @@ defmodule ElixirScope.Instrument.Transform do
 
   @token :scope@token
   @max_args 8
+  @secrets Config.default_redact()
 
   @doc "A function that is recorded as what `role` says; `callback` is what is known of it as a callback, or nil."
   @spec function(tuple, Plan.role(), map | nil, scope) :: tuple
   def function({:function, anno, name, arity, clauses}, role, callback, scope) do
+    scope = Map.put(scope, :arg_names, arg_names(clauses))
+
     recorded =
       for {clause, number} <- Enum.with_index(clauses, 1), do: clause(clause, number, role, callback, scope)
 
@@ -85,7 +88,7 @@ defmodule ElixirScope.Instrument.Transform do
   # -- One clause -----------------------------------------------------------------------------------------------------------
 
   defp clause({:clause, anno, patterns, guards, body}, number, role, callback, scope) do
-    {patterns, args} = name_args(patterns)
+    {patterns, args} = name_args(patterns, scope.arg_names)
     site = Form.literal(anno, site(anno, number, role, args, scope))
     outer = Form.variables(patterns)
     body = Locals.record(body, outer, scope.plan.locals, Map.put(scope, :if_entered, &if_entered/2))
@@ -106,19 +109,21 @@ defmodule ElixirScope.Instrument.Transform do
 
   # Where no clause may match, one more raises the very error that the emulator would, so that it is seen: without it a call
   # that failed leaves nothing on the tape.
-  defp unmatched(anno, clauses, role, %{function: {_name, arity}} = scope) do
+  defp unmatched(anno, clauses, role, scope) do
     if total?(List.last(clauses)) do
       []
     else
-      args = for index <- 0..(arity - 1)//1, do: {:"scope@arg#{index}", nil}
+      args = for {{_own, name}, index} <- Enum.with_index(scope.arg_names), do: {:"scope@arg#{index}", name}
       site = Form.literal(anno, site(anno, 0, role, args, scope))
       list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
 
-      recorded = Form.call(anno, Runtime, :unmatched, [site, list, Form.atom(anno, scope.plan.args)])
+      # the emulator's error has the line of the first clause, which need not be that of the function: a head without a body
+      first = clauses |> hd() |> elem(1)
+      recorded = Form.call(first, Runtime, :unmatched, [site, list, Form.atom(first, scope.plan.args)])
 
       error =
-        {:call, anno, {:remote, anno, {:atom, anno, :erlang}, {:atom, anno, :error}},
-         [{:atom, anno, :function_clause}, list]}
+        {:call, first, {:remote, first, {:atom, first, :erlang}, {:atom, first, :error}},
+         [{:atom, first, :function_clause}, list]}
 
       [Form.clause(anno, variables(anno, args), [], [recorded, error])]
     end
@@ -133,7 +138,7 @@ defmodule ElixirScope.Instrument.Transform do
   defp total?(_guarded), do: false
 
   # Each argument gets a name, if its pattern is not one already.
-  defp name_args(patterns) do
+  defp name_args(patterns, names) do
     patterns
     |> Enum.with_index(fn
       {:var, _, name} = pattern, _index when name != :_ ->
@@ -145,18 +150,43 @@ defmodule ElixirScope.Instrument.Transform do
         {Form.match(anno, Form.var(anno, name), pattern), name}
     end)
     |> Enum.unzip()
-    |> then(fn {named, names} -> {named, Enum.zip_with(patterns, names, &{&2, source_name(&1)})} end)
+    |> then(fn {named, variables} ->
+      {named, Enum.zip_with([patterns, variables, names], &arg_name/1)}
+    end)
   end
 
-  # The name of an argument in the source, by which it may have to be masked.
+  defp arg_name([_pattern, variable, {:secret, name}]), do: {variable, name}
+  defp arg_name([pattern, variable, {_first, name}]), do: {variable, source_name(pattern) || name}
+
+  # What each argument is called, which decides whether it is masked: a clause that calls it something else, or nothing, may
+  # well be given the secret that another clause names.
+  defp arg_names(clauses) do
+    for patterns <- Enum.zip_with(for({:clause, _, patterns, _, _} <- clauses, do: patterns), & &1) do
+      names = for pattern <- patterns, name = source_name(pattern), do: name
+
+      case Enum.find(names, &(&1 in @secrets)) do
+        nil -> {:first, List.first(names)}
+        name -> {:secret, name}
+      end
+    end
+  end
+
+  # The name of an argument in the source, by which it may have to be masked; one that the function does not use is no less
+  # secret.
   defp source_name({:var, _, name}) do
-    case Form.source_name(name) do
+    case Form.source_name(Form.used(name)) do
       {source, _binding} -> plain(source)
       :none -> nil
     end
   end
 
   defp source_name({:match, _, left, right}), do: source_name(left) || source_name(right)
+
+  defp source_name({:bin, _, elements}) do
+    names = for {:bin_element, _, part, _, _} <- elements, name = source_name(part), do: name
+    Enum.find(names, &(&1 in @secrets))
+  end
+
   defp source_name(_pattern), do: nil
 
   # Erlang writes `Password` where Elixir writes `password`.
@@ -256,11 +286,13 @@ defmodule ElixirScope.Instrument.Transform do
   defp protect_whole(anno, body, context) do
     scope = Map.put(context.scope, :outer, context.outer)
     {body, _count} = Tail.map(body, scope, 0, &comprehension(&1, &2, &3, context.scope))
-    {tagged, %{calls: calls}} = Tail.map(body, scope, %{calls: [], next: 1, outer: context.outer}, &tag/3)
+    start = %{calls: [], next: 1, outer: context.outer, scope: context.scope}
+    {tagged, %{calls: calls, next: next}} = Tail.map(body, scope, start, &tag/3)
 
     {protected, of} =
       case calls do
-        [] ->
+        # nor branches
+        [] when next == 1 ->
           {body, [leave(anno, Form.var(anno, :scope@value), context)]}
 
         calls ->
@@ -291,6 +323,16 @@ defmodule ElixirScope.Instrument.Transform do
 
   # Inside, a tail call is what is needed to make it: {number, arguments...}; outside it is made.
   defp tag(:value, value, acc), do: {Form.cell(elem(value, 1), value), acc}
+
+  # Its result is what its own ends gave. It is called inside, but must not show that it is no tail call.
+  defp tag(:branch, call, acc) do
+    anno = elem(call, 1)
+    again = reraise(anno, "1_#{acc.next}", [], acc.scope)
+    {{:try, Form.generated(anno), [call], [], [again], []}, %{acc | next: acc.next + 1}}
+  end
+
+  # The compiler makes a fun that is called once part of its caller.
+  defp tag(:once, call, acc), do: {call, %{acc | next: acc.next + 1}}
 
   defp tag(:call, {:call, anno, target, args}, acc) do
     {parts, rebuild} = parts(target, args)
@@ -371,7 +413,8 @@ defmodule ElixirScope.Instrument.Transform do
     kind = if scope.plan.messages, do: Effects.kind(call, scope)
 
     body =
-      if kind == :spawn or (context.callback != nil and not callback?(call, context)) do
+      if kind == :spawn or
+           (context.callback != nil and not callback?(call, context) and not leaves_all?(call)) do
         [seen(anno, number, call, kind, context)]
       else
         sent(call, kind, scope) ++
@@ -387,13 +430,20 @@ defmodule ElixirScope.Instrument.Transform do
 
   defp callback?(_call, _context), do: false
 
-  # A process that hibernates leaves all of its calls at once.
-  defp leave_for({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, :hibernate}}, [_, _, _]})
-       when module in [:erlang, :proc_lib],
-       do: :exit_all
+  # A process that hibernates, or becomes a server by itself, leaves all of its calls at once.
+  defp leave_for(call), do: if(leaves_all?(call), do: :exit_all, else: :exit_tail)
 
-  defp leave_for({:call, _, {:atom, _, :hibernate}, [_, _, _]}), do: :exit_all
-  defp leave_for(_call), do: :exit_tail
+  defp leaves_all?({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, :hibernate}}, [_, _, _]})
+       when module in [:erlang, :proc_lib],
+       do: true
+
+  defp leaves_all?({:call, _, {:atom, _, :hibernate}, [_, _, _]}), do: true
+
+  defp leaves_all?({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, :enter_loop}}, _args})
+       when module in [:gen_server, :gen_statem],
+       do: true
+
+  defp leaves_all?(_call), do: false
 
   # Who is called is told where it is known: so the result can be found where the chain of tail calls ends.
   defp tail_site({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, context),

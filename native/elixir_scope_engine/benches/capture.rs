@@ -19,6 +19,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 const HEAD: RecordHead = RecordHead {
+    sequence: 0,
     kind: EventKind::FunctionEntry,
     depth: 1,
     ticks: Ticks(0),

@@ -16,6 +16,9 @@ pub struct RecordHead {
     pub process: ProcessId,
     /// Where in the program, or none.
     pub site: SiteId,
+    /// The number of the record among those of its process, from 1, and after 65,535 from 1 again; 0 where no slot was free. A
+    /// number that is missing is a record that was lost, before anybody tells of it.
+    pub sequence: u16,
     /// The causal root; given on every record made inside a call.
     pub correlation: CorrelationId,
 }
@@ -25,6 +28,15 @@ impl RecordHead {
     pub const NO_DEPTH: u16 = u16::MAX;
     /// Bytes of an encoded head, the record's length among them.
     pub const SIZE: usize = 40;
+
+    /// The number after `sequence`.
+    #[must_use]
+    pub const fn next_sequence(sequence: u16) -> u16 {
+        match sequence {
+            u16::MAX => 1,
+            other => other + 1,
+        }
+    }
 
     /// Encodes the head of a record that is `length` bytes long in all, head included.
     #[must_use]
@@ -36,7 +48,7 @@ impl RecordHead {
         let words = [
             self.ticks.0,
             self.process.0,
-            u64::from(self.site.0),
+            u64::from(self.site.0) | u64::from(self.sequence) << 32,
             self.correlation.0,
         ];
         for (to, from) in rest.chunks_exact_mut(8).zip(words) {
@@ -55,12 +67,14 @@ impl RecordHead {
             u64::from_le_bytes(word)
         });
         let first = words.next()?;
+        let (ticks, process, place) = (words.next()?, words.next()?, words.next()?);
         let head = RecordHead {
             kind: EventKind::from_u8((first >> 32) as u8)?,
             depth: (first >> 48) as u16,
-            ticks: Ticks(words.next()?),
-            process: ProcessId(words.next()?),
-            site: SiteId(words.next()? as u32),
+            ticks: Ticks(ticks),
+            process: ProcessId(process),
+            site: SiteId(place as u32),
+            sequence: (place >> 32) as u16,
             correlation: CorrelationId(words.next()?),
         };
         Some((head, first as u32))
@@ -79,6 +93,7 @@ mod tests {
             ticks: Ticks(u64::MAX - 7),
             process: ProcessId(77),
             site: SiteId(u32::MAX),
+            sequence: 0xfedc,
             correlation: CorrelationId(1 << 63),
         };
         assert_eq!(RecordHead::decode(&head.encode(96)), Some((head, 96)));

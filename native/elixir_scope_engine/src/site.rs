@@ -252,6 +252,18 @@ impl SiteTable {
         entry.site.get().map(|site| &site.1)
     }
 
+    /// Whether a call entered at `entry` may be what the tail call at `place` leads to.
+    #[must_use]
+    pub fn is_callee(&self, place: SiteId, entry: SiteId) -> bool {
+        let callee = self.get(place).and_then(|def| def.callee);
+        callee.is_some_and(|callee| {
+            self.get(entry).is_some_and(|def| {
+                (def.module, def.function, def.arity)
+                    == (callee.module, Some(callee.function), callee.arity)
+            })
+        })
+    }
+
     /// How many sites are defined.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -2,7 +2,7 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use elixir_scope_engine::event::{AtomId, CorrelationId, ProcessId};
+use elixir_scope_engine::event::{AtomId, CorrelationId, ProcessId, SiteId};
 use elixir_scope_engine::{Host, ProcessSlots};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -97,6 +97,31 @@ fn half_of_the_shared_table_fits_without_a_miss() {
     assert!(slots.is_crowded());
     assert_eq!(slots.sweep(&host), 65_536);
     assert_eq!(slots.claimed(), 0);
+}
+
+#[test]
+fn a_tail_call_of_the_outermost_call_is_remembered_until_the_next_one() {
+    let host = Alive::default();
+    host.spawn(pid(1));
+    let slots = ProcessSlots::new(64);
+    let slot = slots.get(ProcessId(pid(1)), &host).unwrap();
+    let enter = || slot.enter(1, || false, || CorrelationId(7));
+
+    enter();
+    slot.exit(1, 0);
+    assert_eq!(slot.left_by_tail(1), None);
+    enter();
+    slot.exit(1, 0);
+    slot.leave_by_tail(1, SiteId(5), true);
+    assert_eq!(slot.left_by_tail(1), Some((SiteId(5), true)));
+    // It is of one recorder, and nobody's cause.
+    assert_eq!(slot.left_by_tail(2), None);
+    assert_eq!(slot.current(1).correlation, CorrelationId::NONE);
+    enter();
+    assert_eq!(slot.left_by_tail(1), None);
+    // Inside of another call there is nothing to remember.
+    slot.leave_by_tail(1, SiteId(5), true);
+    assert_eq!(slot.current(1).correlation, CorrelationId(7));
 }
 
 proptest! {

@@ -15,6 +15,7 @@ mod loom_models {
     use std::sync::Arc;
 
     const HEAD: RecordHead = RecordHead {
+        sequence: 0,
         kind: EventKind::UserEvent,
         depth: 0,
         ticks: Ticks(0),

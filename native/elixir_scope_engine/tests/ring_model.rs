@@ -85,6 +85,7 @@ impl Model {
         let writer = &mut self.writers[writer];
         let queue = self.queues.entry(writer.number()).or_default();
         let head = RecordHead {
+            sequence: 0,
             kind: EventKind::ALL[self.written as usize % EventKind::ALL.len()],
             depth: self.written as u16,
             ticks: Ticks(0),

@@ -14,7 +14,7 @@ mod states;
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, SharedSlots, Slot};
+use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, SharedSlots, SiteTable, Slot};
 use rustler::{Atom, Encoder, Env, Term};
 
 use crate::host::BEAM;
@@ -33,10 +33,12 @@ pub use states::{exit_callback, loop_state};
 struct What {
     kind: EventKind,
     process: ProcessId,
+    slot: Option<&'static Slot>,
     site: SiteId,
 }
 
 impl What {
+    /// The head of the record, which takes the next number of its process: to be written, or to be missed.
     #[inline(always)]
     fn at(self, place: Entered) -> RecordHead {
         RecordHead {
@@ -45,6 +47,7 @@ impl What {
             ticks: Ticks(0),
             process: self.process,
             site: self.site,
+            sequence: self.slot.map_or(0, Slot::next_record),
             correlation: place.correlation,
         }
     }
@@ -111,6 +114,7 @@ fn mark<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, body: impl Body<'a>)
         let what = What {
             kind,
             process,
+            slot,
             site,
         };
         thread.write(env, what.at(place), body);
@@ -142,7 +146,17 @@ fn enter<'a, B: Body<'a>>(
             ..
         } = thread;
         let place = slot.map_or(NOWHERE, |slot| {
-            let sample = || Thread::sample(settings, random);
+            let sample = || {
+                if settings.samples_all() {
+                    return true;
+                }
+                // To the program it is one call: what a tail call leads to shares the fate of its caller.
+                let tail = slot.left_by_tail(settings.generation);
+                match tail.filter(|(place, _)| SiteTable::shared().is_callee(*place, site)) {
+                    Some((_, is_sampled)) => is_sampled,
+                    None => Thread::sample(settings, random),
+                }
+            };
             slot.enter(settings.generation, sample, || writer.next_correlation())
         });
         let token = Token {
@@ -154,6 +168,7 @@ fn enter<'a, B: Body<'a>>(
             let what = What {
                 kind,
                 process,
+                slot,
                 site,
             };
             thread.write(env, what.at(place), body(site));
@@ -176,10 +191,11 @@ fn leave<'a>(
         env,
         token,
         When::Sampled,
-        |thread, process, _token, entered| {
+        |thread, process, slot, _token, entered| {
             let what = What {
                 kind,
                 process,
+                slot,
                 site: site::find(place),
             };
             thread.write(env, what.at(entered), body);
@@ -191,7 +207,20 @@ fn leave<'a>(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
+    /// Where it is the outermost one.
+    Outermost,
     Sampled,
+}
+
+impl When {
+    #[inline(always)]
+    fn includes(self, token: Token) -> bool {
+        match self {
+            When::Always => true,
+            When::Outermost => token.is_sampled || token.depth == 0,
+            When::Sampled => token.is_sampled,
+        }
+    }
 }
 
 /// Runs `record` with this thread's state and the place of the call that ends.
@@ -200,7 +229,7 @@ fn leave_by<'a>(
     env: Env<'a>,
     token: Term<'a>,
     when: When,
-    record: impl FnOnce(&mut Thread, ProcessId, Token, Entered),
+    record: impl FnOnce(&mut Thread, ProcessId, Option<&'static Slot>, Token, Entered),
 ) -> Term<'a> {
     let Some(token) = Token::of(token) else {
         return ok(env);
@@ -210,10 +239,10 @@ fn leave_by<'a>(
     // The depth is taken back even when nothing is recorded now: the gate may have closed, or the process been muted.
     let place = slot.map_or(NOWHERE, |slot| slot.exit(token.generation, token.depth));
     let word = gate::word();
-    if (token.is_sampled || when == When::Always) && word != 0 {
-        recording_of(word, process, slot, |thread, process, _slot| {
+    if when.includes(token) && word != 0 {
+        recording_of(word, process, slot, |thread, process, slot| {
             if thread.settings.generation == token.generation {
-                record(thread, process, token, place);
+                record(thread, process, slot, token, place);
             }
         });
     }

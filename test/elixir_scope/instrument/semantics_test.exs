@@ -187,6 +187,8 @@ defmodule ElixirScope.Instrument.SemanticsTest do
     def case(x), do: case(x, do: (:ok -> 1))
     def with(x), do: with({:ok, y} <- x, do: y, else: (:error -> 2))
     def cond(x), do: cond(do: (is_list(x) -> 1))
+    def clause(x, y)
+
     def clause(:a, _), do: 1
     def clause(x, y) when is_list(x), do: y
     defp hidden(1), do: 1

@@ -94,7 +94,9 @@ defmodule ElixirScope.Instrument.TreeTest do
 
     parent = numbers[entry.parent_id]
     # the one that called it may be lost, but no other is named in its place
-    assert parent in [call.parent, nil], told(plan)
+    assert parent in [call.parent, nil],
+           "#{id} is told to be in #{parent}, not #{call.parent}: " <> told(plan)
+
     if parent == nil and Map.has_key?(entries, call.parent), do: assert(entry.parent_id == nil)
 
     with %FunctionExit{} = exit <- exits[id] do

@@ -71,7 +71,7 @@ defmodule Shop.Demo do
   defp carts(ledger) do
     asked = Ledger.by_cart(ledger)
     newest = ledger |> Ledger.orders() |> Enum.map(& &1.cart) |> Enum.take(-50)
-    cart = Enum.max_by(newest, &length(asked[&1]), fn -> "none" end)
+    cart = Enum.max_by(newest, &length(asked[&1]), fn -> "cart-none" end)
 
     ask(
       "What did #{cart} hold, from its first state to its last?",

@@ -33,6 +33,9 @@ defmodule ElixirScope.Instrument.Transform.Quiet do
   @spec body?([tuple], MapSet.t(atom), map) :: boolean
   def body?([last], bound, scope), do: last?(last, bound, scope)
 
+  # it may be a branch (see `Tail`), which is rewritten along with the body
+  def body?([{:match, _, _variable, {:fun, _, {:clauses, _}}} | _rest], _bound, _scope), do: false
+
   def body?([{:match, _, {:var, _, name}, value} | rest], bound, scope) do
     # a name that is bound already is compared, and may raise
     not MapSet.member?(bound, name) and value?(value) and

@@ -16,9 +16,10 @@ defmodule ElixirScope.Instrument.Transform.Tail do
         }
 
   @typedoc """
-  Rewrites one last expression: a tail call, one that only gives a value, or, of these, a comprehension.
+  Rewrites one last expression: a tail call, one that only gives a value, or, of these, a comprehension; or the call of a
+  branch, whose own last expressions are rewritten already, one of several or the only one.
   """
-  @type rewrite(acc) :: (:call | :value | :comprehension, tuple, acc -> {tuple, acc})
+  @type rewrite(acc) :: (:call | :value | :comprehension | :branch | :once, tuple, acc -> {tuple, acc})
 
   # They call what they are given, and are no frame of the stack meanwhile.
   @calling [apply: 2, apply: 3, hibernate: 3]
@@ -36,11 +37,57 @@ defmodule ElixirScope.Instrument.Transform.Tail do
     {body, acc}
   end
 
-  defp body(body, scope, acc, rewrite) do
-    {before, [last]} = Enum.split(body, -1)
+  defp body([last], scope, acc, rewrite) do
     {last, acc} = last(last, scope, acc, rewrite)
-    {before ++ [last], acc}
+    {[last], acc}
   end
+
+  defp body([form | rest], scope, acc, rewrite) do
+    case branch(form, rest, scope) do
+      nil ->
+        {rest, acc} = body(rest, scope, acc, rewrite)
+        {[form | rest], acc}
+
+      {name, kind, fun_anno, clauses} ->
+        {:match, anno, variable, _fun} = form
+        {clauses, acc} = clauses(clauses, scope, acc, rewrite)
+        scope = Map.update(scope, :branches, %{name => kind}, &Map.put(&1, name, kind))
+        {rest, acc} = body(rest, scope, acc, rewrite)
+        {[{:match, anno, variable, {:fun, fun_anno, {:clauses, clauses}}} | rest], acc}
+    end
+  end
+
+  # A fun that is only called in tail position is a branch of the body that several places share: Elixir 1.18 makes one of the
+  # `else` of a `with`. Its last expressions are last ones of the body.
+  defp branch({:match, _, {:var, _, name}, {:fun, anno, {:clauses, clauses}}}, rest, scope) do
+    [{:clause, _, patterns, _, _} | _] = clauses
+    heads = for {:clause, _, patterns, _, _} <- clauses, do: patterns
+    tail? = &match?({:call, _, {:var, _, ^name}, args} when length(args) == length(patterns), &1)
+
+    count = fn
+      :call, call, count -> {call, count + if(tail?.(call), do: 1, else: 0)}
+      _kind, form, count -> {form, count}
+    end
+
+    # a name that the fun binds anew is another variable
+    if MapSet.disjoint?(Form.variables(heads), Map.get(scope, :outer, MapSet.new())) and
+         mentions(rest, name) > 0 do
+      {_rest, {count, _number}} = body(rest, scope, {0, 0}, &counted(&1, &2, &3, count))
+      if count == mentions(rest, name), do: {name, if(count == 1, do: :once, else: :branch), anno, clauses}
+    end
+  end
+
+  defp branch(_form, _rest, _scope), do: nil
+
+  defp counted(kind, form, {acc, number}, count) do
+    {form, acc} = count.(kind, form, acc)
+    {form, {acc, number}}
+  end
+
+  defp mentions({:var, _, name}, name), do: 1
+  defp mentions(form, name) when is_tuple(form), do: form |> Tuple.to_list() |> mentions(name)
+  defp mentions([head | tail], name), do: mentions(head, name) + mentions(tail, name)
+  defp mentions(_other, _name), do: 0
 
   defp last({:case, anno, value, clauses}, scope, acc, rewrite) do
     {clauses, acc} = clauses(clauses, scope, acc, rewrite)
@@ -134,6 +181,10 @@ defmodule ElixirScope.Instrument.Transform.Tail do
             {:clause, anno, [value], [], [value]}
           ]}, acc}
     end
+  end
+
+  defp last({:call, _anno, {:var, _, name}, _args} = call, %{branches: branches}, acc, rewrite) do
+    rewrite.(Map.get(branches, name, :call), call, acc)
   end
 
   defp last({:call, _anno, _target, _args} = call, scope, acc, rewrite) do

@@ -46,6 +46,8 @@ struct Stack {
     serves: bool,
     /// Rising in depth; calls whose entry was lost are not there.
     frames: Vec<Frame>,
+    /// The number of the record that was seen last, or 0.
+    sequence: u16,
     /// The sweep before which it was used last.
     used: u32,
     /// The number of the request whose answer it waits for, or 0.
@@ -127,17 +129,6 @@ fn is_same_clause(sites: &SiteTable, one: u32, other: SiteId) -> bool {
         Some((def.module, def.function, def.arity, def.clause))
     };
     clause(SiteId(one)).is_some_and(|one| clause(other) == Some(one))
-}
-
-/// Whether the tail call at `place` calls the function that is entered at `entry`.
-fn is_callee(sites: &SiteTable, place: u32, entry: SiteId) -> bool {
-    let callee = sites.get(SiteId(place)).and_then(|def| def.callee);
-    callee.is_some_and(|callee| {
-        sites.get(entry).is_some_and(|def| {
-            (def.module, def.function, def.arity)
-                == (callee.module, Some(callee.function), callee.arity)
-        })
-    })
 }
 
 impl Stacks {
@@ -261,6 +252,15 @@ impl Stacks {
             return nesting;
         };
         stack.used = sweeps;
+        let is_next = RecordHead::next_sequence(stack.sequence) == head.sequence;
+        if !is_next && stack.sequence != 0 && head.sequence != 0 {
+            // What was open inside of the outermost call may have ended, and the same function been called again. Nobody may have
+            // told of the loss yet: it was on another thread's ring.
+            stack
+                .frames
+                .retain(|frame| frame.depth == 0 && !frame.is_tail);
+        }
+        stack.sequence = head.sequence;
         // The request may be what the tail call makes: it is told of before both.
         if !is_tail {
             nesting.answered = std::mem::take(&mut stack.waits);
@@ -273,7 +273,7 @@ impl Stacks {
                 && frame.depth == head.depth
                 && frame.time > gap_until
                 && head.kind == EventKind::FunctionEntry
-                && is_callee(sites, frame.site, head.site)
+                && sites.is_callee(SiteId(frame.site), head.site)
         };
         if stack.root != head.correlation.0 || !head.correlation.is_some() {
             match stack.frames.last() {
@@ -371,6 +371,7 @@ impl Stacks {
         stack.resolved = place.root;
         stack.origin = place.origin;
         stack.serves = place.serves;
+        stack.sequence = head.sequence;
         if stack.frames.len() == stack.frames.capacity() {
             let more = stack.frames.capacity().max(4);
             if self.room + more > self.max_room {

@@ -57,6 +57,7 @@ fn story(steps: &[Step], losses: bool) -> Vec<Truth> {
         let inside = !open.is_empty() || entry.is_some() || is_entry(kind);
         story.push(Truth {
             head: RecordHead {
+                sequence: 0,
                 kind,
                 depth: open.len() as u16,
                 ticks: Ticks(10 + n as u64 * 3),
@@ -244,6 +245,7 @@ proptest! {
         for (n, &(step, process, site, _)) in steps.iter().cycle().take(3_000).enumerate() {
             let n = n as u64;
             let head = RecordHead {
+sequence: 0,
                 kind: EventKind::FunctionEntry,
                 depth: u16::from(step) * 100,
                 ticks: Ticks(n + 1),
@@ -260,6 +262,7 @@ proptest! {
 
 fn record(kind: EventKind, depth: u16, ticks: u64, process: u64, root: u64) -> RecordHead {
     RecordHead {
+        sequence: 0,
         kind,
         depth,
         ticks: Ticks(ticks),
@@ -419,4 +422,37 @@ fn what_the_store_refuses_is_counted_and_told_of() {
         (TimeNs(1), TimeNs(3), 0)
     );
     assert_eq!(loss.cause, ingest.symbols.id(Symbol::TooBig));
+}
+
+#[test]
+fn a_missing_number_tells_of_a_loss_that_nobody_has_told_of_yet() {
+    let parents = |sequences: [u16; 3]| {
+        let store = new_store(1 << 20);
+        let mut ingest = new_ingest(64 << 10);
+        let mut appender = store.appender();
+        for (depth, sequence) in (0..).zip(sequences) {
+            let head = RecordHead {
+                sequence,
+                ..record(EventKind::FunctionEntry, depth, u64::from(depth) + 1, 5, 1)
+            };
+            let item = DrainItem::Record {
+                head,
+                payload: &[],
+                writer: 1,
+            };
+            ingest.take(&item, &mut appender, None);
+        }
+        drop(appender);
+        let rows = store.query(&Query::default(), &Fake::new().context()).rows;
+        rows.iter()
+            .map(|(head, _)| head.parent.0)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(parents([1, 2, 3]), [0, 1, 2]);
+    assert_eq!(parents([65_534, 65_535, 1]), [0, 1, 2]);
+    // Between the second and the third the second may have ended, and another one begun. The first cannot have: its root.
+    assert_eq!(parents([1, 2, 5]), [0, 1, 0]);
+    assert_eq!(parents([1, 4, 5]), [0, 1, 2]);
+    // Records without a slot have none.
+    assert_eq!(parents([0, 0, 0]), [0, 1, 2]);
 }

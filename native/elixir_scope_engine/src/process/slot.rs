@@ -1,6 +1,6 @@
 //! What capture knows of one process.
 
-use crate::event::{CorrelationId, ProcessId};
+use crate::event::{CorrelationId, ProcessId, SiteId};
 use crate::record::RecordHead;
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -17,7 +17,8 @@ pub struct Slot {
     correlation: AtomicU64,
     generation: AtomicU32,
     state_sequence: AtomicU32,
-    muted: AtomicU32,
+    muted: AtomicU16,
+    sequence: AtomicU16,
     depth: AtomicU16,
     is_sampled: AtomicU8,
     wants_keyframe: AtomicU8,
@@ -43,7 +44,8 @@ impl Slot {
             correlation: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             state_sequence: AtomicU32::new(0),
-            muted: AtomicU32::new(0),
+            muted: AtomicU16::new(0),
+            sequence: AtomicU16::new(0),
             depth: AtomicU16::new(0),
             is_sampled: AtomicU8::new(0),
             wants_keyframe: AtomicU8::new(0),
@@ -57,7 +59,8 @@ impl Slot {
             correlation: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             state_sequence: AtomicU32::new(0),
-            muted: AtomicU32::new(0),
+            muted: AtomicU16::new(0),
+            sequence: AtomicU16::new(0),
             depth: AtomicU16::new(0),
             is_sampled: AtomicU8::new(0),
             wants_keyframe: AtomicU8::new(0),
@@ -109,6 +112,28 @@ impl Slot {
         Entered { depth, ..now }
     }
 
+    /// Says of the outermost call, which has just been left, that it was left by the tail call at `place`: what that leads to is
+    /// part of it, to the program. In the room of the causal root, which is none outside of any call.
+    pub fn leave_by_tail(&self, generation: u32, place: SiteId, is_sampled: bool) {
+        if self.current(generation).depth == 0 {
+            let tail = Self::TAIL | u64::from(is_sampled) << 32 | u64::from(place.0);
+            self.correlation.store(tail, Ordering::Relaxed);
+        }
+    }
+
+    /// The place of the tail call by which the last outermost call was left, and whether that was sampled.
+    #[must_use]
+    pub fn left_by_tail(&self, generation: u32) -> Option<(SiteId, bool)> {
+        let tail = self.correlation.load(Ordering::Relaxed);
+        let is_left = self.generation.load(Ordering::Relaxed) == generation
+            && self.depth.load(Ordering::Relaxed) == 0
+            && tail & Self::TAIL != 0;
+        is_left.then_some((SiteId(tail as u32), tail >> 32 & 1 == 1))
+    }
+
+    /// No causal root that a process has bears this bit.
+    const TAIL: u64 = 1 << 63;
+
     /// Where the process stands.
     #[inline]
     #[must_use]
@@ -133,7 +158,9 @@ impl Slot {
 
     /// Nothing of this process is recorded until [`unmute`](Slot::unmute) was called as often as this.
     pub fn mute(&self) {
-        self.muted.fetch_add(1, Ordering::Relaxed);
+        let _ = self
+            .muted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
     }
 
     /// Takes one [`mute`](Slot::mute) back. One too many does nothing.
@@ -148,6 +175,14 @@ impl Slot {
     #[must_use]
     pub fn is_muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Numbers one more record of the process.
+    #[inline]
+    pub fn next_record(&self) -> u16 {
+        let next = RecordHead::next_sequence(self.sequence.load(Ordering::Relaxed));
+        self.sequence.store(next, Ordering::Relaxed);
+        next
     }
 
     /// How many state changes were counted.
@@ -180,6 +215,7 @@ impl Slot {
         self.generation.store(0, Ordering::Relaxed);
         self.state_sequence.store(0, Ordering::Relaxed);
         self.muted.store(0, Ordering::Relaxed);
+        self.sequence.store(0, Ordering::Relaxed);
         self.depth.store(0, Ordering::Relaxed);
         self.is_sampled.store(0, Ordering::Relaxed);
         self.wants_keyframe.store(0, Ordering::Relaxed);

@@ -3,11 +3,11 @@
 use elixir_scope_engine::event::EventKind;
 use rustler::{Env, Term};
 
-use super::{atom, enter, leave};
-use crate::atoms;
+use super::{What, When, atom, enter, leave, leave_by};
 use crate::entry::AtPlace;
 use crate::payload::{Args, Values, by};
 use crate::term::{Word, raw, word};
+use crate::{atoms, site};
 
 /// `enter_0(site)` … `enter_8(site, a1, …, a8)`
 pub struct Enter;
@@ -47,11 +47,29 @@ pub fn exit_void<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
 
 /// `exit_tail(site, token)`
 pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
-    end(
+    leave_by(
         env,
-        place,
         token,
-        [atoms::tail_call(), atoms::nil()].map(atom),
+        When::Outermost,
+        |thread, process, slot, token, entered| {
+            let site = site::find(place);
+            if token.depth == 0
+                && !thread.settings.samples_all()
+                && let Some(slot) = slot
+            {
+                slot.leave_by_tail(token.generation, site, token.is_sampled);
+            }
+            if token.is_sampled {
+                let what = What {
+                    kind: EventKind::FunctionExit,
+                    process,
+                    slot,
+                    site,
+                };
+                let fields = [atoms::tail_call(), atoms::nil()].map(atom);
+                thread.write(env, what.at(entered), Values(&fields));
+            }
+        },
     )
 }
 

@@ -1,7 +1,7 @@
 //! Callbacks that end with a new state, and loops that begin with one.
 
-use elixir_scope_engine::Entered;
 use elixir_scope_engine::event::{AtomId, EventKind, ProcessId, SiteId};
+use elixir_scope_engine::{Entered, Slot};
 use rustler::{Env, Term};
 
 use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording};
@@ -13,31 +13,37 @@ use crate::{atoms, gate, site};
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
 pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
     let [literal, token, result, old_state, trigger] = args;
-    leave_by(env, token, When::Always, |thread, process, token, place| {
-        let site = site::find(literal);
-        let inside = Inside {
-            env,
-            process,
-            site,
-            callback: site::function(site),
-            place: token.inside(place),
-        };
-        if let Some(shape) = site::state_shape(literal) {
-            let results = Results::new(env, shape, inside.callback, term::word(old_state));
-            let outcome = results.read(term::word(result));
-            if let Some(state) = outcome.state.filter(|state| results.is_new(*state)) {
-                inside.state(thread, state, Some(term::word(trigger)));
+    leave_by(
+        env,
+        token,
+        When::Always,
+        |thread, process, slot, token, place| {
+            let site = site::find(literal);
+            let inside = Inside {
+                env,
+                process,
+                slot,
+                site,
+                callback: site::function(site),
+                place: token.inside(place),
+            };
+            if let Some(shape) = site::state_shape(literal) {
+                let results = Results::new(env, shape, inside.callback, term::word(old_state));
+                let outcome = results.read(term::word(result));
+                if let Some(state) = outcome.state.filter(|state| results.is_new(*state)) {
+                    inside.state(thread, state, Some(term::word(trigger)));
+                }
+                if token.is_sampled && outcome.answers() {
+                    inside.reply(thread, &outcome);
+                }
             }
-            if token.is_sampled && outcome.answers() {
-                inside.reply(thread, &outcome);
+            if token.is_sampled {
+                let what = inside.what(EventKind::FunctionExit);
+                let fields = [atom(atoms::normal()), term::word(result)];
+                thread.write(env, what.at(place), Values(&fields));
             }
-        }
-        if token.is_sampled {
-            let what = inside.what(EventKind::FunctionExit);
-            let fields = [atom(atoms::normal()), term::word(result)];
-            thread.write(env, what.at(place), Values(&fields));
-        }
-    })
+        },
+    )
 }
 
 /// `loop_state(site, token, state)`: the state with which a loop goes on.
@@ -58,6 +64,7 @@ pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> T
         let inside = Inside {
             env,
             process,
+            slot,
             site,
             callback: site::function(site),
             place: token.inside(slot.map_or(NOWHERE, |slot| slot.current(generation))),
@@ -71,6 +78,7 @@ pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> T
 struct Inside<'a> {
     env: Env<'a>,
     process: ProcessId,
+    slot: Option<&'static Slot>,
     site: SiteId,
     callback: Option<AtomId>,
     place: Entered,
@@ -81,6 +89,7 @@ impl Inside<'_> {
         What {
             kind,
             process: self.process,
+            slot: self.slot,
             site: self.site,
         }
     }

@@ -16,6 +16,7 @@ impl Stacks {
             resolved: CorrelationId::NONE,
             origin: Origin::Unknown,
             serves: false,
+            sequence: 0,
             frames: Vec::new(),
             used: self.sweeps,
             waits: 0,
