@@ -1,5 +1,5 @@
 defmodule ElixirScope.Instrument do
-  alias ElixirScope.{Instrument, Muted, Patience}
+  alias ElixirScope.{Error, Instrument, Muted, Patience}
   alias ElixirScope.Instrument.{Engine, Live, Plan, Server}
 
   @moduledoc """
@@ -56,8 +56,19 @@ defmodule ElixirScope.Instrument do
   # compiler takes care.
   @spec __after_compile__(Macro.Env.t(), binary) :: :ok
   def __after_compile__(env, beam) do
+    functions_exist!(env.module, beam)
     if Process.whereis(Patience.root()), do: Muted.run(fn -> load(env, beam) end)
     :ok
+  end
+
+  defp functions_exist!(module, beam) do
+    {:ok, {_module, chunks}} = :beam_lib.chunks(beam, [:attributes, :exports, :locals])
+    {:ok, plan} = Plan.new(Engine.own_options(chunks[:attributes]))
+
+    if missing = Plan.unknown(plan, chunks[:exports] ++ chunks[:locals]) do
+      error = %Error{reason: {:unknown_function, module, missing}}
+      raise ArgumentError, "use ElixirScope.Instrument: " <> Exception.message(error)
+    end
   end
 
   defp load(env, beam) do

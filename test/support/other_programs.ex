@@ -151,14 +151,14 @@ defmodule ElixirScope.Test.OtherPrograms do
 
     fetched =
       for path <- ["index.html", "none.html", "index.html?a=b", ".."] do
-        answer.(:httpc.request(:get, {url.(path), []}, [timeout: 10_000], []))
+        answer.(:httpc.request(:get, {url.(path), []}, [timeout: 10_000, ssl: []], []))
       end
 
-    many = Task.await_many(for(_ <- 1..20, do: Task.async(fn -> answer.(:httpc.request(url.("index.html"))) end)), 60_000)
-    posted = answer.(:httpc.request(:post, {url.("index.html"), [], ~c"text/plain", "x"}, [], []))
-    {:ok, request} = :httpc.request(:get, {url.("index.html"), []}, [], sync: false)
+    many = Task.await_many(for(_ <- 1..20, do: Task.async(fn -> answer.(:httpc.request(:get, {url.("index.html"), []}, [ssl: []], [])) end)), 60_000)
+    posted = answer.(:httpc.request(:post, {url.("index.html"), [], ~c"text/plain", "x"}, [ssl: []], []))
+    {:ok, request} = :httpc.request(:get, {url.("index.html"), []}, [ssl: []], sync: false)
     later = receive do: ({:http, {^request, {status, _, body}}} -> {status, byte_size(body)}), after: (10_000 -> :late)
-    {:error, {:failed_connect, [_, {:inet, _, refused}]}} = :httpc.request(:get, {~c"http://127.0.0.1:1/", []}, [], [])
+    {:error, {:failed_connect, [_, {:inet, _, refused}]}} = :httpc.request(:get, {~c"http://127.0.0.1:1/", []}, [ssl: []], [])
     :ok = :inets.stop(:httpd, server)
     File.rm_rf!(dir)
     {fetched, Enum.uniq(many), posted, later, refused}

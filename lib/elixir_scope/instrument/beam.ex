@@ -96,7 +96,13 @@ defmodule ElixirScope.Instrument.Beam do
       Muted.forever()
       {:ok, sink} = StringIO.open("")
       Process.group_leader(self(), sink)
-      compile_forms(forms, options)
+
+      try do
+        compile_forms(forms, options)
+      after
+        # its end does not come with that of this process, which is a normal one
+        StringIO.close(sink)
+      end
     end)
     |> Task.await(:infinity)
   end

@@ -31,7 +31,7 @@ defmodule ElixirScope.Instrument.Engine do
   def instrument(binary, plan, debug_info \\ nil) do
     with {:ok, beam} <- Beam.read(binary, debug_info),
          :ok <- permitted(beam),
-         {:ok, plan} <- own_options(beam, plan),
+         {:ok, plan} <- override(plan, own_options(beam.attributes)),
          {forms, functions} = forms(beam, plan),
          {:ok, instrumented} <- build(beam, forms, binary) do
       {:ok,
@@ -83,12 +83,13 @@ defmodule ElixirScope.Instrument.Engine do
   defp calls_load_nif?([head | tail]), do: calls_load_nif?(head) or calls_load_nif?(tail)
   defp calls_load_nif?(_other), do: false
 
-  # What `use ElixirScope.Instrument, opts` left in the module.
-  defp own_options(beam, plan) do
-    case beam.attributes[:elixir_scope] do
-      nil -> {:ok, plan}
-      [options] when is_list(options) -> override(plan, options)
-      options when is_list(options) -> override(plan, options)
+  @doc "What `use ElixirScope.Instrument, opts` left in a module's attributes; or something of its own, which has the same name."
+  @spec own_options(keyword) :: term
+  def own_options(attributes) do
+    case List.keyfind(attributes, :elixir_scope, 0) do
+      nil -> []
+      {:elixir_scope, [options]} when is_list(options) -> options
+      {:elixir_scope, options} -> options
     end
   end
 

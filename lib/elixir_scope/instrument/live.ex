@@ -175,23 +175,14 @@ defmodule ElixirScope.Instrument.Live do
   def error(_module, {:wrong_options, error}), do: error
   def error(module, reason), do: %Error{reason: reason, details: %{module: module}}
 
-  # A name that no function has is a mistake, not a wish for nothing.
-  defp functions_exist(module, %{functions: functions} = plan) do
-    wanted = if is_list(functions), do: functions, else: []
-    wanted = if match?({_, _, _}, plan.state), do: [Tuple.delete_at(plan.state, 2) | wanted], else: wanted
-
-    with true <- wanted != [] and Code.ensure_loaded?(module),
-         known = module.module_info(:functions),
-         nil <- Enum.find(wanted, &(not exists?(&1, known))) do
-      :ok
+  defp functions_exist(module, plan) do
+    with true <- Code.ensure_loaded?(module),
+         missing when missing != nil <- Plan.unknown(plan, module.module_info(:functions)) do
+      {:error, %Error{reason: {:unknown_function, module, missing}}}
     else
-      false -> :ok
-      missing -> {:error, %Error{reason: {:unknown_function, module, missing}}}
+      _none -> :ok
     end
   end
-
-  defp exists?({_name, _arity} = function, known), do: function in known
-  defp exists?(name, known), do: List.keymember?(known, name, 0)
 
   defp debug_info(nil), do: {:ok, nil}
 

@@ -13,6 +13,8 @@ defmodule ElixirScope.Instrument.Loader do
   """
   @spec load(module, charlist, binary) :: :ok | {:error, reason}
   def load(module, path, beam) do
+    ready()
+
     with :ok <- purge(module) do
       sticky? = :code.is_sticky(module)
       if sticky?, do: :code.unstick_mod(module)
@@ -27,6 +29,17 @@ defmodule ElixirScope.Instrument.Loader do
       end
     end
   end
+
+  # What injected code calls has to be there before: the code server may run injected code itself (`:lists`, `:maps`), and ends
+  # the node when it comes to a module that it would have to load.
+  @called [
+    ElixirScope.Native,
+    ElixirScope.Instrument.Runtime,
+    ElixirScope.Recorder.Server,
+    ElixirScope.Redacted
+  ]
+
+  defp ready, do: Enum.each(@called, &Code.ensure_loaded!/1)
 
   @doc "The processes that still run a module's old code."
   @spec in_old_code(module) :: [pid]

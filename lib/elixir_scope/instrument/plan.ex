@@ -138,6 +138,14 @@ defmodule ElixirScope.Instrument.Plan do
   defp reflection?(:module_info, arity) when arity < 2, do: true
   defp reflection?(name, _arity), do: match?("MACRO-" <> _, Atom.to_string(name))
 
+  @doc "The first function that the plan names, and that is none of these; a name that no function has is a mistake."
+  @spec unknown(t, [function_name]) :: atom | function_name | nil
+  def unknown(%{functions: functions, state: state}, known) do
+    named = if is_list(functions), do: functions, else: []
+    named = if match?({_, _, _}, state), do: [Tuple.delete_at(state, 2) | named], else: named
+    Enum.find(named, &(&1 not in known and not (is_atom(&1) and List.keymember?(known, &1, 0))))
+  end
+
   # -- Single options -----------------------------------------------------------------------------------------------------
 
   @doc false

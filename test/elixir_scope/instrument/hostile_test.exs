@@ -191,6 +191,154 @@ defmodule ElixirScope.Instrument.HostileTest do
     end
   end
 
+  describe "bad input" do
+    test "an attribute of the module's own with our name is an error, not a crash", %{dir: dir} do
+      for value <- ["5", ":mine", "[1 | 2]", "[mine: 1]"] do
+        text = """
+        defmodule HostileAttribute do
+          Module.register_attribute(__MODULE__, :elixir_scope, persist: true)
+          @elixir_scope #{value}
+          def f(x), do: x
+        end
+        """
+
+        module = on_disk(text, dir)
+        assert message_of(ElixirScope.instrument(module)) =~ ~r/keyword list of options|unknown option :mine/
+        assert module.f(1) == 1
+      end
+    end
+
+    test "a function that a module names and does not have ends its compilation" do
+      for {options, missing} <- [{"functions: [:no, f: 1]", ":no"}, {"state: {:loop, 1, 0}", "{:loop, 1}"}] do
+        text = """
+        defmodule HostileUse do
+          use ElixirScope.Instrument, #{options}
+          def f(x), do: x
+        end
+        """
+
+        error = assert_raise(ArgumentError, fn -> Code.compile_string(text) end)
+        Instrumented.unload(HostileUse)
+        assert error.message =~ "HostileUse has no function #{missing}: expected"
+      end
+    end
+  end
+
+  test "cycles of instrumenting leave nothing behind: no process, atom, place, or persistent term" do
+    cycle = fn ->
+      :ok = ElixirScope.instrument([Specimen, Version], strategy: :full_trace, locals: true)
+      Specimen.twice(1)
+      {:ok, server} = Specimen.start_link(%{})
+      Specimen.put(server, :a, 1)
+      GenServer.stop(server)
+      :ok = ElixirScope.update_instrumentation(disable: [{Specimen, :add, 2}])
+      :ok = ElixirScope.uninstrument([Specimen, Version])
+    end
+
+    for _ <- 1..3, do: cycle.()
+    before = left_behind()
+    for _ <- 1..10, do: cycle.()
+    assert {processes, atoms, ^before} = {Process.list(), :erlang.system_info(:atom_count), left_behind()}
+    for _ <- 1..10, do: cycle.()
+    assert length(Process.list()) < length(processes) + 5
+    assert :erlang.system_info(:atom_count) < atoms + 5
+  end
+
+  defp left_behind, do: {ElixirScope.status().sites, :persistent_term.info().count, Server.modules()}
+
+  @tag timeout: 60_000
+  test "a system under load sees nothing of many who instrument, switch, kill and restart at once", %{
+    dir: dir
+  } do
+    text = """
+    defmodule HostileLoad do
+      use GenServer
+      def start_link(n), do: GenServer.start_link(__MODULE__, n)
+      def add(server, k), do: GenServer.call(server, {:add, k}, :infinity)
+      def sum(n), do: Enum.reduce(1..n, 0, fn x, sum -> sum + step(x) end)
+      defp step(x) when rem(x, 2) == 0, do: x
+      defp step(_x), do: 1
+      def risk(n) do
+        risky(n)
+      rescue
+        error in ArgumentError -> error.message
+      end
+      defp risky(n) when n > 2, do: raise(ArgumentError, "bad")
+      defp risky(_n), do: "good"
+      @impl true
+      def init(n), do: {:ok, n}
+      @impl true
+      def handle_call({:add, k}, _from, n), do: {:reply, n + k, n + k}
+    end
+    """
+
+    module = on_disk(text, dir)
+    {:ok, {_, md5}} = :beam_lib.md5(:code.which(module))
+    done = :atomics.new(1, [])
+
+    workers =
+      for _ <- 1..200 do
+        Task.async(fn ->
+          {:ok, server} = module.start_link(0)
+          work(module, server, 0, done)
+        end)
+      end
+
+    operators = for seed <- 1..3, do: Task.async(fn -> operate(module, seed, 12) end)
+    for round <- 1..8, do: disturb(round)
+    Task.await_many(operators, 30_000)
+    :atomics.put(done, 1, 1)
+    assert Enum.all?(Task.await_many(workers, 30_000), &(&1 > 0))
+
+    # all is as if nothing had been
+    :ok = ElixirScope.start()
+    assert ElixirScope.instrument(module, functions: [:sum]) == :ok
+    module.sum(3)
+    assert [_entry, _exit] = all_events(module: module, pid: self())
+    assert ElixirScope.uninstrument(module) == :ok
+    assert module.module_info(:md5) == md5
+    assert %{modules: [], pending: []} = ElixirScope.status().instrumentation
+  end
+
+  defp work(module, server, n, done) do
+    ^n = module.add(server, 0)
+    35 = module.sum(10)
+    expected = if rem(n, 5) > 2, do: "bad", else: "good"
+    ^expected = module.risk(rem(n, 5))
+    next = module.add(server, 1)
+    Process.sleep(5)
+    if :atomics.get(done, 1) == 1, do: next, else: work(module, server, next, done)
+  end
+
+  defp operate(_module, _seed, 0), do: :ok
+
+  defp operate(module, seed, rounds) do
+    answer =
+      case rem(seed + rounds, 4) do
+        0 -> ElixirScope.instrument(module, strategy: :full_trace)
+        1 -> ElixirScope.update_instrumentation(strategy: :minimal, disable: [{module, :sum, 1}])
+        2 -> ElixirScope.uninstrument(module)
+        3 -> ElixirScope.update_instrumentation(add_modules: [module], strategy: :full_trace)
+      end
+
+    assert answer in [:ok, {:ok, :pending}, {:error, :not_running}] or
+             match?({:error, {:old_code_in_use, _pids}}, answer)
+
+    operate(module, seed, rounds - 1)
+  end
+
+  defp disturb(round) do
+    Process.sleep(30)
+
+    if rem(round, 4) == 0 do
+      :ok = ElixirScope.stop()
+      :ok = ElixirScope.start()
+    else
+      server = Process.whereis(Server)
+      if server, do: Process.exit(server, :kill)
+    end
+  end
+
   describe "killing the instrumentation server" do
     test "between loading a module and answering leaves a module that can be taken back" do
       [plain, made] =

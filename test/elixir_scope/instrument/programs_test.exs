@@ -30,7 +30,7 @@ defmodule ElixirScope.Instrument.ProgramsTest do
     check("[:gen_statem, :gen, :proc_lib, :sys]", OtherPrograms.gen_statem(), 50)
   end
 
-  @terms "[0, 1, 2, 5, -1, :a, :b, nil, true, [], [1, 2, 3], [3, 1, 2], [b: 1, a: 2], [{1, 2}], {}, {:a, 1}, {2000, 2, 29}, %{}, %{a: 1, b: 2}, 1..3, \"abc\", \"Füße\", \"\", ~c\"abc\", 1.5, &(&1), &{&1, &2}, &(&1 == &2), fn a, b, c -> {a, b, c} end, fn _ -> true end, ~D[2024-02-29], ~T[10:11:12], ~N[2024-02-29 10:11:12], MapSet.new([1, 2])"
+  @terms "[0, 1, 2, 5, -1, :a, :b, nil, true, [], [1, 2, 3], [3, 1, 2], [b: 1, a: 2], [{1, 2}], {}, {:a, 1}, {2000, 2, 29}, %{}, %{1 => :a, 2 => :b}, 1..3, \"abc\", \"Füße\", \"\", ~c\"abc\", 1.5, &(&1), &{&1, &2}, &(&1 == &2), fn a, b, c -> {a, b, c} end, fn _ -> true end, ~D[2024-02-29], ~T[10:11:12], ~N[2024-02-29 10:11:12], MapSet.new([1, 2])"
 
   test "lists, queues, trees, sets and strings of OTP" do
     modules = "[:lists, :queue, :gb_trees, :gb_sets, :orddict, :ordsets, :sets, :proplists, :string]"

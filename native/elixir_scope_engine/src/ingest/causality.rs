@@ -51,6 +51,11 @@ impl Causality {
         self.sends.len()
     }
 
+    /// The processes that the next sweep will ask for.
+    pub(crate) fn swept_next(&self) -> impl Iterator<Item = ProcessId> {
+        self.sends.swept_next()
+    }
+
     /// Forgets what dead processes will not handle, some at a time.
     pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
         self.sends.sweep(is_alive);

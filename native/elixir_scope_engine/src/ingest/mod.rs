@@ -7,6 +7,7 @@ mod newcomers;
 mod sends;
 mod stacks;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -269,6 +270,14 @@ impl Ingest {
     /// Up to now records may be missing that were never made.
     pub(crate) fn gap(&mut self, now: TimeNs) {
         self.stacks.gap(now);
+    }
+
+    /// Those of the processes that the next sweep will ask for that are dead by now. What they recorded is in the rings already,
+    /// and has to be taken before they are forgotten: their last records are of calls that they were in, and of messages that
+    /// they handled.
+    pub(crate) fn dead(&self, is_alive: &dyn Fn(ProcessId) -> bool) -> HashSet<ProcessId> {
+        let asked = self.stacks.swept_next().chain(self.causality.swept_next());
+        asked.filter(|process| !is_alive(*process)).collect()
     }
 
     /// Looks after the open calls of dead processes, some at a time.

@@ -289,10 +289,21 @@ impl Sends {
         }
     }
 
+    /// So many are looked at in one sweep.
+    const SWEPT: usize = 256;
+
+    /// The receivers that the next sweep will ask for.
+    pub(crate) fn swept_next(&self) -> impl Iterator<Item = ProcessId> {
+        (1..=Self::SWEPT.min(self.ring.len())).filter_map(|ahead| {
+            let at = self.place_of(self.swept.wrapping_add(ahead as _));
+            let sent = self.ring.get(at).filter(|sent| sent.number != 0)?;
+            sent.receiver.some()
+        })
+    }
+
     /// Looks at some of the messages, each time at others: those to dead processes go.
     pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
-        const AT_ONCE: usize = 256;
-        for _ in 0..AT_ONCE.min(self.ring.len()) {
+        for _ in 0..Self::SWEPT.min(self.ring.len()) {
             self.swept = self.swept.wrapping_add(1);
             let at = self.place_of(self.swept);
             if let Some(&sent) = self.ring.get(at)

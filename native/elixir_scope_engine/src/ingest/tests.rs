@@ -456,3 +456,28 @@ fn a_missing_number_tells_of_a_loss_that_nobody_has_told_of_yet() {
     // Records without a slot have none.
     assert_eq!(parents([0, 0, 0]), [0, 1, 2]);
 }
+
+#[test]
+fn what_a_process_recorded_before_it_died_is_taken_before_it_is_forgotten() {
+    let store = new_store(1 << 20);
+    let mut ingest = new_ingest(64 << 10);
+    let mut appender = store.appender();
+    let mut take = |ingest: &mut Ingest, kind, ticks| {
+        let item = DrainItem::Record {
+            head: record(kind, 0, ticks, 5, 1),
+            payload: &[],
+            writer: 1,
+        };
+        ingest.take(&item, &mut appender, None);
+    };
+    take(&mut ingest, EventKind::FunctionEntry, 1);
+    let dead = ingest.dead(&|_| false);
+    assert_eq!(dead.iter().collect::<Vec<_>>(), [&ProcessId(5)]);
+    // The drain between the two.
+    take(&mut ingest, EventKind::FunctionExit, 2);
+    ingest.sweep(&mut |process| !dead.contains(&process));
+    assert_eq!(ingest.stats().stacks, 0);
+    drop(appender);
+    let rows = store.query(&Query::default(), &Fake::new().context()).rows;
+    assert_eq!(rows.rows().last().unwrap().head.call, EventId(1));
+}

@@ -76,6 +76,14 @@ impl Recorder {
         *stop
     }
 
+    /// In this order: a process may have recorded its last call and ended since the last drain.
+    fn forget_the_dead(&self) {
+        let mut drain = self.drain.lock();
+        let dead = drain.ingest.dead(&|process| self.host.is_alive(process));
+        self.drain_once(&mut drain);
+        drain.ingest.sweep(&mut |process| !dead.contains(&process));
+    }
+
     fn keep_house(&self) {
         // Statics of the library are no part of loom's models.
         #[cfg(not(loom))]
@@ -85,10 +93,7 @@ impl Recorder {
                 slots.sweep(self.host.as_ref());
             }
         }
-        self.drain
-            .lock()
-            .ingest
-            .sweep(&mut |process| self.host.is_alive(process));
+        self.forget_the_dead();
         if let Some(cpu_ns) = thread_cpu_ns() {
             self.cpu_ns.store(cpu_ns, Ordering::Relaxed);
         }

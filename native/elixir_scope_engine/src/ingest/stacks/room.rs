@@ -67,12 +67,26 @@ impl Stacks {
         self.last = None;
     }
 
+    /// So many are looked at in one sweep.
+    const SWEPT: usize = 256;
+
+    /// The processes that the next sweep will ask for, if none is added or goes before.
+    pub(crate) fn swept_next(&self) -> impl Iterator<Item = ProcessId> {
+        let first = match self.swept {
+            place if place < self.stacks.len() => place,
+            _ => 0,
+        };
+        let around = self.stacks.iter().cycle().skip(first);
+        around
+            .take(Self::SWEPT.min(self.stacks.len()))
+            .map(|stack| stack.process)
+    }
+
     /// Looks at some of the stacks, each time at others: those of dead processes go, and the room of deep ones that are
     /// empty again.
     pub(crate) fn sweep(&mut self, is_alive: &mut dyn FnMut(ProcessId) -> bool) {
-        const AT_ONCE: usize = 256;
         self.sweeps = self.sweeps.wrapping_add(1);
-        for _ in 0..AT_ONCE.min(self.stacks.len()) {
+        for _ in 0..Self::SWEPT.min(self.stacks.len()) {
             if self.swept >= self.stacks.len() {
                 self.swept = 0;
             }
