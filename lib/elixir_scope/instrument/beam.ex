@@ -6,6 +6,8 @@ defmodule ElixirScope.Instrument.Beam do
 
   alias ElixirScope.Muted
 
+  alias ElixirScope.Instrument.Literals
+
   @enforce_keys [:module, :md5, :forms, :attributes, :compile_info, :chunks]
   defstruct @enforce_keys
 
@@ -71,7 +73,9 @@ defmodule ElixirScope.Instrument.Beam do
   @doc "Compiles changed forms of `beam` to a module that is otherwise the same."
   @spec build(t, forms) :: {:ok, binary} | {:error, {:compile_failed, String.t()}}
   def build(%__MODULE__{module: module} = beam, forms) do
-    case compile(forms, options(beam)) do
+    {forms, literals} = Literals.take(forms)
+
+    case compile(forms, Literals.options(literals) ++ options(beam)) do
       {:ok, ^module, binary} -> {:ok, reassemble(beam, binary)}
       {:error, errors} -> {:error, {:compile_failed, text(errors)}}
     end

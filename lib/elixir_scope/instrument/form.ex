@@ -28,11 +28,9 @@ defmodule ElixirScope.Instrument.Form do
   @spec clause(anno, [t], [[t]], [t]) :: t
   def clause(anno, patterns, guards, body), do: {:clause, generated(anno), patterns, guards, body}
 
+  @doc "Any term as it is, for which the format has no form: `Literals` takes it through the compiler."
   @spec literal(anno, term) :: t
-  def literal(anno, term) do
-    anno = generated(anno)
-    :erl_parse.map_anno(fn _none -> anno end, :erl_parse.abstract(term))
-  end
+  def literal(anno, term), do: {:"$elixir_scope_literal", generated(anno), term}
 
   @doc "A list of one element: what a value is wrapped in that comes out of a protected body beside tail calls."
   @spec cell(anno, t) :: t

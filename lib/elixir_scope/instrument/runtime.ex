@@ -107,6 +107,33 @@ defmodule ElixirScope.Instrument.Runtime do
   @spec reraise(:error | :exit | :throw, term, Exception.stacktrace()) :: no_return
   def reraise(class, reason, stacktrace), do: :erlang.raise(class, reason, stacktrace)
 
+  @doc "Records a call that no clause matches, from the function itself, which raises then."
+  @spec unmatched(Native.site(), [term], boolean) :: :ok
+  def unmatched(site, args, args?) do
+    token = if args?, do: Native.enter_n(site, args), else: Native.enter_0(site)
+
+    if token >= 0,
+      do: Native.exit_error(site, token, :error, :function_clause, args |> unmatched_stack() |> masked(site))
+
+    :ok
+  end
+
+  # As it will be, with the arguments in the place of their number.
+  defp unmatched_stack(args) do
+    {:current_stacktrace, stack} = :erlang.process_info(self(), :current_stacktrace)
+
+    case without_ours(stack) do
+      [{module, function, _arity, where} | callers] -> [{module, function, args, where} | callers]
+      [] -> []
+    end
+  end
+
+  # No function of `Enum`, which may be instrumented itself.
+  defp without_ours([{module, _function, _arity, _where} | stack]) when module in [__MODULE__, :erlang],
+    do: without_ours(stack)
+
+  defp without_ours(stack), do: stack
+
   @doc """
   A stack trace without the frame that a tail call would not have left. `here` is the stack of the function that has caught
   the exception: its own frame, and those of its callers. Both may be cut at the emulator's `backtrace_depth`.

@@ -17,16 +17,16 @@ defmodule ElixirScope.Instrument.Transform do
   #         end
   #
   # where Body' gives [V] for a value and a tuple of the arguments for a tail call. So a tail call is one as before, and what is
-  # raised in the body is seen on its way. A body without tail calls gives its value as it is. Guards and patterns stay the
-  # same, and with them which clause is chosen, and the error when none is. Whatever the recorder does, T is only a number:
-  # negative where there is nothing to do at the end.
+  # raised in the body is seen on its way. A body without tail calls gives its value as it is, and one in which nothing can
+  # be raised is not protected. Guards and patterns stay the same, and with them which clause is chosen, and the error when none
+  # is. Whatever the recorder does, T is only a number: negative where there is nothing to do at the end.
   #
   # Some calls in tail position are kept inside nevertheless, because of what they give: those of a callback that has a
   # state, and those that start a process. Then their frame would show in stack traces, and is taken out of them again.
 
   alias ElixirScope.{Config, Site}
   alias ElixirScope.Instrument.{Form, Plan, Runtime}
-  alias ElixirScope.Instrument.Transform.{Effects, Locals, Tail}
+  alias ElixirScope.Instrument.Transform.{Effects, Locals, Quiet, Tail}
 
   @typedoc """
   What the module's forms and the plan say, the same for all of its functions; then the function at hand, and how a site of
@@ -104,7 +104,7 @@ defmodule ElixirScope.Instrument.Transform do
 
     enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
     state = loop_state(anno, site, args, scope)
-    {:clause, anno, patterns, guards, [enter | state] ++ [protect(anno, body, context)]}
+    {:clause, anno, patterns, guards, [enter | state] ++ body(anno, body, context)}
   end
 
   # Where no clause may match, one more raises the very error that the emulator would, so that it is seen: without it a call
@@ -119,14 +119,13 @@ defmodule ElixirScope.Instrument.Transform do
 
       # the emulator's error has the line of the first clause, which need not be that of the function: a head without a body
       first = clauses |> hd() |> elem(1)
+      recorded = Form.call(first, Runtime, :unmatched, [site, list, Form.atom(first, scope.plan.args)])
 
       error =
         {:call, first, {:remote, first, {:atom, first, :erlang}, {:atom, first, :error}},
          [{:atom, first, :function_clause}, list]}
 
-      enter = Form.match(anno, Form.var(anno, @token), enter(anno, site, args, scope.plan))
-      seen = {:try, Form.generated(anno), [error], [], [reraise(anno, 0, [site], nil)], []}
-      [Form.clause(anno, variables(anno, args), [], [enter, seen])]
+      [Form.clause(anno, variables(anno, args), [], [recorded, error])]
     end
   end
 
@@ -228,6 +227,28 @@ defmodule ElixirScope.Instrument.Transform do
   defp loop_state(_anno, _site, _args, _scope), do: []
 
   # -- The body -------------------------------------------------------------------------------------------------------------
+
+  defp body(anno, body, context) do
+    if context.callback == nil and Quiet.body?(body, context.outer, context.scope),
+      do: unprotected(body, context),
+      else: [protect(anno, body, context)]
+  end
+
+  defp unprotected(body, context) do
+    scope = Map.put(context.scope, :outer, context.outer)
+
+    {body, nil} =
+      Tail.map(body, scope, nil, fn
+        :value, value, nil ->
+          {exit_with(elem(value, 1), value, context), nil}
+
+        :call, {:call, anno, _target, _args} = call, nil ->
+          left = Form.call(anno, Runtime, leave_for(call), [tail_site(call, context), token(anno)])
+          {{:block, anno, [left, call]}, nil}
+      end)
+
+    effects_of(body, context.scope, 0)
+  end
 
   # The compiler lets a `receive` skip what lies in the mailbox since before a reference was made, if the reference gets to it
   # as a variable: not through what a protected body gives. So a reference that a tail call hands on is made outside of it.

@@ -172,6 +172,8 @@ defmodule ElixirScope.Instrument.Transform.Effects do
     {{:call, anno, target, args}, count}
   end
 
+  defp walk({:"$elixir_scope_literal", _anno, _term} = literal, count, _scope), do: {literal, count}
+
   defp walk(form, count, scope) when is_tuple(form) do
     {parts, count} = walk_all(Tuple.to_list(form), count, scope)
     {List.to_tuple(parts), count}

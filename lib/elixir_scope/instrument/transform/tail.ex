@@ -256,12 +256,14 @@ defmodule ElixirScope.Instrument.Transform.Tail do
 
   defp result(anno, {acc, count}), do: {{:var, anno, :"scope@result#{count}"}, {acc, count + 1}}
 
+  @doc "Whether the emulator runs a call that stands last as a tail call."
+  @spec tail_call?(tuple, scope) :: boolean
   # Functions of the emulator that are written in C leave the caller's frame on the stack, so that keeping it changes
   # nothing, and their errors are seen (tried on OTP 25: the stack trace of `f(X) -> list_to_binary(X)` has `f/1` in it).
-  defp tail_call?({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, _scope),
+  def tail_call?({:call, _, {:remote, _, {:atom, _, module}, {:atom, _, name}}, args}, _scope),
     do: calls?(module, name, length(args))
 
-  defp tail_call?({:call, _, {:atom, _, name}, args}, scope) do
+  def tail_call?({:call, _, {:atom, _, name}, args}, scope) do
     arity = length(args)
 
     cond do
@@ -272,7 +274,7 @@ defmodule ElixirScope.Instrument.Transform.Tail do
     end
   end
 
-  defp tail_call?(_dynamic, _scope), do: true
+  def tail_call?(_dynamic, _scope), do: true
 
   defp calls?(:erlang, name, arity) when {name, arity} in @calling, do: true
   defp calls?(module, name, arity), do: not :erlang.is_builtin(module, name, arity)
