@@ -37,8 +37,8 @@ defmodule ElixirScope.Instrument.Transform.Quiet do
   def body?([{:match, _, _variable, {:fun, _, {:clauses, _}}} | _rest], _bound, _scope), do: false
 
   def body?([{:match, _, {:var, _, name}, value} | rest], bound, scope) do
-    # a name that is bound already is compared, and may raise
-    not MapSet.member?(bound, name) and value?(value) and
+    # a name that is bound already is compared, and may raise; a fun may be called further on, as a branch of the body
+    not MapSet.member?(bound, name) and not match?({:fun, _, {:clauses, _}}, value) and value?(value) and
       body?(rest, MapSet.union(MapSet.put(bound, name), Form.variables(value)), scope)
   end
 
