@@ -57,12 +57,21 @@ defmodule ElixirScope.Instrument.ProgramsTest do
     differing =
       for {{_, _, _, told} = one, {_, _, _, again} = other} <- Enum.zip(plain, recorded),
           told != nil and again != nil,
-          not Stage.same?(Stage.normal(one), Stage.normal(other)),
+          not Stage.same?(Stage.normal(comparable(one)), Stage.normal(comparable(other))),
           do: {one, other}
 
     assert differing == []
     assert Enum.count(plain, fn {_, _, _, told} -> told == nil end) < length(plain) / 20
   end
+
+  # From OTP 26 on the compiler may give the error of a call that no clause takes the line of what follows: see the guide.
+  defp comparable({module, name, args, {:error, :function_clause, [{m, f, a, where} | below]}} = whole) do
+    if String.to_integer(System.otp_release()) >= 26 and Keyword.keyword?(where),
+      do: {module, name, args, {:error, :function_clause, [{m, f, a, Keyword.delete(where, :line)} | below]}},
+      else: whole
+  end
+
+  defp comparable(other), do: other
 
   defp check(modules, script, events) do
     {plain, recorded, count} = OtherPrograms.both(modules, script)
