@@ -83,33 +83,11 @@ defmodule ElixirScope.Instrument.Beam do
 
   @doc """
   Whose line the error of a call that no clause takes bears: that of the function, which is the one of a head without a body
-  where it has one, or of its first clause. Compilers differ (OTP 25: the clause, 27: the function), so this one is asked.
+  where it has one, or of its first clause. Compilers differ: seen on OTP 25 (the clause) and 27 (the function).
   """
   @spec error_line() :: :function | :clause
   def error_line do
-    with nil <- :persistent_term.get({__MODULE__, :error_line}, nil) do
-      line = ask_error_line()
-      :persistent_term.put({__MODULE__, :error_line}, line)
-      line
-    end
-  end
-
-  defp ask_error_line do
-    clause = {:clause, 3, [{:atom, 3, :a}], [], [{:atom, 3, :b}]}
-
-    forms = [
-      {:attribute, 1, :file, {~c"probe", 1}},
-      {:attribute, 1, :module, :probe},
-      {:attribute, 1, :export, [probe: 1]},
-      {:function, 2, :probe, 1, [clause]}
-    ]
-
-    {:ok, :probe, {_module, _exports, _attributes, functions, _labels}} =
-      :compile.noenv_forms(forms, [:to_asm, :binary])
-
-    {:function, :probe, 1, _entry, code} = List.keyfind(functions, :probe, 1)
-    {:line, [{:location, _file, line} | _]} = List.keyfind(code, :line, 0)
-    if line == 3, do: :clause, else: :function
+    if String.to_integer(System.otp_release()) >= 26, do: :function, else: :clause
   end
 
   # Should a pass that relies on types end with an internal error, as `ssa_opt_type_continue` did for five of the 981 modules of
