@@ -81,7 +81,7 @@ defmodule ElixirScope.Config do
              type: {:at_least, 16},
              default: 1_048_576,
              updatable: true,
-             doc: "Not in effect yet: encoded bytes of one captured state."
+             doc: "Encoded bytes of one captured state."
            ],
            max_depth: [
              type: :pos_integer,
