@@ -81,15 +81,6 @@ defmodule ElixirScope.Instrument.Beam do
     end
   end
 
-  @doc """
-  Whose line the error of a call that no clause takes bears: that of the function, which is the one of a head without a body
-  where it has one, or of its first clause. Compilers differ: seen on OTP 25 (the clause) and 27 (the function).
-  """
-  @spec error_line() :: :function | :clause
-  def error_line do
-    if String.to_integer(System.otp_release()) >= 26, do: :function, else: :clause
-  end
-
   # Should a pass that relies on types end with an internal error, as `ssa_opt_type_continue` did for five of the 981 modules of
   # OTP 25 and Elixir 1.14: without types the code is the same, but for some tests that need not be made.
   defp compile(forms, options) do

@@ -25,7 +25,7 @@ defmodule ElixirScope.Instrument.Transform do
   # state, and those that start a process. Then their frame would show in stack traces, and is taken out of them again.
 
   alias ElixirScope.Site
-  alias ElixirScope.Instrument.{Beam, Form, Plan, Runtime}
+  alias ElixirScope.Instrument.{Form, Plan, Runtime}
   alias ElixirScope.Instrument.Transform.{Args, Body, Effects, Ends, Locals, Tail}
 
   @typedoc """
@@ -115,7 +115,8 @@ defmodule ElixirScope.Instrument.Transform do
       site = Form.literal(anno, site(anno, 0, role, args, scope))
       list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
 
-      first = if Beam.error_line() == :clause, do: clauses |> hd() |> elem(1), else: anno
+      # the emulator's error has the line of the first clause, which need not be that of the function: a head without a body
+      first = clauses |> hd() |> elem(1)
       recorded = Form.call(first, Runtime, :unmatched, [site, list, Form.atom(first, scope.plan.args)])
 
       error =
