@@ -235,7 +235,8 @@ defmodule ElixirScope.Test.OtherPrograms do
       third = compile.()
       write.("lib/c.ex", "defmodule P.C do\\ndef f(x), do: y\\nend")
       fourth = compile.()
-      messages = for {:messages, list} <- [Process.info(self(), :messages)], {:mix_shell, kind, text} <- list, do: {kind, text}
+      # that the app file was written anew depends on the second in which the sources were
+      messages = for {:messages, list} <- [Process.info(self(), :messages)], {:mix_shell, kind, text} <- list, text != ["Generated p app"], do: {kind, text}
       beams = Path.wildcard("_build/dev/lib/p/ebin/*") |> Enum.map(&Path.basename/1)
       File.cd!("/")
       File.rm_rf!(dir)

@@ -137,6 +137,10 @@ defmodule ElixirScope.Test.Stage do
     {{:map, list}, seen}
   end
 
+  # The text of a function tells its index and its module's unique number.
+  defp normal(term, seen) when is_binary(term),
+    do: {Regex.replace(~r/#Function<\d+\.\d+\//, term, "#Function<"), seen}
+
   defp normal(term, seen), do: {term, seen}
 
   # Which number the compiler gives to a function that it makes (`-f/1-fun-0-`) is its own affair.
