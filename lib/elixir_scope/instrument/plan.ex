@@ -8,7 +8,7 @@ defmodule ElixirScope.Instrument.Plan do
   alias ElixirScope.Instrument.Callbacks
 
   # A sidecar made by another version of the transformation is made anew.
-  @version 2
+  @version 3
 
   @strategies [:minimal, :balanced, :full_trace]
 

@@ -122,7 +122,8 @@ kinds! {
     SpanStart = 4, "span_start", ["name", "metadata"];
     /// A span ended. Ingest appends `duration_ns`.
     SpanStop = 5, "span_stop", ["name", "metadata", "exit_reason", "duration_ns"];
-    /// A process changed its state.
+    /// A process changed its state. A record has the trigger and then what changed
+    /// ([`StatePart`](crate::StatePart)); the recorder's store keeps the trigger, and its queries fill in the rest.
     StateChange = 6, "state_change", ["callback", "trigger_message", "old_state", "new_state", "state_diff", "quality"];
     /// What a callback answered.
     CallbackReply = 7, "callback_reply", ["callback", "reply", "timeout", "hibernate", "continue_data"];
@@ -226,6 +227,26 @@ pub enum Symbol {
     Info,
     /// A name that is known on all nodes.
     Global,
+    /// Proved by what the host gave later.
+    Exact,
+    /// Nothing seen speaks against it.
+    Unverified,
+    /// A part of it is missing or doubtful.
+    Approximate,
+    /// Of a change: where it is.
+    Path,
+    /// Of a change: what it is.
+    Op,
+    /// Of a change: the value before.
+    Old,
+    /// Of a change: the value after.
+    New,
+    /// There was no value before.
+    Added,
+    /// There is none after.
+    Removed,
+    /// There is another one.
+    Changed,
 }
 
 impl Symbol {
@@ -244,6 +265,16 @@ impl Symbol {
         Symbol::Send,
         Symbol::Info,
         Symbol::Global,
+        Symbol::Exact,
+        Symbol::Unverified,
+        Symbol::Approximate,
+        Symbol::Path,
+        Symbol::Op,
+        Symbol::Old,
+        Symbol::New,
+        Symbol::Added,
+        Symbol::Removed,
+        Symbol::Changed,
     ];
 
     /// The name that the host is asked to intern.
@@ -263,6 +294,16 @@ impl Symbol {
             Symbol::Send => "send",
             Symbol::Info => "info",
             Symbol::Global => "global",
+            Symbol::Exact => "exact",
+            Symbol::Unverified => "unverified",
+            Symbol::Approximate => "approximate",
+            Symbol::Path => "path",
+            Symbol::Op => "op",
+            Symbol::Old => "old",
+            Symbol::New => "new",
+            Symbol::Added => "added",
+            Symbol::Removed => "removed",
+            Symbol::Changed => "changed",
         }
     }
 }

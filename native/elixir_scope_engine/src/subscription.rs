@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::event::EventKind;
 use crate::host::Host;
 use crate::ingest::Watcher;
 use crate::query::{Context, Filter, Query, Rows, Wanted};
@@ -162,10 +163,22 @@ impl Watcher for Watch<'_> {
             self.payload.extend_from_slice(more);
             &self.payload
         };
+        let states = self
+            .context
+            .states
+            .filter(|_| head.kind == EventKind::StateChange);
+        let mut expanded = Vec::new();
         for subscription in &self.list {
             let filter = Filter::new(&subscription.query, self.context, &subscription.wanted);
             if filter.matches(head, payload, &mut self.scratch) {
-                subscription.push(head, payload);
+                let Some(states) = states.filter(|_| subscription.query.payload) else {
+                    subscription.push(head, payload);
+                    continue;
+                };
+                if expanded.is_empty() {
+                    states.expand(head, payload, &mut expanded);
+                }
+                subscription.push(head, &expanded);
             }
         }
     }

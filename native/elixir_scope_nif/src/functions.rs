@@ -7,7 +7,7 @@ use crate::entry::functions;
 use crate::term::raw;
 use crate::{
     atoms, capture, event_store, library, query, recorder, ring_buffer, site, subscription,
-    term_tests,
+    term_tests, timeline,
 };
 
 fn ok(env: Env<'_>) -> Term<'_> {
@@ -76,6 +76,13 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     dirty c"count_events" / 1 => query::count_events;
     dirty c"explain" / 1 => query::explain;
     dirty c"estimate" / 1 => query::estimate;
+
+    dirty c"state_at" / 1 => timeline::state_at;
+    dirty c"state_diff" / 1 => timeline::state_diff;
+    dirty c"last_change" / 1 => timeline::last_change;
+    dirty c"states_at" / 1 => timeline::states_at;
+    dirty c"stacks_at" / 1 => timeline::stacks_at;
+    dirty c"timeline_pids" / 0 => timeline::timeline_pids;
 
     normal c"subscribe" / 4 => subscription::subscribe;
     dirty c"subscription_take" / 2 => subscription::take;

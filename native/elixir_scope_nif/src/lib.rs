@@ -26,3 +26,4 @@ mod subscription;
 mod term;
 mod term_tests;
 mod thread;
+mod timeline;

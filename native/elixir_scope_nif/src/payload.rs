@@ -1,12 +1,13 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
 use elixir_scope_engine::event::{AtomId, SiteId};
-use elixir_scope_engine::value::{Full, Sink, Watched, format};
+use elixir_scope_engine::value::{Full, STATE_MARK, Sink, Watched, format};
 use elixir_scope_engine::{Fill, RecordBuf, Window};
 use rustler::{Atom, Env, MapIterator, Term};
 use smallvec::SmallVec;
 
 use crate::callback::State;
+use crate::atoms;
 use crate::fields::list;
 use crate::settings::Settings;
 use crate::site;
@@ -14,7 +15,7 @@ use crate::term::encode::{EncodeError, Quick, Rules, encode_any, encode_word, mo
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::term::{Terms, Word, atom_word, map, term, word};
+use crate::term::{Terms, Word, atom_word, map, term, word, word_of};
 use crate::thread::Masks;
 
 /// What stands in a record behind its head. Those that come often have a quick way.
@@ -179,6 +180,8 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         for arg in args {
             if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
                 self.sink.put(&[format::REDACTED])?;
+            } else if is_state(*arg) {
+                self.sink.put(&STATE_MARK)?;
             } else {
                 self.word(*arg)?;
             }
@@ -317,6 +320,10 @@ impl<'t> Body<'t> for Args<'_> {
         for (at, arg) in self.args.iter().enumerate() {
             window = if self.masks >> at & 1 == 1 {
                 window.byte(format::REDACTED)?
+            } else if is_state(*arg) {
+                STATE_MARK
+                    .iter()
+                    .try_fold(window, |window, byte| window.byte(*byte))?
             } else {
                 quick.term(window, *arg)?
             };
@@ -326,6 +333,61 @@ impl<'t> Body<'t> for Args<'_> {
 
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
         payload.args(self.args, site::arguments(self.site))
+    }
+}
+
+/// Whether what instrumented code gives for an argument stands for the state of the process: what was said to the timeline
+/// need not be said again with each call.
+#[inline(always)]
+fn is_state(word: Word) -> bool {
+    word == word_of(atoms::the_state().as_c_arg())
+}
+
+/// How a callback ended: normally, with a result in the form of a tuple whose element at `state` is the new state, which its
+/// timeline knows.
+pub struct Answer<'v> {
+    pub normal: Word,
+    pub elements: &'v [Word],
+    pub state: usize,
+}
+
+impl<'t> Body<'t> for Answer<'_> {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let size = u8::try_from(self.elements.len()).ok().filter(|n| *n < 0x80)?;
+        let mut window = quick.term(window, self.normal)?;
+        window = window.byte(format::TUPLE)?.byte(size)?;
+        for (at, element) in self.elements.iter().enumerate() {
+            window = if at == self.state {
+                STATE_MARK
+                    .iter()
+                    .try_fold(window, |window, byte| window.byte(*byte))?
+            } else {
+                quick.term(window, *element)?
+            };
+        }
+        Some(window)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        payload.any_word(self.normal)?;
+        // No callback answers with so many elements that their number would take a second byte.
+        let size = u8::try_from(self.elements.len()).unwrap_or(0x7f) & 0x7f;
+        payload.sink.put(&[format::TUPLE, size])?;
+        for (at, element) in self.elements.iter().enumerate() {
+            if at == self.state {
+                payload.sink.put(&STATE_MARK)?;
+            } else {
+                payload.any_word(*element)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -133,7 +133,7 @@ fn operator(name: &str, value: Term<'_>) -> Result<Op, Raise> {
     })
 }
 
-fn encoded(term: Term<'_>) -> Result<Vec<u8>, Raise> {
+pub fn encoded(term: Term<'_>) -> Result<Vec<u8>, Raise> {
     let mut bytes = Vec::new();
     encode_whole(term, &mut bytes).map_err(|_| Raise::TermTooBig)?;
     Ok(bytes)
@@ -167,7 +167,7 @@ pub fn count_events<'a>(env: Env<'a>, [map]: [Term<'a>; 1]) -> Answer<'a> {
 }
 
 /// `{:error, {:timeout, ms}}`: a writer was in the middle of a record for all that time.
-fn timeout(env: Env<'_>) -> Term<'_> {
+pub fn timeout(env: Env<'_>) -> Term<'_> {
     (
         atoms::error(),
         (atoms::timeout(), PATIENCE.as_millis() as u64),

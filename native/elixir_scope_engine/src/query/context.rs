@@ -1,7 +1,9 @@
 //! What a query needs to know of the host.
 
 use crate::event::{AtomId, EventKind, SiteId, Symbols};
+use crate::query::Rows;
 use crate::site::SiteTable;
+use crate::store::EventHead;
 use crate::value::Names;
 
 /// What is known of a site.
@@ -68,6 +70,15 @@ impl KindNames {
     }
 }
 
+/// Knows the states between which processes changed.
+pub trait States: Sync {
+    /// Appends the payload of a state change, as [`EventKind::fields`] lists it. `trigger` is what the store keeps of it.
+    fn expand(&self, head: &EventHead, trigger: &[u8], out: &mut Vec<u8>);
+
+    /// Does so for all state changes among `rows`.
+    fn expand_all(&self, rows: &mut Rows);
+}
+
 /// What a query needs to know of the host.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -83,4 +94,6 @@ pub struct Context<'a> {
     pub time_offset_ns: i64,
     /// The name of this node.
     pub node: AtomId,
+    /// What fills in state changes of which the store keeps the trigger alone; `None` where it keeps them whole.
+    pub states: Option<&'a dyn States>,
 }

@@ -8,13 +8,15 @@ mod filter;
 mod run;
 mod scan;
 mod segment;
+mod states;
 mod tails;
 mod unordered;
 
 pub use condition::{Condition, Field, Op, Path};
-pub use context::{Context, KindNames, SiteFacts, Sites};
+pub use context::{Context, KindNames, SiteFacts, Sites, States};
 pub use explain::{Estimate, Explain, Index};
 pub(crate) use filter::{Filter, Wanted};
+pub(crate) use states::StateRows;
 
 use std::ops::Range;
 

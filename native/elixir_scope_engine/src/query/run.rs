@@ -64,6 +64,12 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
     if query.payload && query.kinds.contains(EventKind::FunctionExit) {
         tails::resolve(store, context, &mut rows);
     }
+    if let Some(states) = context.states
+        && query.payload
+        && query.kinds.contains(EventKind::StateChange)
+    {
+        states.expand_all(&mut rows);
+    }
     describe(store, query, &mut explain);
     explain.duration_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     QueryResult { rows, explain }

@@ -20,7 +20,12 @@ pub enum Cut {
     FunEnv = 7,
     /// A value for which no byte was left.
     Bytes = 8,
+    /// The state of the process, which stands in its timeline: queries put it in its place.
+    State = 9,
 }
+
+/// A value that is [`Cut::State`], whole.
+pub const STATE_MARK: [u8; 4] = [super::format::TRUNCATED, Cut::State as u8, 0, 0];
 
 impl Cut {
     /// All of them.
@@ -33,6 +38,7 @@ impl Cut {
         Cut::Depth,
         Cut::FunEnv,
         Cut::Bytes,
+        Cut::State,
     ];
 
     /// The cut of this number.
@@ -47,6 +53,7 @@ impl Cut {
             6 => Cut::Depth,
             7 => Cut::FunEnv,
             8 => Cut::Bytes,
+            9 => Cut::State,
             _ => return None,
         })
     }
@@ -63,6 +70,7 @@ impl Cut {
             Cut::Depth => "depth",
             Cut::FunEnv => "fun_env",
             Cut::Bytes => "bytes",
+            Cut::State => "state",
         }
     }
 

@@ -28,7 +28,7 @@ mod tree;
 pub(crate) mod varint;
 mod writer;
 
-pub use cut::{Cut, Mark};
+pub use cut::{Cut, Mark, STATE_MARK};
 pub use inspect::{Limits, inspect};
 pub use names::Names;
 pub use order::{compare, compare_exact, equal, equal_numeric};

@@ -25,6 +25,7 @@ mod names {
         depth,
         fun_env,
         bytes,
+        state,
         __struct__,
         truncated = "Elixir.ElixirScope.Truncated",
         redacted = "Elixir.ElixirScope.Redacted",
@@ -387,6 +388,7 @@ impl<'e> Decoder<'e> {
             Cut::Depth => names::depth(),
             Cut::FunEnv => names::fun_env(),
             Cut::Bytes => names::bytes(),
+            Cut::State => names::state(),
         };
         let prefix = match mark.cut {
             cut if !cut.has_prefix() || (cut == Cut::FunEnv && mark.prefix.is_empty()) => nil,
