@@ -1,6 +1,7 @@
 //! Encoded values: written once at capture, read in place ever after. See [`format`](mod@format) for the bytes.
 
 mod cut;
+mod delta;
 pub mod format;
 mod inspect;
 mod names;
@@ -29,6 +30,7 @@ pub(crate) mod varint;
 mod writer;
 
 pub use cut::{Cut, Mark};
+pub use delta::{Step, Touch, Touched, format as delta_format, skip_delta, touch};
 pub use inspect::{Limits, inspect};
 pub use names::Names;
 pub use order::{compare, compare_exact, equal, equal_numeric};
