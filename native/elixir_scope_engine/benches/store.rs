@@ -214,7 +214,7 @@ fn bench_memory() {
     let store = Store::new(config(64 << 20)).unwrap();
     append(&store, 0..500_000);
     let stats = store.stats();
-    let [columns, index, payload, open] = stats.bytes;
+    let [columns, index, payload, open, _timelines] = stats.bytes;
     let sealed = (stats.segments - 1) as u64 * 16_384;
     println!(
         "memory of {} call events in {} segments: {:.2} B of columns and {:.2} B of index an event, arguments {:.2} B; \
@@ -262,6 +262,7 @@ fn bench_queries(rounds: usize) {
         kinds: &kinds,
         time_offset_ns: 0,
         node: AtomId(0),
+        states: None,
     };
     let time = |n: u64| Some(TimeNs(n as i64 * 997));
     let exits = KindSet::EMPTY.with(EventKind::FunctionExit);

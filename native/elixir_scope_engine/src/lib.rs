@@ -17,6 +17,7 @@ mod store;
 mod subscription;
 mod sync;
 mod term_ring;
+mod timeline;
 pub mod value;
 
 pub use barrier::Barrier;
@@ -26,10 +27,10 @@ pub use ingest::IngestStats;
 pub use memory::{Memory, Use};
 pub use process::{Entered, ProcessSlots, SharedSlots, Slot};
 pub use query::{
-    Condition, Context, Estimate, Explain, Field, Index, KindNames, Op, Order, Path, Query,
-    QueryResult, Row, Rows, SiteFacts, Sites,
+    Condition, Context, Estimate, Explain, Field, Index, KindNames, LiveStack, LiveStacks, Op,
+    Order, Path, Query, QueryResult, Row, Rows, SiteFacts, Sites, States,
 };
-pub use recorder::{Faults, Recorder, RecorderConfig, Sample, StartError, Status};
+pub use recorder::{Answered, Faults, Recorder, RecorderConfig, Sample, StartError, Status};
 pub use ring::{
     DrainItem, DrainState, Drained, Fill, LossReport, Lost, Policy, RecordBuf, RingConfig,
     RingStats, RingWriter, Rings, Window,
@@ -44,4 +45,8 @@ pub use store::{
 pub use subscription::Taken;
 pub use term_ring::{
     Destroyed, FullPolicy, NoPowerOfTwo, TermBatch, TermRead, TermRing, TermRingStats, WriteError,
+};
+pub use timeline::{
+    Asked, Found, Missing, Quality, Seek, StateHead, StatePart, Stride, TimelineStats, Timelines,
+    View, Walk, When,
 };

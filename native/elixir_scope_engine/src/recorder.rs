@@ -2,27 +2,30 @@
 //! can be asked of them.
 
 mod history;
+mod past;
 mod thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use history::History;
 pub use history::Sample;
+pub use past::Answered;
 
 use crate::barrier::Barrier;
 use crate::clock::Clock;
 use crate::event::{AtomId, Symbols, TimeNs};
 use crate::host::Host;
 use crate::ingest::{Ingest, IngestStats, Watcher};
-use crate::query::{Context, Estimate, Explain, KindNames, Query, QueryResult};
+use crate::query::{Context, Estimate, Explain, KindNames, Query, QueryResult, StateRows, States};
 use crate::ring::{DrainItem, DrainState, Drained, RingConfig, RingStats, RingWriter, Rings};
 use crate::site::SiteTable;
 use crate::store::{LimitTooSmall, Store, StoreConfig, StoreStats};
 use crate::subscription::{Subscriptions, Taken};
+use crate::timeline::{TimelineStats, Timelines};
 use crate::value::Names;
 
 /// How a recorder is set up.
@@ -58,6 +61,8 @@ pub struct Recorder {
     clock: Arc<Clock>,
     rings: Arc<Rings>,
     store: Arc<Store>,
+    /// Taken behind the store's lock, where both are.
+    timelines: Arc<RwLock<Timelines>>,
     subscriptions: Subscriptions,
     /// Taken in turns by the native thread and by whoever wants to see what was recorded up to now. No writer takes it.
     drain: Mutex<Drain>,
@@ -102,6 +107,8 @@ pub struct Status {
     pub ingest: IngestStats,
     /// The store.
     pub store: StoreStats,
+    /// The states of processes.
+    pub timelines: TimelineStats,
     /// Which counter the clock reads.
     pub clock_source: &'static str,
     /// The host's monotonic time and the tape's clock agree within this.
@@ -141,10 +148,15 @@ impl Recorder {
         store.reserve_aliases(alias_bytes);
         let clock = Arc::new(Clock::new(&|| host.monotonic_ns()));
         let rings = Rings::new(config.rings, Arc::clone(&clock), Barrier::register());
+        let timelines = Arc::new(RwLock::new(Timelines::new(
+            store.memory(),
+            config.store.memory_limit / 2,
+        )));
         let ingest = Ingest::new(
             Arc::clone(&clock),
             config.symbols,
             SiteTable::shared(),
+            Arc::clone(&timelines),
             ingest_bytes,
         );
         let recorder = Arc::new(Recorder {
@@ -152,6 +164,7 @@ impl Recorder {
             host,
             rings,
             store,
+            timelines,
             subscriptions: Subscriptions::default(),
             drain: Mutex::new(Drain {
                 state: DrainState::new(),
@@ -213,7 +226,8 @@ impl Recorder {
     /// Drains once; events that the store takes are shown to subscriptions.
     fn drain_once(&self, drain: &mut Drain) -> Drained {
         let names = HostNames(self.host.as_ref());
-        let context = self.context(&names);
+        let states = self.states();
+        let context = self.context(&names, &states);
         let mut watch = self.subscriptions.watch(&context);
         let Drain { state, ingest } = drain;
         let mut appender = self.store.appender();
@@ -262,7 +276,15 @@ impl Recorder {
         });
     }
 
-    fn context<'a>(&'a self, names: &'a HostNames<'a>) -> Context<'a> {
+    fn states(&self) -> StateRows<'_> {
+        StateRows {
+            timelines: &self.timelines,
+            sites: SiteTable::shared(),
+            symbols: &self.config.symbols,
+        }
+    }
+
+    fn context<'a>(&'a self, names: &'a HostNames<'a>, states: &'a dyn States) -> Context<'a> {
         Context {
             sites: SiteTable::shared(),
             names,
@@ -270,14 +292,26 @@ impl Recorder {
             kinds: &self.config.kinds,
             time_offset_ns: self.config.time_offset_ns,
             node: self.config.node,
+            states: Some(states),
         }
     }
 
     fn synced<T>(&self, timeout: Duration, ask: impl FnOnce(&Context<'_>) -> T) -> (T, bool) {
         let complete = self.sync(timeout);
-        self.store.retain(self.clock.now());
+        self.retain();
         let names = HostNames(self.host.as_ref());
-        (ask(&self.context(&names)), complete)
+        let states = self.states();
+        (ask(&self.context(&names, &states)), complete)
+    }
+
+    /// Takes away what is too old.
+    fn retain(&self) {
+        let now = self.clock.now();
+        self.store.retain(now);
+        if let Some(age) = self.config.store.max_age_ns {
+            let oldest = TimeNs(now.0.saturating_sub(age));
+            self.timelines.write().retain(oldest);
+        }
     }
 
     /// The events that `query` asks for, all that were recorded before this call among them, unless
@@ -303,7 +337,8 @@ impl Recorder {
     #[must_use]
     pub fn estimate(&self, query: &Query) -> Estimate {
         let names = HostNames(self.host.as_ref());
-        self.store.estimate(query, &self.context(&names))
+        let states = self.states();
+        self.store.estimate(query, &self.context(&names, &states))
     }
 
     /// The store.
@@ -351,6 +386,7 @@ impl Recorder {
         self.subscriptions.clear();
         self.rings.close();
         self.store.clear();
+        self.timelines.write().clear();
     }
 
     /// Figures of this moment.
@@ -369,6 +405,7 @@ impl Recorder {
             rings,
             ingest,
             store: self.store.stats(),
+            timelines: self.timelines.read().stats(),
             clock_source: self.clock.source(),
             clock_skew_ns: self.clock.skew_ns(),
             faults: Faults {

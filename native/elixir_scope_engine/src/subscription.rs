@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::event::EventKind;
 use crate::host::Host;
 use crate::ingest::Watcher;
 use crate::query::{Context, Filter, Query, Rows, Wanted};
@@ -163,23 +162,18 @@ impl Watcher for Watch<'_> {
             self.payload.extend_from_slice(more);
             &self.payload
         };
-        let states = self
-            .context
-            .states
-            .filter(|_| head.kind == EventKind::StateChange);
         let mut expanded = Vec::new();
+        let mut is_expanded = None;
         for subscription in &self.list {
             let filter = Filter::new(&subscription.query, self.context, &subscription.wanted);
-            if filter.matches(head, payload, &mut self.scratch) {
-                let Some(states) = states.filter(|_| subscription.query.payload) else {
-                    subscription.push(head, payload);
-                    continue;
-                };
-                if expanded.is_empty() {
-                    states.expand(head, payload, &mut expanded);
-                }
-                subscription.push(head, &expanded);
+            if !filter.matches(head, payload, &mut self.scratch) {
+                continue;
             }
+            let states = self.context.states.filter(|_| subscription.query.payload);
+            let is_expanded = states.is_some_and(|states| {
+                *is_expanded.get_or_insert_with(|| states.expand(head, payload, &mut expanded))
+            });
+            subscription.push(head, if is_expanded { &expanded } else { payload });
         }
     }
 }

@@ -132,6 +132,7 @@ rustler::atoms! {
     remove_handler,
     repeat_state,
     repeat_state_and_data,
+    refused,
     replayed,
     reply,
     rows,

@@ -30,6 +30,7 @@ impl HandStore {
             kinds: &self.kinds,
             time_offset_ns: self.origin.time_offset_ns,
             node: self.origin.node,
+            states: None,
         }
     }
 }

@@ -6,8 +6,8 @@ use elixir_scope_engine::{Fill, RecordBuf, Window};
 use rustler::{Atom, Env, MapIterator, Term};
 use smallvec::SmallVec;
 
-use crate::callback::State;
 use crate::atoms;
+use crate::callback::State;
 use crate::fields::list;
 use crate::settings::Settings;
 use crate::site;
@@ -360,7 +360,9 @@ impl<'t> Body<'t> for Answer<'_> {
         quick: Quick<'_, T>,
         window: Window<'w>,
     ) -> Option<Window<'w>> {
-        let size = u8::try_from(self.elements.len()).ok().filter(|n| *n < 0x80)?;
+        let size = u8::try_from(self.elements.len())
+            .ok()
+            .filter(|n| *n < 0x80)?;
         let mut window = quick.term(window, self.normal)?;
         window = window.byte(format::TUPLE)?.byte(size)?;
         for (at, element) in self.elements.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use elixir_scope_engine::event::{Symbol, Symbols};
 use elixir_scope_engine::{
     Host, KindNames, ProcessSlots, Recorder, RecorderConfig, SiteTable, StartError, Status,
-    StoreStats,
+    StoreStats, TimelineStats,
 };
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -152,6 +152,7 @@ pub fn status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
                 atoms::store(),
                 recorder_store(env, &running.recorder, &status)?,
             ),
+            (atoms::timelines(), timelines(env, &status.timelines)?),
             (
                 atoms::clock(),
                 map(
@@ -264,6 +265,21 @@ fn recorder_store<'a>(env: Env<'a>, recorder: &Recorder, status: &Status) -> Ans
     store(env, &status.store, Some(status.ingest.stack_bytes), limit)
 }
 
+fn timelines<'a>(env: Env<'a>, stats: &TimelineStats) -> Answer<'a> {
+    numbers(
+        env,
+        &[
+            (atoms::processes(), stats.processes as u64),
+            (atoms::changes(), stats.changes),
+            (atoms::verified(), stats.verified),
+            (atoms::mismatches(), stats.mismatches),
+            (atoms::evicted(), stats.evicted),
+            (atoms::refused(), stats.refused),
+            (atoms::bytes(), stats.bytes as u64),
+        ],
+    )
+}
+
 /// Figures of a store, the recorder's or one fed by hand.
 pub fn store<'a>(
     env: Env<'a>,
@@ -271,12 +287,13 @@ pub fn store<'a>(
     stacks: Option<usize>,
     limit: usize,
 ) -> Answer<'a> {
-    let [columns, index, payload, open] = stats.bytes;
+    let [columns, index, payload, open, timelines] = stats.bytes;
     let mut bytes = vec![
         (atoms::columns(), columns as u64),
         (atoms::index(), index as u64),
         (atoms::payload(), payload as u64),
         (atoms::open(), open as u64),
+        (atoms::timelines(), timelines as u64),
     ];
     bytes.extend(stacks.map(|bytes| (atoms::stacks(), bytes as u64)));
     let total = bytes.iter().map(|(_, bytes)| bytes).sum();

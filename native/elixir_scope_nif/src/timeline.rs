@@ -1,7 +1,7 @@
 //! Questions about states: what a process held at an instant, what changed, and where all processes stood.
 
 use elixir_scope_engine::event::{AtomId, ProcessId, TimeNs};
-use elixir_scope_engine::{Answered, Found, LastChange, Missing, Quality, Recorder, When};
+use elixir_scope_engine::{Answered, Found, Missing, Quality, Recorder, Seek, When};
 use rustler::{Encoder, Env, Term};
 
 use crate::entry::{Answer, Raise};
@@ -54,6 +54,7 @@ fn missing<'a>(env: Env<'a>, missing: Missing) -> Term<'a> {
     let reason = match missing {
         Missing::NoStateRecorded => atoms::no_state_recorded(),
         Missing::Evicted => atoms::evicted(),
+        Missing::NeverChanged => atoms::never_changed(),
     };
     (atoms::error(), reason).encode(env)
 }
@@ -131,23 +132,24 @@ pub fn last_change<'a>(env: Env<'a>, [map]: [Term<'a>; 1]) -> Answer<'a> {
         .into_iter()
         .map(encoded)
         .collect::<Result<Vec<_>, _>>()?;
-    let before = get(map, atoms::before()).map(|time| when(Some(time)));
-    let after = get(map, atoms::after()).map(clamped).transpose()?;
-    let before = before.transpose()?.unwrap_or(When::Last);
+    let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+    let at = |key| get(map, key).map(clamped).transpose();
+    let seek = match (at(atoms::after())?, at(atoms::before())?) {
+        (Some(after), _) => Seek::After(TimeNs(after)),
+        (None, before) => Seek::Before(TimeNs(before.unwrap_or(i64::MAX))),
+    };
     asked(
         env,
-        |recorder| {
-            recorder.last_change(process, module, &path, before, after.map(TimeNs), PATIENCE)
-        },
-        |running, answer| match answer {
-            LastChange::At(rows) => {
-                let list = Shared::new(env, running.recorder.config().into(), true).list(&rows);
-                Ok(fields::list(list)
-                    .and_then(|events| events.first().copied())
-                    .unwrap_or_else(|| missing(env, Missing::Evicted)))
-            }
-            LastChange::Never => Ok((atoms::error(), atoms::never_changed()).encode(env)),
-            LastChange::Missing(reason) => Ok(missing(env, reason)),
+        |recorder| recorder.last_change(process, module, &path, seek, PATIENCE),
+        |running, answer| {
+            let rows = match answer {
+                Ok(rows) => rows,
+                Err(reason) => return Ok(missing(env, reason)),
+            };
+            let list = Shared::new(env, running.recorder.config().into(), true).list(&rows);
+            Ok(fields::list(list)
+                .and_then(|events| events.first().copied())
+                .unwrap_or_else(|| missing(env, Missing::Evicted)))
         },
     )
 }

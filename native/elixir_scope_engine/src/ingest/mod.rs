@@ -10,12 +10,17 @@ mod stacks;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use crate::clock::Clock;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
+use crate::process::ProcessSlots;
 use crate::record::RecordHead;
 use crate::ring::{DrainItem, LossReport};
 use crate::site::SiteTable;
 use crate::store::{Appender, Call, EventHead, Loss, NewEvent, Refused};
+use crate::timeline::{Asked, StatePart, Timelines};
+use crate::value::split_first;
 use causality::Causality;
 use chain::Link;
 use encode::{put_atom, put_int};
@@ -28,6 +33,8 @@ pub(crate) struct Ingest {
     symbols: Symbols,
     stacks: Stacks,
     causality: Causality,
+    timelines: Arc<RwLock<Timelines>>,
+    sites: &'static SiteTable,
     /// How the payload of a tail call begins.
     tail_call: Vec<u8>,
     newest: TimeNs,
@@ -68,6 +75,7 @@ impl Ingest {
         clock: Arc<Clock>,
         symbols: Symbols,
         sites: &'static SiteTable,
+        timelines: Arc<RwLock<Timelines>>,
         budget: usize,
     ) -> Ingest {
         let mut tail_call = Vec::new();
@@ -77,6 +85,8 @@ impl Ingest {
             symbols,
             stacks: Stacks::new(budget / 3 * 2, sites),
             causality: Causality::new(budget / 3, sites, symbols),
+            timelines,
+            sites,
             tail_call,
             newest: TimeNs(i64::MIN),
             refused: Vec::new(),
@@ -119,6 +129,10 @@ impl Ingest {
         } = self;
         causality.follow(head, payload, time, &mut place, stacks, store);
         self.add_fields(head.kind, &place, is_tail);
+        let (payload, state) = match head.kind {
+            EventKind::StateChange => split_first(payload).unwrap_or((payload, &[])),
+            _ => (payload, &[][..]),
+        };
         let event = NewEvent {
             kind: head.kind,
             time,
@@ -135,6 +149,9 @@ impl Ingest {
                 self.newest = time;
                 self.stored += 1;
                 self.stacks.enter(head, time, id, &place);
+                if !state.is_empty() {
+                    self.state(head, id, time, state, store);
+                }
                 if let Some(watcher) = watcher {
                     watcher.stored(&event_head(&event, id), event.payload, event.more);
                 }
@@ -143,6 +160,29 @@ impl Ingest {
                 }
             }
             Err(refused) => self.refuse(refused, time),
+        }
+    }
+
+    /// What the event `id` says of the state of its process.
+    fn state(
+        &self,
+        head: &RecordHead,
+        id: EventId,
+        time: TimeNs,
+        part: &[u8],
+        store: &mut Appender<'_>,
+    ) {
+        let (Some(part), Some(site)) = (StatePart::read(part), self.sites.get(head.site)) else {
+            return;
+        };
+        let mut room = |bytes| store.make_room(bytes);
+        let mut timelines = self.timelines.write();
+        let asked = timelines.change(head.process, site.module, id, time, &part, &mut room);
+        drop(timelines);
+        if asked == Asked::Keyframe
+            && let Some(slot) = ProcessSlots::shared().find(head.process)
+        {
+            slot.want_keyframe();
         }
     }
 

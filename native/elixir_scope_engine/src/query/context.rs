@@ -72,10 +72,11 @@ impl KindNames {
 
 /// Knows the states between which processes changed.
 pub trait States: Sync {
-    /// Appends the payload of a state change, as [`EventKind::fields`] lists it. `trigger` is what the store keeps of it.
-    fn expand(&self, head: &EventHead, trigger: &[u8], out: &mut Vec<u8>);
+    /// Appends the payload of an event, as [`EventKind::fields`] lists it, if the store keeps it without its states, and they
+    /// are known; otherwise answers false, and the payload is as it is.
+    fn expand(&self, head: &EventHead, payload: &[u8], out: &mut Vec<u8>) -> bool;
 
-    /// Does so for all state changes among `rows`.
+    /// Does so for all of `rows`.
     fn expand_all(&self, rows: &mut Rows);
 }
 

@@ -2,7 +2,7 @@
 //! agree with.
 
 use super::{Context, Query};
-use crate::event::{EventKind, SiteId};
+use crate::event::SiteId;
 use crate::store::{Aliases, EventHead};
 
 /// The processes and causal roots that a query asks for.
@@ -121,15 +121,16 @@ impl<'a> Filter<'a> {
         scratch: &mut Vec<u8>,
     ) -> bool {
         let mut conditions = self.query.conditions.iter();
-        let Some(states) = self.context.states.filter(|_| {
-            head.kind == EventKind::StateChange && !self.query.conditions.is_empty()
-        }) else {
-            return conditions
-                .all(|condition| condition.holds(head, payload, self.context, scratch));
-        };
+        if self.query.conditions.is_empty() {
+            return true;
+        }
         let mut expanded = Vec::new();
-        states.expand(head, payload, &mut expanded);
-        conditions.all(|condition| condition.holds(head, &expanded, self.context, scratch))
+        let is_expanded = self
+            .context
+            .states
+            .is_some_and(|states| states.expand(head, payload, &mut expanded));
+        let payload = if is_expanded { &expanded } else { payload };
+        conditions.all(|condition| condition.holds(head, payload, self.context, scratch))
     }
 
     /// Whether an event matches, by looking at it alone.

@@ -8,6 +8,7 @@ mod filter;
 mod run;
 mod scan;
 mod segment;
+mod stacks;
 mod states;
 mod tails;
 mod unordered;
@@ -16,7 +17,8 @@ pub use condition::{Condition, Field, Op, Path};
 pub use context::{Context, KindNames, SiteFacts, Sites, States};
 pub use explain::{Estimate, Explain, Index};
 pub(crate) use filter::{Filter, Wanted};
-pub(crate) use states::StateRows;
+pub use stacks::{LiveStack, LiveStacks};
+pub(crate) use states::{StateRows, put_changes};
 
 use std::ops::Range;
 

@@ -64,10 +64,7 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
     if query.payload && query.kinds.contains(EventKind::FunctionExit) {
         tails::resolve(store, context, &mut rows);
     }
-    if let Some(states) = context.states
-        && query.payload
-        && query.kinds.contains(EventKind::StateChange)
-    {
+    if let Some(states) = context.states.filter(|_| query.payload) {
         states.expand_all(&mut rows);
     }
     describe(store, query, &mut explain);

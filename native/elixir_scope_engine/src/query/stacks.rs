@@ -75,10 +75,7 @@ impl Store {
 
     fn stack(&self, last: EventHead) -> LiveStack {
         let mut calls = Rows::default();
-        let begins = matches!(
-            last.kind,
-            EventKind::FunctionEntry | EventKind::SpanStart
-        );
+        let begins = matches!(last.kind, EventKind::FunctionEntry | EventKind::SpanStart);
         let mut next = if begins { last.id } else { last.parent };
         while next.is_some() && calls.rows().len() < DEEPEST {
             let before = next;
@@ -106,7 +103,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::event::{CorrelationId, SiteId};
-    use crate::query::tests::TestHost;
+    use crate::query::tests::Fake;
     use crate::store::{Call, NewEvent, StoreConfig};
 
     fn put(store: &Store, process: u64, kind: EventKind, time: i64, parent: EventId) -> EventId {
@@ -143,7 +140,7 @@ mod tests {
         put(&store, 1, EventKind::FunctionExit, 5, outer);
         put(&store, 2, EventKind::FunctionExit, 6, EventId::NONE);
 
-        let host = TestHost::new();
+        let host = Fake::new();
         let at = |time| {
             let stacks = store.stacks_at(Some(TimeNs(time)), &host.context());
             assert!(stacks.complete);

@@ -69,6 +69,7 @@ impl Fake {
             kinds: &self.kinds,
             time_offset_ns: 1_000,
             node: AtomId(99),
+            states: None,
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Recorder;
-use crate::event::{AtomId, EventId, EventKind, ProcessId, TimeNs};
-use crate::query::{Context, LiveStacks, Query, Rows, StateRows, put_changes};
-use crate::timeline::{Found, Missing, When};
+use crate::event::{AtomId, EventId, ProcessId};
+use crate::query::{Context, LiveStacks, Query, Rows, put_changes};
+use crate::timeline::{Found, Missing, Seek, When};
 
 /// An answer, and whether all that was recorded before the question is in it.
 #[derive(Clone, Debug)]
@@ -14,17 +14,6 @@ pub struct Answered<T> {
     pub answer: T,
     /// Whether no writer kept its record back.
     pub complete: bool,
-}
-
-/// When a part of a state changed last, or next.
-#[derive(Clone, Debug)]
-pub enum LastChange {
-    /// The state change, as a query shows it.
-    At(Rows),
-    /// In all that is known it did not.
-    Never,
-    /// There is no state to ask about.
-    Missing(Missing),
 }
 
 impl Recorder {
@@ -60,36 +49,29 @@ impl Recorder {
         self.asked(timeout, |context| {
             let mut changes = Vec::new();
             put_changes(&mut changes, context.symbols, |found| {
-                self.timelines
-                    .read()
-                    .diff(process, module, from, to, found)
+                self.timelines.read().diff(process, module, from, to, found)
             })?;
             Ok(changes)
         })
     }
 
-    /// The newest change of the part of the state at `path` (encoded keys) up to `before`; or with `after`, the oldest one
-    /// later than that.
+    /// The change of the part of the state at `path`, encoded steps, that is nearest in this direction: one row, as a query shows
+    /// it, or none where the event has been evicted.
     #[must_use]
     pub fn last_change(
         &self,
         process: ProcessId,
         module: Option<AtomId>,
-        path: &[Vec<u8>],
-        before: When,
-        after: Option<TimeNs>,
+        path: &[&[u8]],
+        seek: Seek,
         timeout: Duration,
-    ) -> Answered<LastChange> {
+    ) -> Answered<Result<Rows, Missing>> {
         self.asked(timeout, |context| {
             let found = self
                 .timelines
                 .read()
-                .last_change(process, module, path, before, after);
-            match found {
-                Ok(Some(id)) => LastChange::At(self.event(process, id, context)),
-                Ok(None) => LastChange::Never,
-                Err(missing) => LastChange::Missing(missing),
-            }
+                .last_change(process, module, path, seek)?;
+            Ok(self.event(process, found, context))
         })
     }
 
@@ -97,7 +79,7 @@ impl Recorder {
     fn event(&self, process: ProcessId, id: EventId, context: &Context<'_>) -> Rows {
         let query = Query {
             processes: Some(vec![process]),
-            after: EventId(id.0.saturating_sub(1)).into(),
+            after: Some(EventId(id.0.saturating_sub(1))),
             before: Some(EventId(id.0 + 1)),
             ..Query::default()
         };
@@ -106,12 +88,14 @@ impl Recorder {
 
     /// The states of all processes that have one.
     #[must_use]
-    pub fn states_at(
-        &self,
-        when: When,
-        timeout: Duration,
-    ) -> Answered<Vec<(ProcessId, Found)>> {
-        self.asked(timeout, |_| self.timelines.read().all_at(when))
+    pub fn states_at(&self, when: When, timeout: Duration) -> Answered<Vec<(ProcessId, Found)>> {
+        self.asked(timeout, |_| {
+            let mut states = Vec::new();
+            self.timelines
+                .read()
+                .all_at(when, &mut |process, found| states.push((process, found)));
+            states
+        })
     }
 
     /// The processes whose states are known, and their modules.
@@ -125,7 +109,7 @@ impl Recorder {
     pub fn stacks_at(&self, when: When, timeout: Duration) -> Answered<LiveStacks> {
         let at = match when {
             When::At(time) => Some(time),
-            When::Last => None,
+            When::Before(_) | When::Last => None,
         };
         self.asked(timeout, |context| self.store.stacks_at(at, context))
     }

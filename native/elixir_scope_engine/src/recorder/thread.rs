@@ -62,7 +62,7 @@ impl Recorder {
     fn round(&self) -> Drained {
         self.clock.adjust(&|| self.host.monotonic_ns());
         let drained = self.drain_once(&mut self.drain.lock());
-        self.store.retain(self.clock.now());
+        self.retain();
         self.subscriptions.tell(self.host.as_ref());
         drained
     }

@@ -71,8 +71,8 @@ pub struct StoreStats {
     pub times: Option<(TimeNs, TimeNs)>,
     /// Ids of the oldest and of the newest event.
     pub ids: Option<(EventId, EventId)>,
-    /// Bytes by use, in the order columns, index, payload, open.
-    pub bytes: [usize; 4],
+    /// Bytes by use, in the order columns, index, payload, open, timelines.
+    pub bytes: [usize; 5],
     /// Bytes in all.
     pub total_bytes: usize,
     /// The limit of the bytes.
@@ -204,6 +204,11 @@ impl Appender<'_> {
         }
     }
 
+    /// Evicts the oldest events until so many bytes more are within the limit; false where there are not enough.
+    pub(crate) fn make_room(&mut self, bytes: usize) -> bool {
+        self.tape.make_room(bytes)
+    }
+
     /// Lets waiting queries in.
     pub fn pause(&mut self) {
         RwLockWriteGuard::bump(&mut self.tape);
@@ -211,7 +216,13 @@ impl Appender<'_> {
 }
 
 /// All uses, in the order of [`StoreStats::bytes`].
-pub(crate) const USES: [Use; 4] = [Use::Columns, Use::Index, Use::Payload, Use::Open];
+pub(crate) const USES: [Use; 5] = [
+    Use::Columns,
+    Use::Index,
+    Use::Payload,
+    Use::Open,
+    Use::Timelines,
+];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]

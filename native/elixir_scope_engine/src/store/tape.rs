@@ -215,7 +215,7 @@ impl Tape {
         Ok(())
     }
 
-    fn make_room(&mut self, bytes: usize) -> bool {
+    pub(crate) fn make_room(&mut self, bytes: usize) -> bool {
         let limit = self.config.memory_limit;
         make_room(
             &mut self.segments,

@@ -1,6 +1,7 @@
 //! Encoded values: written once at capture, read in place ever after. See [`format`](mod@format) for the bytes.
 
 mod cut;
+mod delta;
 pub mod format;
 mod inspect;
 mod names;
@@ -29,6 +30,10 @@ pub(crate) mod varint;
 mod writer;
 
 pub use cut::{Cut, Mark, STATE_MARK};
+pub use delta::{
+    Applied, Change, ChangeOp, Patched, Step, Touch, Touched, changes, diff,
+    format as delta_format, skip_delta, touch,
+};
 pub use inspect::{Limits, inspect};
 pub use names::Names;
 pub use order::{compare, compare_exact, equal, equal_numeric};
