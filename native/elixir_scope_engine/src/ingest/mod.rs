@@ -358,4 +358,4 @@ fn event_head(event: &NewEvent<'_>, id: EventId) -> EventHead {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-mod tests;
+pub(crate) mod tests;

@@ -89,6 +89,11 @@ fn new_store(memory_limit: usize) -> Store {
     .unwrap()
 }
 
+/// Room for states that no test here asks for.
+pub(crate) fn timelines() -> Arc<RwLock<Timelines>> {
+    Arc::new(RwLock::new(Timelines::new(&Arc::default(), 1 << 20)))
+}
+
 fn new_ingest(budget: usize) -> Ingest {
     let mut next = 0;
     let symbols = Symbols::new(|_| {
@@ -99,6 +104,7 @@ fn new_ingest(budget: usize) -> Ingest {
         Arc::new(Clock::manual(0)),
         symbols,
         Box::leak(Box::default()),
+        timelines(),
         budget,
     )
 }

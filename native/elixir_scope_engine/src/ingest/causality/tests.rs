@@ -477,7 +477,13 @@ fn new_ingest(table: &'static SiteTable) -> (Store, Ingest) {
     };
     let store = Store::new(config).unwrap();
     store.reserve_aliases(64 << 10);
-    let ingest = Ingest::new(Arc::new(Clock::manual(0)), symbols(), table, 1 << 20);
+    let ingest = Ingest::new(
+        Arc::new(Clock::manual(0)),
+        symbols(),
+        table,
+        crate::ingest::tests::timelines(),
+        1 << 20,
+    );
     (store, ingest)
 }
 

@@ -221,7 +221,13 @@ fn play(world: &World) -> Store {
     };
     let store = Store::new(config).unwrap();
     let clock = Arc::new(Clock::manual(0));
-    let mut ingest = Ingest::new(clock, symbols(), world.places.table, 1 << 20);
+    let mut ingest = Ingest::new(
+        clock,
+        symbols(),
+        world.places.table,
+        crate::ingest::tests::timelines(),
+        1 << 20,
+    );
     let mut appender = store.appender();
     let mut lost: Vec<Ticks> = Vec::new();
     for told in &world.told {
@@ -341,7 +347,13 @@ proptest! {
 fn run_loop(calls: u64, store: &Store) -> Ingest {
     let places = places();
     let clock = Arc::new(Clock::manual(0));
-    let mut ingest = Ingest::new(clock, symbols(), places.table, 1 << 20);
+    let mut ingest = Ingest::new(
+        clock,
+        symbols(),
+        places.table,
+        crate::ingest::tests::timelines(),
+        1 << 20,
+    );
     let mut appender = store.appender();
     let (mut tail, mut normal) = (Vec::new(), Vec::new());
     put_atom(&mut tail, symbols().id(Symbol::TailCall));
