@@ -33,7 +33,7 @@ defmodule ElixirScope do
   `get_config/0`. Other errors are a `ElixirScope.Error`, unless a function names a plain reason.
   """
 
-  alias ElixirScope.{Config, Error, Events, Query, Recorder, Server, Subscriptions}
+  alias ElixirScope.{Config, Error, Events, Query, Recorder, Server, Subscriptions, Timeline, Watch}
 
   # -- Life cycle -------------------------------------------------------------------------------------------------------
 
@@ -133,6 +133,9 @@ defmodule ElixirScope do
     * `sites`: places in the program that have been recorded
     * `instrumentation`: the `modules` that record themselves, those `pending` plain code, and the switches in effect: `strategy` (nil
       where all that was compiled in is recorded) and `rules`
+    * `timelines`: `processes` whose states can be asked for, `changes`, how many of them were `verified`, and `mismatches` found, `bytes`,
+      `evicted`
+    * `watches`: each with its process, its limits, and how many changes it has `recorded`
     * `subscriptions`: how many there are
 
   While it is not running only `running`, `node`, `config` and what is known of the library is there.
@@ -219,6 +222,167 @@ defmodule ElixirScope do
   """
   @spec count_events(keyword) :: non_neg_integer | Query.error()
   def count_events(opts \\ []), do: Query.count_events(opts)
+
+  # -- Time travel ------------------------------------------------------------------------------------------------------
+
+  @doc """
+  The state of a process at a time: integer nanoseconds as of `now/0`, a `DateTime`, or `:last`.
+
+  Instrumented processes have a past (`ElixirScope.Instrument`), and those that are watched (`watch/2`). What was masked or cut
+  when it was recorded carries its mark; how far the rest can be relied on is told by `fetch_state_at/3`, which also
+  tells a state that looks like an error from an error.
+
+      iex> ElixirScope.start()
+      iex> {:ok, cart} = Agent.start_link(fn -> %{tea: 1} end)
+      iex> {:ok, _ref} = ElixirScope.watch(cart)
+      iex> before = ElixirScope.now()
+      iex> Agent.update(cart, &Map.put(&1, :tea, 2))
+      iex> Agent.get(cart, & &1)
+      %{tea: 2}
+      iex> ElixirScope.get_state_at(cart, before)
+      %{tea: 1}
+      iex> ElixirScope.get_state_at(cart, :last)
+      %{tea: 2}
+
+  ## Reasons of an error
+
+    * `:no_state_recorded`: there is none, or none as early as that
+    * `{:exited, at_ns, exit_reason}`: the process had ended by then, as far as its end was recorded; `:last` gives its last state
+    * `:evicted`: the store had no room to keep it
+    * `{:remote, node}`: each node has its own tape
+
+  ## Options
+
+  #{Timeline.state_docs()}
+  """
+  @spec get_state_at(pid, Timeline.time() | :last, keyword) :: (state :: term) | Timeline.error()
+  def get_state_at(pid, time, opts \\ []), do: Timeline.get_state_at(pid, time, opts)
+
+  @doc """
+  As `get_state_at/3`, as `{:ok, state, meta}`, where `meta` says how far the state can be relied on.
+
+    * `quality`: `:exact`, `:unverified` (nothing that was seen speaks against it, nothing later has proved it yet), or `:approximate` (a part
+      of it was lost, cut, or could not be seen)
+    * `module`: whose state it is; `recorded_at` and `event_id`: the change that led to it
+    * `replayed`: changes that were applied to answer; `redacted`: masked values in it
+    * `alive`: true if the process lives now, else `:unknown`
+
+  An example:
+
+      iex> ElixirScope.start()
+      iex> {:ok, cart} = Agent.start_link(fn -> %{token: "abc"} end)
+      iex> {:ok, _ref} = ElixirScope.watch(cart)
+      iex> {:ok, state, meta} = ElixirScope.fetch_state_at(cart, :last)
+      iex> {inspect(state), meta.module, meta.redacted, meta.alive}
+      {"%{token: #ElixirScope.Redacted<>}", Agent.Server, 1, true}
+  """
+  @spec fetch_state_at(pid, Timeline.time() | :last, keyword) ::
+          {:ok, state :: term, Timeline.meta()} | Timeline.error()
+  def fetch_state_at(pid, time, opts \\ []), do: Timeline.fetch_state_at(pid, time, opts)
+
+  @doc """
+  The changes of the state of a process, oldest first.
+
+      iex> ElixirScope.start()
+      iex> {:ok, cart} = Agent.start_link(fn -> %{tea: 1} end)
+      iex> {:ok, _ref} = ElixirScope.watch(cart)
+      iex> for n <- [2, 3], do: Agent.update(cart, &Map.put(&1, :tea, n))
+      iex> Agent.get(cart, & &1)
+      %{tea: 3}
+      iex> for change <- ElixirScope.get_state_history(cart, limit: 2), do: {change.old_state, change.new_state}
+      [{%{tea: 1}, %{tea: 2}}, {%{tea: 2}, %{tea: 3}}]
+
+  A process of which no state was ever recorded is `{:error, :no_state_recorded}`.
+
+  ## Options
+
+  #{Timeline.history_docs()}
+  """
+  @spec get_state_history(pid, keyword) :: [Events.StateChange.t()] | Timeline.error()
+  def get_state_history(pid, opts \\ []), do: Timeline.get_state_history(pid, opts)
+
+  @doc """
+  What changed in the state of a process from one time to another, by paths of keys and indexes.
+
+      iex> ElixirScope.start()
+      iex> {:ok, cart} = Agent.start_link(fn -> %{tea: 1, owner: %{name: "Ann"}} end)
+      iex> {:ok, _ref} = ElixirScope.watch(cart)
+      iex> before = ElixirScope.now()
+      iex> Agent.update(cart, &put_in(&1.owner.name, "Bob"))
+      iex> Agent.get(cart, & &1.owner.name)
+      "Bob"
+      iex> ElixirScope.get_state_diff(cart, before, :last)
+      {:ok, [%{path: [:owner, :name], op: :changed, old: "Ann", new: "Bob"}]}
+
+  Of a masked value that changed, only `path` and `op` are there. Reasons and options are those of `get_state_at/3`.
+  """
+  @spec get_state_diff(pid, from :: Timeline.time() | :last, to :: Timeline.time() | :last, keyword) ::
+          {:ok, [Timeline.change()]} | Timeline.error()
+  def get_state_diff(pid, from, to, opts \\ []), do: Timeline.get_state_diff(pid, from, to, opts)
+
+  @doc """
+  The last change that touched a part of the state, or the first one after a time; `[]` is the whole state.
+
+      iex> ElixirScope.start()
+      iex> {:ok, cart} = Agent.start_link(fn -> %{tea: 1, mugs: 0} end)
+      iex> {:ok, _ref} = ElixirScope.watch(cart)
+      iex> for key <- [:tea, :mugs], do: Agent.update(cart, &Map.put(&1, key, 7))
+      iex> Agent.get(cart, & &1)
+      %{tea: 7, mugs: 7}
+      iex> ElixirScope.last_change(cart, [:tea]).new_state
+      %{tea: 7, mugs: 0}
+      iex> ElixirScope.last_change(cart, [:milk])
+      {:error, :never_changed}
+
+  The other reasons are those of `get_state_at/3`.
+
+  ## Options
+
+  #{Timeline.change_docs()}
+  """
+  @spec last_change(pid, path :: [term], keyword) ::
+          Events.StateChange.t() | {:error, :never_changed} | Timeline.error()
+  def last_change(pid, path, opts \\ []), do: Timeline.last_change(pid, path, opts)
+
+  @doc """
+  Has the state of a live process recorded from now on, without instrumentation: of a GenServer, `Agent`, `Supervisor` and all else that is a
+  `gen_server`, of a state machine, and with `interval: ms` of what answers `:sys.get_state/1`.
+
+  The process is told by `:sys.install/2`, and untold when the watch ends: by `unwatch/1`, at one of its limits, with the
+  calling process, with the watched one, and with `stop/0`. Several watches of one process record its changes once.
+
+      iex> ElixirScope.start()
+      iex> {:ok, agent} = Agent.start_link(fn -> 1 end)
+      iex> {:ok, ref} = ElixirScope.watch(agent, max: 1_000, for: 60_000)
+      iex> Agent.update(agent, & &1 + 1)
+      iex> Agent.get(agent, & &1)
+      2
+      iex> [watch] = ElixirScope.status().watches
+      iex> {watch.ref == ref, watch.mode, watch.recorded}
+      {true, :changes, 1}
+      iex> ElixirScope.unwatch(ref)
+      :ok
+
+  What is recorded when: a server's change right after its reply has been sent; a state machine's as soon as it has taken up what its mailbox
+  held then, so that changes in quick succession can be seen as one, and the states between them are `:approximate`. What `:sys.replace_state/2`
+  puts in place is seen at the next change. Therefore no state that was watched is called `:exact` but at the instant of its recording.
+
+  A process that was not started as one of an OTP behaviour is refused without being sent anything. One that does not answer within a
+  second is `{:error, %ElixirScope.Error{reason: {:timeout, 1_000}}}`.
+
+  ## Options
+
+  #{Watch.docs()}
+  """
+  @spec watch(pid | atom | {:global, term} | {:via, module, term}, keyword) ::
+          {:ok, reference} | {:error, :not_running | {:remote, node} | Error.t()}
+  def watch(process, opts \\ []), do: Watch.watch(process, opts)
+
+  @doc """
+  Ends a watch, or all of them with `:all`, from any process. `:ok` also where it has ended already.
+  """
+  @spec unwatch(reference | :all) :: :ok | {:error, :not_running | Error.t()}
+  defdelegate unwatch(ref), to: Watch
 
   # -- Subscriptions ----------------------------------------------------------------------------------------------------
 

@@ -160,7 +160,7 @@ defmodule ElixirScope.Config do
          ]}
     ],
     traces: [
-      doc: "Not in effect yet: limits of a trace that names none.",
+      doc: "Limits of a watch that names none, see `ElixirScope.watch/2`. (Not in effect yet: of a trace.)",
       type:
         {:keyword,
          [

@@ -28,6 +28,10 @@ defmodule ElixirScope.Error do
     * `:application_not_started`: the application `:elixir_scope` has to be started first
     * `:destroyed`: the native object is gone
     * `:term_too_big`: a term takes more than 64 MiB
+    * `{:no_process, pid_or_name}`: nobody is there to be watched
+    * `{:no_event, id}`: no such event is on the tape
+    * `{:not_watchable, pid}`: `details` say why
+    * `{:already_watched, pid}`: by the calling process with the same options; `details.ref` is that watch
     * `{:timeout, milliseconds}`: what was under way did not come to an end in that time
   """
   @type reason ::
@@ -36,6 +40,10 @@ defmodule ElixirScope.Error do
           | :application_not_started
           | :destroyed
           | :term_too_big
+          | {:no_process, pid | term}
+          | {:no_event, pos_integer}
+          | {:not_watchable, pid}
+          | {:already_watched, pid}
           | {:timeout, non_neg_integer}
           | term
 
@@ -92,6 +100,21 @@ defmodule ElixirScope.Error do
 
   defp text({:timeout, ms}, %{what: what}), do: "#{what} did not come to an end in #{ms} ms"
   defp text({:timeout, ms}, _details), do: "the native recorder did not come to an end in #{ms} ms"
+
+  defp text({:no_process, process}, _details) do
+    "there is no process #{show(process)}: expected one that lives on this node"
+  end
+
+  defp text({:no_event, id}, _details) do
+    "the tape has no event #{show(id)}: expected the id of one that is on it, and has not left it for its limits"
+  end
+
+  defp text({:not_watchable, pid}, %{why: why}), do: "#{show(pid)} cannot be watched: #{why}"
+
+  defp text({:already_watched, pid}, %{ref: ref}) do
+    "#{show(pid)} is already watched by the calling process with the same options: expected others, or " <>
+      "ElixirScope.unwatch/1 of #{show(ref)} before"
+  end
 
   defp text({:unknown_module, module}, _details) do
     "#{show(module)} is no module: expected one that is loaded, or that the code path has"

@@ -72,6 +72,13 @@ defmodule ElixirScope.Native do
   # next is a timeout, :hibernate or {:continue, data}. `loop_state(site, token, state)` records a `:state_change` at the
   # beginning of a call, without looking whether it is another state.
   #
+  # ### Watched states
+  #
+  # `state_seen(site, old_state, new_state)` records a `:state_change` of the calling process, which is no callback's: what differs
+  # from the old state, or all of the new one where that is `:"$elixir_scope_none"`, after which nothing that was recorded before
+  # is known to lead here. `state_of(site, pid, state)` records the whole state of another process. Nobody has seen what the
+  # process did in between, so neither is ever a proof of what was recorded before it.
+  #
   # ### Messages
   #
   # `message(site, type, receiver, message)`: the receiver is a pid, the `{pid, tag}` of a caller, or what stands for one; a name
@@ -108,6 +115,21 @@ defmodule ElixirScope.Native do
   # be looked at, from zone maps and indexes alone. All of them answer `{:error, :not_running}` when the recorder is not running,
   # and `{:error, {:timeout, ms}}` when writers in flight did not come to an end.
   #
+  # ### Timelines
+  #
+  # A time is an integer or `:last`; `module:` names one of the timelines of a process, the first-born is meant without it. All of them
+  # answer `{:error, :not_running}` and `{:error, {:timeout, ms}}` as queries of events do. `reason` is `:no_state_recorded`, `:evicted`,
+  # or `{:exited, ns, exit_reason}` for a time at or after an exit that was recorded.
+  #
+  #     state_at(%{pid:, time:, [module:]})
+  #       -> {:ok, state, %{quality:, module:, recorded_at:, event_id:, replayed:, redacted:}} | {:error, reason}
+  #     state_diff(%{pid:, from:, to:, [module:]}) -> {:ok, [%{path:, op:, old:, new:}]} | {:error, reason}
+  #     last_change(%{pid:, path: [term], [module:], [before: ns] | [after: ns]})    # at or before; later than
+  #       -> %Events.StateChange{} | {:error, :never_changed | reason}
+  #     states_at(%{time:}) -> [{pid, module, state, meta}] | {:error, reason}
+  #     stacks_at(%{time:}) -> [{pid, last_event_id, [entry event, innermost first]}] | {:error, reason}
+  #     timeline_pids() -> [{pid, module}] | {:error, reason}
+  #
   # ### Events
   #
   # A struct of `ElixirScope.Events.<Name>` with all of its fields; see `ElixirScope.Events.kinds/0` for the names. What a row does
@@ -127,6 +149,7 @@ defmodule ElixirScope.Native do
   #       faults: %{panics: n, last: binary | nil},
   #       overhead: %{capture_ns: number | nil, cpu_ns: n},
   #       processes: %{slots: n, in_use: n, without_slot: n},
+  #       timelines: %{processes: n, changes: n, verified: n, mismatches: n, bytes: n, evicted: n},
   #       subscriptions: n
   #     }
   #
@@ -350,6 +373,12 @@ defmodule ElixirScope.Native do
   @spec loop_state(site, token, state :: term) :: :ok
   def loop_state(_site, _token, _state), do: absent(:ok)
 
+  @spec state_seen(site, old_state :: term, new_state :: term) :: :ok
+  def state_seen(_site, _old_state, _new_state), do: absent(:ok)
+
+  @spec state_of(site, pid, state :: term) :: :ok
+  def state_of(_site, _pid, _state), do: absent(:ok)
+
   @spec message(site, :send | :call | :cast | :reply, receiver :: term, message :: term) :: :ok
   def message(_site, _type, _receiver, _message), do: absent(:ok)
 
@@ -382,6 +411,26 @@ defmodule ElixirScope.Native do
 
   @spec estimate(query) :: map | {:error, term}
   def estimate(_query), do: missing()
+
+  # -- Timelines (dirty CPU) --------------------------------------------------------------------------------------------
+
+  @spec state_at(map) :: {:ok, term, map} | {:error, term}
+  def state_at(_query), do: missing()
+
+  @spec state_diff(map) :: {:ok, [map]} | {:error, term}
+  def state_diff(_query), do: missing()
+
+  @spec last_change(map) :: struct | {:error, term}
+  def last_change(_query), do: missing()
+
+  @spec states_at(map) :: [{pid, module, term, map}] | {:error, term}
+  def states_at(_query), do: missing()
+
+  @spec stacks_at(map) :: [{pid, pos_integer, [struct]}] | {:error, term}
+  def stacks_at(_query), do: missing()
+
+  @spec timeline_pids() :: [{pid, module}] | {:error, term}
+  def timeline_pids, do: missing()
 
   # -- Subscriptions ----------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ defmodule ElixirScope.Recorder do
   # The life of the native recorder. It belongs to no process: `Recorder.Server` only puts starts, stops and changes of the
   # configuration in one order, and can die at any time.
 
-  alias ElixirScope.{Config, Error, Muted, Native}
+  alias ElixirScope.{Config, Error, Muted, Native, Watch}
   alias ElixirScope.Instrument.Live
   alias ElixirScope.Recorder.Server
 
@@ -87,7 +87,13 @@ defmodule ElixirScope.Recorder do
         status ->
           library()
           |> Map.merge(status)
-          |> Map.merge(%{running: true, node: node(), config: get_config(), instrumentation: Live.status()})
+          |> Map.merge(%{
+            running: true,
+            node: node(),
+            config: get_config(),
+            instrumentation: Live.status(),
+            watches: Watch.all()
+          })
       end
     end)
   end

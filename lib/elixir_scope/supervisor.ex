@@ -3,7 +3,7 @@ defmodule ElixirScope.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions}
+  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions, Watch}
 
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: Patience.root())
@@ -13,9 +13,12 @@ defmodule ElixirScope.Supervisor do
     Muted.forever()
     # The table is the supervisor's own, so that a subscription outlives a crash of its relay.
     Subscriptions.Table.create()
+    # And so that what a follower that was killed has left in a process can be taken away.
+    Watch.Table.create()
 
     children = [
       Subscriptions.Supervisor,
+      Watch.Followers,
       Performance.Monitor,
       Recorder.Server,
       Instrument.Server

@@ -7,6 +7,11 @@ defmodule ElixirScope.Query.Options do
 
   # Each step looks through the rest of the value.
   @longest_path 64
+
+  @doc "How many steps a path has at most."
+  @spec longest_path() :: pos_integer
+  def longest_path, do: @longest_path
+
   @operators [:==, :!=, :<, :>, :in, :contains, :exists]
 
   # Times and ids travel in 64 bits; beyond them there are no events.
@@ -107,11 +112,9 @@ defmodule ElixirScope.Query.Options do
 
   defp on_tape(query, offset) do
     query =
-      Enum.reduce([:since, :until], query, fn key, query ->
-        case query do
-          %{^key => %DateTime{} = time} -> %{query | key => DateTime.to_unix(time, :nanosecond) - offset}
-          _integer_or_open -> query
-        end
+      Map.new(query, fn
+        {key, time} when key in [:since, :until] -> {key, unclamped(time, offset)}
+        other -> other
       end)
 
     case query do
@@ -123,10 +126,17 @@ defmodule ElixirScope.Query.Options do
     end
   end
 
+  @doc "A time on the tape's clock, within its 64 bits. `offset` takes wall-clock time there."
+  @spec tape_time(integer | DateTime.t(), offset :: integer) :: integer
+  def tape_time(time, offset), do: time |> unclamped(offset) |> max(@min_time) |> min(@max_time)
+
+  defp unclamped(%DateTime{} = time, offset), do: DateTime.to_unix(time, :nanosecond) - offset
+  defp unclamped(time, _offset), do: time
+
   defp clamp(query) do
     Map.new(query, fn
       {key, time} when key in [:since, :until] ->
-        {key, time |> max(@min_time) |> min(@max_time)}
+        {key, tape_time(time, 0)}
 
       {key, id} when key in [:before, :after, :correlation_id, :call_id] and is_integer(id) ->
         {key, min(id, @max_time)}

@@ -6,7 +6,7 @@ defmodule ElixirScope.Recorder.Server do
 
   use GenServer
 
-  alias ElixirScope.{Config, Error, Muted, Native, Patience, Performance, Subscriptions}
+  alias ElixirScope.{Config, Error, Muted, Native, Patience, Performance, Subscriptions, Watch}
 
   @config {__MODULE__, :config}
 
@@ -53,6 +53,7 @@ defmodule ElixirScope.Recorder.Server do
 
   def handle_call(:stop, _from, nil) do
     Subscriptions.close_all()
+    Watch.Followers.stop_all()
     if Native.load_failure() == nil, do: Native.stop()
     forget_config()
     {:reply, :ok, nil}
