@@ -111,7 +111,7 @@ impl<'a> Patched<'a> {
     /// Applies the first delta in `delta`. Parts of it that lead to what is not there, or was cut or masked, change nothing.
     ///
     /// # Errors
-    /// [`Malformed`] if no delta stands there. Then some of what stands before the flaw has been applied.
+    /// [`Malformed`] if no delta stands there, or where keys with maps in them are too deep to be compared. Then some of what stands before the flaw has been applied.
     pub fn apply(&mut self, delta: &'a [u8]) -> Result<Applied, Malformed> {
         let mut reader = DeltaReader::new(delta);
         let mut place = Place::Part(ROOT, 0);

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::super::tree::{Tree, any_tree};
 use super::super::varint::put_varint;
 use super::super::{Budget, Cut, Flaw, Malformed, equal, find_step, format as value, skip};
+use super::diff::Opened;
+use super::span::{Head, Shapes};
 use super::*;
 
 const WELL: (bool, bool) = (true, true);
@@ -222,6 +224,30 @@ fn has_masked(bytes: &[u8]) -> bool {
     masked
 }
 
+/// Whether a map has a key twice, as no host writes it.
+fn has_twins(bytes: &[u8]) -> bool {
+    let mut shapes = Shapes::default();
+    let mut left = vec![shapes.measure(bytes).unwrap()];
+    while let Some(span) = left.pop() {
+        let Some(opened) = Opened::read(&shapes, span).unwrap() else {
+            continue;
+        };
+        if matches!(opened.head, Head::Map(_)) {
+            let keys: Vec<_> = opened.pairs().map(|(key, _)| key.bytes).collect();
+            let twin = |(at, key): (usize, &&[u8])| {
+                keys[..at]
+                    .iter()
+                    .any(|other| equal(other, key) != Ok(false))
+            };
+            if keys.iter().enumerate().any(twin) {
+                return true;
+            }
+        }
+        left.extend(opened.parts);
+    }
+    false
+}
+
 /// What is asked of deltas of any bytes: that the readers agree, that none panics, and that a value remains a value.
 fn survives(old: &[u8], delta: &[u8]) {
     let size = skip_delta(delta);
@@ -244,7 +270,8 @@ fn survives(old: &[u8], delta: &[u8]) {
         let mut patched = Patched::new(old).unwrap();
         let applied = patched.apply(&between).unwrap();
         assert_eq!((applied.fits, applied.knows), WELL);
-        assert_ne!(equal(&written(&patched), &now), Ok(false));
+        let equals = equal(&written(&patched), &now);
+        assert!(equals != Ok(false) || has_twins(old) || has_twins(&now));
     }
     let _ = changes(old, &now, &mut |_| true, &mut |_| {});
     let _ = diff(delta, old, &mut Vec::new());
