@@ -24,7 +24,7 @@ pub use clock::Clock;
 pub use host::Host;
 pub use ingest::IngestStats;
 pub use memory::{Memory, Use};
-pub use process::{Entered, ProcessSlots, SharedSlots, Slot};
+pub use process::{Chain, Entered, Opened, ProcessSlots, SharedSlots, Slot};
 pub use query::{
     Condition, Context, Estimate, Explain, Field, Index, KindNames, Op, Order, Path, Query,
     QueryResult, Row, Rows, SiteFacts, Sites,

@@ -70,6 +70,7 @@ rustler::atoms! {
     last,
     limit,
     line,
+    loop_ = "loop",
     losses,
     lost,
     lost_by_writer,

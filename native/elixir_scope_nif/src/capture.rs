@@ -105,7 +105,7 @@ fn mark<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, body: impl Body<'a>)
     if word == 0 {
         return ok(env);
     }
-    let FoundSite { site, is_on } = site::look(place);
+    let FoundSite { site, is_on, .. } = site::look(place);
     if !is_on {
         return ok(env);
     }
@@ -134,7 +134,7 @@ fn enter<'a, B: Body<'a>>(
     if word == 0 {
         return raw::small(env, -1);
     }
-    let FoundSite { site, is_on } = site::look(place);
+    let FoundSite { site, is_on, .. } = site::look(place);
     if !is_on {
         return raw::small(env, -1);
     }

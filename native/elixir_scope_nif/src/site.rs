@@ -106,6 +106,7 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
             .collect(),
         class: role.class,
         behaviour: role.behaviour,
+        holds_state: role.holds_state,
         receives: role.receives,
         callee,
     })
@@ -140,26 +141,28 @@ fn name(term: Term<'_>) -> Option<AtomId> {
 struct Role {
     class: SiteClass,
     behaviour: Option<AtomId>,
+    holds_state: bool,
     receives: Option<Receives>,
 }
 
-/// `:mark | :public | :private | :chosen | {:callback, behaviour, receives, state shape}`
+/// `:mark | :public | :private | :chosen | :loop | {:callback, behaviour, receives, state shape}`
 fn role(role: Term<'_>) -> Option<Role> {
     if let Ok(name) = role.decode::<Atom>() {
         let class = match name {
             _ if name == atoms::mark() => SiteClass::Mark,
             _ if name == atoms::public() => SiteClass::Public,
             _ if name == atoms::private() => SiteClass::Private,
-            _ if name == atoms::chosen() => SiteClass::Chosen,
+            _ if name == atoms::chosen() || name == atoms::loop_() => SiteClass::Chosen,
             _ => return None,
         };
         return Some(Role {
             class,
             behaviour: None,
+            holds_state: name == atoms::loop_(),
             receives: None,
         });
     }
-    let (tag, behaviour, receives, _shape): (Atom, Term<'_>, Term<'_>, Term<'_>) =
+    let (tag, behaviour, receives, shape): (Atom, Term<'_>, Term<'_>, Term<'_>) =
         role.decode().ok()?;
     if tag != atoms::callback() {
         return None;
@@ -167,6 +170,7 @@ fn role(role: Term<'_>) -> Option<Role> {
     Some(Role {
         class: SiteClass::Callback,
         behaviour: name(behaviour),
+        holds_state: StateShape::of_name(term::word(shape)).is_some(),
         receives: self::receives(receives)?,
     })
 }

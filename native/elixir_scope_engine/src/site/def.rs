@@ -24,6 +24,8 @@ pub struct SiteDef {
     pub class: SiteClass,
     /// The behaviour that calls the function.
     pub behaviour: Option<AtomId>,
+    /// Whether a call of the function ends with a state of its process.
+    pub holds_state: bool,
     /// How a call of the function takes up a message of its process.
     pub receives: Option<Receives>,
     /// Of a place where a call ends in a tail call: the function that is called, where that is known.
