@@ -30,7 +30,10 @@ pub(crate) mod varint;
 mod writer;
 
 pub use cut::{Cut, Mark};
-pub use delta::{Step, Touch, Touched, format as delta_format, skip_delta, touch};
+pub use delta::{
+    Applied, Change, ChangeOp, Patched, Step, Touch, Touched, changes, diff,
+    format as delta_format, skip_delta, touch,
+};
 pub use inspect::{Limits, inspect};
 pub use names::Names;
 pub use order::{compare, compare_exact, equal, equal_numeric};

@@ -1,0 +1,593 @@
+//! A value with deltas laid over it: how replay goes from a keyframe to a moment.
+
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use super::super::cut::Mark;
+use super::super::format;
+use super::super::reader::Malformed;
+use super::super::varint::put_varint;
+use super::keys::Keys;
+use super::reader::{DeltaReader, Item};
+use super::span::{Head, Next, Shapes, Span};
+
+/// How a delta went on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// How many bytes the delta took.
+    pub size: usize,
+    /// Every part of it found its place. What did not was left out.
+    pub fits: bool,
+    /// It says all that changed; no part of it is unknown.
+    pub knows: bool,
+}
+
+/// A value that changes by deltas. Containers are opened when a delta leads into them; what no delta touched remains the bytes
+/// it was. The order of a map's pairs is kept, keys that are added come last.
+#[derive(Debug)]
+pub struct Patched<'a> {
+    shapes: Shapes,
+    /// Open containers; the first holds the value itself as its only part.
+    nodes: Vec<Node<'a>>,
+    /// Nodes that nothing leads to any more.
+    unused: Vec<u32>,
+}
+
+/// A part of an open container.
+#[derive(Clone, Copy, Debug)]
+enum Part<'a> {
+    Shut(Span<'a>),
+    Open(u32),
+    /// The value of a key that was removed.
+    Gone,
+}
+
+/// An open container.
+#[derive(Debug)]
+struct Node<'a> {
+    kind: Kind<'a>,
+    parts: VecDeque<Part<'a>>,
+    end: End<'a>,
+}
+
+#[derive(Debug)]
+enum Kind<'a> {
+    List,
+    /// Its size, with elements that were cut.
+    Tuple(u32),
+    Map {
+        keys: Keys<'a>,
+        /// Parts that are gone.
+        gone: usize,
+        /// Pairs that were cut.
+        missing: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End<'a> {
+    Proper,
+    Tail(&'a [u8]),
+    /// The mark, and how many parts there were when it was read. Sizes in it move with those.
+    Cut(Mark<'a>, usize),
+}
+
+/// Where a delta leads.
+#[derive(Clone, Copy, Debug)]
+enum Place<'a> {
+    /// To a part of a node.
+    Part(u32, usize),
+    /// To one that is gone.
+    Gone(u32, usize),
+    /// To a key that a map does not have.
+    Absent(u32, &'a [u8]),
+    /// Nowhere.
+    Lost,
+}
+
+const ROOT: u32 = 0;
+
+impl<'a> Patched<'a> {
+    /// The first value in `value`, unchanged.
+    ///
+    /// # Errors
+    /// [`Malformed`] if no value stands there.
+    pub fn new(value: &'a [u8]) -> Result<Self, Malformed> {
+        let mut shapes = Shapes::default();
+        let whole = shapes.measure(value)?;
+        let root = Node {
+            kind: Kind::Tuple(1),
+            parts: VecDeque::from([Part::Shut(whole)]),
+            end: End::Proper,
+        };
+        Ok(Patched {
+            shapes,
+            nodes: vec![root],
+            unused: Vec::new(),
+        })
+    }
+
+    /// Applies the first delta in `delta`. Parts of it that lead to what is not there, or was cut or masked, change nothing.
+    ///
+    /// # Errors
+    /// [`Malformed`] if no delta stands there. Then some of what stands before the flaw has been applied.
+    pub fn apply(&mut self, delta: &'a [u8]) -> Result<Applied, Malformed> {
+        let mut reader = DeltaReader::new(delta);
+        let mut place = Place::Part(ROOT, 0);
+        let mut frames = SmallVec::<[Frame<'a>; 8]>::new();
+        let (mut fits, mut knows) = (true, true);
+        while let Some(item) = reader.next()? {
+            match item {
+                Item::Same => fits &= matches!(place, Place::Part(..)),
+                Item::Replace(value) => fits &= self.replace(place, value),
+                Item::Removed => fits &= self.remove(place),
+                Item::Unknown => knows = false,
+                Item::Tuple | Item::Map | Item::List => {
+                    let node = self.open(place, item)?;
+                    fits &= node.is_some();
+                    frames.push(Frame::new(node));
+                }
+                Item::Index(index) => {
+                    place = match frames.last().and_then(|frame| frame.node) {
+                        Some(node) if (index as usize) < self.parts(node) => {
+                            Place::Part(node, index as usize)
+                        }
+                        _ => Place::Lost,
+                    };
+                }
+                Item::Key(key) => {
+                    place = match frames.last().and_then(|frame| frame.node) {
+                        Some(node) => self.find(node, key)?,
+                        None => Place::Lost,
+                    };
+                }
+                Item::End => {
+                    frames.pop();
+                }
+                op => {
+                    let stops = matches!(op, Item::Rest | Item::Close | Item::Tail(_));
+                    if let Some(frame) = frames.last_mut() {
+                        place = Place::Lost;
+                        if let Some(node) = frame.node {
+                            let (at, fit) = self.list(node, frame, op);
+                            fits &= fit;
+                            place = at.map_or(Place::Lost, |at| Place::Part(node, at));
+                        }
+                    }
+                    if stops {
+                        frames.pop();
+                    }
+                }
+            }
+        }
+        Ok(Applied {
+            size: reader.at(),
+            fits,
+            knows,
+        })
+    }
+
+    fn parts(&self, node: u32) -> usize {
+        self.nodes
+            .get(node as usize)
+            .map_or(0, |node| node.parts.len())
+    }
+
+    #[inline]
+    fn part_mut(&mut self, node: u32, at: usize) -> Option<&mut Part<'a>> {
+        self.nodes.get_mut(node as usize)?.parts.get_mut(at)
+    }
+
+    /// The node of the container at `place`, if a delta of this kind can change that.
+    #[inline]
+    fn open(&mut self, place: Place<'a>, delta: Item<'a>) -> Result<Option<u32>, Malformed> {
+        let Place::Part(node, at) = place else {
+            return Ok(None);
+        };
+        match self.part_mut(node, at).copied() {
+            Some(Part::Open(open)) => {
+                let kind = self.nodes.get(open as usize).map(|node| &node.kind);
+                let fits = matches!(
+                    (kind, delta),
+                    (Some(Kind::Tuple(_)), Item::Tuple)
+                        | (Some(Kind::Map { .. }), Item::Map)
+                        | (Some(Kind::List), Item::List)
+                );
+                Ok(fits.then_some(open))
+            }
+            Some(Part::Shut(span)) => {
+                let fits = matches!(
+                    (span.tag(), delta),
+                    (format::TUPLE, Item::Tuple)
+                        | (format::MAP, Item::Map)
+                        | (format::LIST, Item::List)
+                );
+                if !fits {
+                    return Ok(None);
+                }
+                let Some(opened) = self.read(span)? else {
+                    return Ok(None);
+                };
+                let open = self.add(opened);
+                if let Some(part) = self.part_mut(node, at) {
+                    *part = Part::Open(open);
+                }
+                Ok(Some(open))
+            }
+            Some(Part::Gone) | None => Ok(None),
+        }
+    }
+
+    fn add(&mut self, node: Node<'a>) -> u32 {
+        if let Some(unused) = self.unused.pop()
+            && let Some(place) = self.nodes.get_mut(unused as usize)
+        {
+            *place = node;
+            return unused;
+        }
+        self.nodes.push(node);
+        self.nodes.len() as u32 - 1
+    }
+
+    fn read(&mut self, span: Span<'a>) -> Result<Option<Node<'a>>, Malformed> {
+        let most = span.bytes.len();
+        let Some((head, mut from)) = self.shapes.open(span)? else {
+            return Ok(None);
+        };
+        // a hostile size claims more than the bytes hold
+        let room = |n: u32| (n as usize).min(most);
+        let (mut kind, mut parts) = match head {
+            Head::List => (Kind::List, VecDeque::new()),
+            Head::Tuple(n) => (Kind::Tuple(n), VecDeque::with_capacity(room(n))),
+            Head::Map(n) => {
+                let map = Kind::Map {
+                    keys: Keys::with_capacity(room(n)),
+                    gone: 0,
+                    missing: u64::from(n),
+                };
+                (map, VecDeque::with_capacity(room(n)))
+            }
+        };
+        let end = loop {
+            match from.next()? {
+                Next::Part(part) => {
+                    let mut part = part;
+                    if let Kind::Map { keys, missing, .. } = &mut kind {
+                        keys.push(part.bytes);
+                        *missing = missing.saturating_sub(1);
+                        let Next::Part(value) = from.next()? else {
+                            break End::Proper;
+                        };
+                        part = value;
+                    }
+                    parts.push_back(Part::Shut(part));
+                }
+                Next::End => break End::Proper,
+                Next::Tail(tail) => break End::Tail(tail.bytes),
+                Next::Cut(mark) => break End::Cut(mark, parts.len()),
+            }
+        };
+        Ok(Some(Node { kind, parts, end }))
+    }
+
+    #[inline]
+    fn find(&mut self, node: u32, key: &'a [u8]) -> Result<Place<'a>, Malformed> {
+        let Some(open) = self.nodes.get_mut(node as usize) else {
+            return Ok(Place::Lost);
+        };
+        let Kind::Map { keys, .. } = &mut open.kind else {
+            return Ok(Place::Lost);
+        };
+        let found = keys.find(key)?;
+        Ok(match found.map(|at| (at, open.parts.get(at))) {
+            Some((at, Some(Part::Gone))) => Place::Gone(node, at),
+            Some((at, _)) => Place::Part(node, at),
+            None => Place::Absent(node, key),
+        })
+    }
+
+    /// Puts a value in a place; whether it could, and knew that it belongs there.
+    #[inline]
+    fn replace(&mut self, place: Place<'a>, value: &'a [u8]) -> bool {
+        let new = Part::Shut(Span::unmeasured(value));
+        match place {
+            Place::Part(node, at) => {
+                let Some(part) = self.part_mut(node, at) else {
+                    return false;
+                };
+                let old = std::mem::replace(part, new);
+                self.release(old);
+                true
+            }
+            Place::Gone(node, at) => {
+                let Some(open) = self.nodes.get_mut(node as usize) else {
+                    return false;
+                };
+                if let (Some(part), Kind::Map { gone, .. }) =
+                    (open.parts.get_mut(at), &mut open.kind)
+                {
+                    *part = new;
+                    *gone -= 1;
+                }
+                true
+            }
+            Place::Absent(node, key) => {
+                let Some(open) = self.nodes.get_mut(node as usize) else {
+                    return false;
+                };
+                if let Kind::Map { keys, .. } = &mut open.kind {
+                    keys.push(key);
+                    open.parts.push_back(new);
+                }
+                // in a map that was cut, the key may have been there
+                !matches!(open.end, End::Cut(..))
+            }
+            Place::Lost => false,
+        }
+    }
+
+    fn remove(&mut self, place: Place<'a>) -> bool {
+        let Place::Part(node, at) = place else {
+            return false;
+        };
+        let Some(open) = self.nodes.get_mut(node as usize) else {
+            return false;
+        };
+        let (Some(part), Kind::Map { gone, .. }) = (open.parts.get_mut(at), &mut open.kind) else {
+            return false;
+        };
+        let old = std::mem::replace(part, Part::Gone);
+        *gone += 1;
+        self.release(old);
+        true
+    }
+
+    /// Gives back the nodes of a part that left the value.
+    #[inline]
+    fn release(&mut self, part: Part<'a>) {
+        if let Part::Open(node) = part {
+            self.release_node(node);
+        }
+    }
+
+    fn release_node(&mut self, node: u32) {
+        let mut left = vec![node];
+        while let Some(node) = left.pop() {
+            self.unused.push(node);
+            let Some(open) = self.nodes.get_mut(node as usize) else {
+                continue;
+            };
+            left.extend(open.parts.iter().filter_map(|part| match part {
+                Part::Open(node) => Some(*node),
+                _ => None,
+            }));
+            *open = Node {
+                kind: Kind::List,
+                parts: VecDeque::new(),
+                end: End::Proper,
+            };
+        }
+    }
+
+    /// Applies one op to a list: where the element stands that it leads to, and whether it fits.
+    fn list(&mut self, node: u32, frame: &mut Frame<'a>, op: Item<'a>) -> (Option<usize>, bool) {
+        let Some(open) = self.nodes.get_mut(node as usize) else {
+            return (None, false);
+        };
+        let mut dropped = SmallVec::<[Part<'a>; 4]>::new();
+        let done = frame.op(open, op, &mut dropped);
+        for part in dropped {
+            self.release(part);
+        }
+        done
+    }
+
+    /// Appends the value as it is now.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let Some(&whole) = self.nodes.first().and_then(|root| root.parts.front()) else {
+            return;
+        };
+        let mut open = SmallVec::<[(&Node<'a>, usize); 16]>::new();
+        let mut part = whole;
+        loop {
+            match part {
+                Part::Shut(span) => out.extend_from_slice(span.bytes),
+                Part::Open(node) => {
+                    if let Some(node) = self.nodes.get(node as usize) {
+                        node.write_head(out);
+                        open.push((node, 0));
+                    }
+                }
+                Part::Gone => {}
+            }
+            loop {
+                let Some((node, next)) = open.last_mut() else {
+                    return;
+                };
+                let at = *next;
+                *next += 1;
+                match node.parts.get(at) {
+                    Some(Part::Gone) => {}
+                    Some(&after) => {
+                        if let Kind::Map { keys, .. } = &node.kind {
+                            out.extend_from_slice(keys.get(at).unwrap_or_default());
+                        }
+                        part = after;
+                        break;
+                    }
+                    None => {
+                        node.write_end(out);
+                        open.pop();
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Node<'_> {
+    fn write_head(&self, out: &mut Vec<u8>) {
+        match &self.kind {
+            // without elements it is the empty list, or what was its tail
+            Kind::List if self.parts.is_empty() => match self.end {
+                End::Proper => out.push(format::NIL),
+                End::Tail(_) => {}
+                End::Cut(..) => out.push(format::LIST),
+            },
+            Kind::List => out.push(format::LIST),
+            Kind::Tuple(n) => put_tagged(format::TUPLE, u64::from(*n), out),
+            Kind::Map { gone, missing, .. } => {
+                let pairs = (self.parts.len() - gone) as u64 + missing;
+                put_tagged(format::MAP, pairs.min(u64::from(u32::MAX)), out);
+            }
+        }
+    }
+
+    fn write_end(&self, out: &mut Vec<u8>) {
+        match (&self.kind, self.end) {
+            (Kind::List, End::Proper) if !self.parts.is_empty() => out.push(format::END),
+            (Kind::List, End::Tail(tail)) => {
+                if !self.parts.is_empty() {
+                    out.push(format::TAIL);
+                }
+                out.extend_from_slice(tail);
+            }
+            (_, End::Cut(mark, parts)) => {
+                let gone = match self.kind {
+                    Kind::Map { gone, .. } => gone,
+                    _ => 0,
+                };
+                let now = self.parts.len() - gone;
+                let moved =
+                    |size: u64| size.saturating_add(now as u64).saturating_sub(parts as u64);
+                out.extend_from_slice(&[format::CUT, mark.cut as u8]);
+                put(moved(mark.kept), out);
+                put(
+                    mark.total.map_or(0, |total| moved(total).saturating_add(1)),
+                    out,
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn put_tagged(tag: u8, value: u64, out: &mut Vec<u8>) {
+    out.push(tag);
+    put(value, out);
+}
+
+fn put(value: u64, out: &mut Vec<u8>) {
+    let mut bytes = [0; 10];
+    let size = put_varint(&mut bytes, value);
+    out.extend_from_slice(bytes.get(..size).unwrap_or_default());
+}
+
+/// A container of a delta that is being applied. The fields after the first are of lists: ops walk along the parts, and change
+/// them in place while that moves few; else the parts that are yet to come are set apart.
+#[derive(Debug)]
+struct Frame<'a> {
+    /// None if the delta found nothing that it could change.
+    node: Option<u32>,
+    next: usize,
+    /// Parts that were moved to make room.
+    moved: usize,
+    apart: Option<VecDeque<Part<'a>>>,
+    /// An op went past the end; those after it have no place.
+    beyond: bool,
+}
+
+impl<'a> Frame<'a> {
+    #[inline]
+    fn new(node: Option<u32>) -> Self {
+        Frame {
+            node,
+            next: 0,
+            moved: 0,
+            apart: None,
+            beyond: false,
+        }
+    }
+
+    fn op(
+        &mut self,
+        list: &mut Node<'a>,
+        op: Item<'a>,
+        dropped: &mut SmallVec<[Part<'a>; 4]>,
+    ) -> (Option<usize>, bool) {
+        match op {
+            Item::Rest => {
+                if let Some(apart) = &mut self.apart {
+                    list.parts.append(apart);
+                }
+                return (None, true);
+            }
+            Item::Close | Item::Tail(_) => {
+                match &mut self.apart {
+                    Some(apart) => dropped.extend(apart.drain(..)),
+                    None => dropped.extend(list.parts.drain(self.next.min(list.parts.len())..)),
+                }
+                match (&mut list.end, op) {
+                    // parts before this end are missing still
+                    (End::Cut(mark, _), _) if self.beyond => mark.total = None,
+                    (end, Item::Tail(tail)) => *end = End::Tail(tail),
+                    (end, _) => *end = End::Proper,
+                }
+                return (None, true);
+            }
+            _ if self.beyond => return (None, false),
+            _ => {}
+        }
+        let left = match &self.apart {
+            Some(apart) => apart.len(),
+            None => list.parts.len().saturating_sub(self.next),
+        };
+        let count = match op {
+            Item::Keep(count) | Item::Drop(count) => usize::try_from(count).unwrap_or(usize::MAX),
+            Item::Change => 1,
+            _ => 0,
+        };
+        self.beyond = count > left;
+        let count = count.min(left);
+        match op {
+            Item::Keep(_) | Item::Change => {
+                if let Some(apart) = &mut self.apart {
+                    list.parts.extend(apart.drain(..count));
+                }
+                self.next += count;
+                let found = matches!(op, Item::Change) && !self.beyond;
+                (found.then(|| self.next - 1), !self.beyond)
+            }
+            Item::Drop(_) => {
+                self.make_room(list, left - count);
+                match &mut self.apart {
+                    Some(apart) => dropped.extend(apart.drain(..count)),
+                    None => dropped.extend(list.parts.drain(self.next..self.next + count)),
+                }
+                (None, !self.beyond)
+            }
+            Item::Insert(value) => {
+                self.make_room(list, left);
+                let part = Part::Shut(Span::unmeasured(value));
+                match &self.apart {
+                    Some(_) => list.parts.push_back(part),
+                    None => list.parts.insert(self.next, part),
+                }
+                self.next += 1;
+                (None, true)
+            }
+            _ => (None, false),
+        }
+    }
+
+    /// Before parts come or go at `next`, behind which `after` remain.
+    fn make_room(&mut self, list: &mut Node<'a>, after: usize) {
+        if self.apart.is_none() {
+            self.moved += after.min(self.next);
+            if self.moved > list.parts.len() {
+                self.apart = Some(list.parts.split_off(self.next));
+            }
+        }
+    }
+}
