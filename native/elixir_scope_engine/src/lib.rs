@@ -17,6 +17,7 @@ mod store;
 mod subscription;
 mod sync;
 mod term_ring;
+mod timeline;
 pub mod value;
 
 pub use barrier::Barrier;
@@ -44,4 +45,8 @@ pub use store::{
 pub use subscription::Taken;
 pub use term_ring::{
     Destroyed, FullPolicy, NoPowerOfTwo, TermBatch, TermRead, TermRing, TermRingStats, WriteError,
+};
+pub use timeline::{
+    Asked, Found, Missing, Quality, Seek, StateHead, StatePart, Stride, TimelineStats, Timelines,
+    View, Walk, When,
 };

@@ -15,9 +15,11 @@ pub enum Use {
     Payload,
     /// The open segment and what sealing needs.
     Open,
+    /// What is kept of the states of processes.
+    Timelines,
 }
 
-const USES: usize = 4;
+const USES: usize = 5;
 
 /// One account of memory.
 #[derive(Debug, Default)]

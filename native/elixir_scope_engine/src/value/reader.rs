@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         let mut shift = 0;
         loop {
@@ -214,6 +214,26 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Moves past the next value if it is an integer, an atom or a binary of few bytes, without making a token of it: most
+    /// values are. Each of them stands for [`PLAIN`] in a [`Nesting`].
+    #[inline(always)]
+    pub(super) fn skip_plain(&mut self) -> bool {
+        let rest = self.rest();
+        let size = match *rest {
+            [format::SMALL_INT..=0xff, ..] => 1,
+            // numbers of so few bytes are in range
+            [format::INT | format::ATOM, 0..0x80, ..] => 2,
+            [format::INT | format::ATOM, _, 0..0x80, ..] => 3,
+            [format::INT | format::ATOM, _, _, 0..0x80, ..] => 4,
+            [format::BINARY, size @ 0..0x80, ..] if rest.len() >= 2 + usize::from(size) => {
+                2 + usize::from(size)
+            }
+            _ => return false,
+        };
+        self.at += size;
+        true
+    }
+
     fn rare(&mut self, tag: u8) -> Result<Token<'a>, Malformed> {
         Ok(match tag {
             format::BIG => {
@@ -284,6 +304,9 @@ impl<'a> Reader<'a> {
         })
     }
 }
+
+/// A token that may stand wherever those may that [`Reader::skip_plain`] skips.
+pub(super) const PLAIN: Token<'static> = Token::Int(0);
 
 /// An open container.
 #[derive(Clone, Copy, Debug)]
@@ -418,10 +441,21 @@ pub fn skip(value: &[u8]) -> Result<usize, Malformed> {
 /// Moves `reader` past one value.
 #[inline]
 pub(crate) fn skip_in(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+    if reader.skip_plain() {
+        return Ok(());
+    }
+    skip_nested(reader)
+}
+
+fn skip_nested(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     let mut nesting = Nesting::new();
     loop {
         let at = reader.at();
-        let token = reader.token()?;
+        let token = if reader.skip_plain() {
+            PLAIN
+        } else {
+            reader.token()?
+        };
         if nesting
             .accept(&token)
             .map_err(|flaw| Malformed { at, flaw })?

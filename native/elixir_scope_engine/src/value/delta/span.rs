@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::super::cut::Mark;
 use super::super::format;
-use super::super::reader::{Flaw, Malformed, Nesting, Reader, Token};
+use super::super::reader::{Flaw, Malformed, Nesting, PLAIN, Reader, Token};
 
 /// A value in bytes that may be measured.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,14 @@ impl<'a> Span<'a> {
     pub(super) fn tag(&self) -> u8 {
         self.bytes.first().copied().unwrap_or_default()
     }
+}
+
+/// Values of 4 GiB are not measured.
+fn small(number: usize) -> Result<u32, Malformed> {
+    u32::try_from(number).map_err(|_| Malformed {
+        at: number,
+        flaw: Flaw::Number,
+    })
 }
 
 /// A container that was measured.
@@ -84,39 +92,27 @@ impl Shapes {
         let mut open = SmallVec::<[usize; 16]>::new();
         loop {
             let at = reader.at();
-            let small = |number: usize| {
-                u32::try_from(number).map_err(|_| Malformed {
-                    at,
-                    flaw: Flaw::Number,
-                })
-            };
-            let token = reader.token()?;
-            match token {
-                Token::List | Token::Tuple(1..) | Token::Map(1..) | Token::Fun(_) => {
-                    open.push(self.shapes.len());
-                    self.shapes.push(Shape {
-                        size: small(at)?,
-                        after: 0,
-                        masked: false,
-                    });
-                }
-                Token::Redacted => self.mask(open.last()),
-                _ => {}
-            }
-            let done = nesting
-                .accept(&token)
-                .map_err(|flaw| Malformed { at, flaw })?;
-            while open.len() > nesting.depth()
-                && let Some(shape) = open.pop()
-            {
-                let (end, after) = (small(reader.at())?, small(self.shapes.len())?);
-                if let Some(shape) = self.shapes.get_mut(shape) {
-                    shape.size = end - shape.size;
-                    shape.after = after;
-                    if shape.masked {
-                        self.mask(open.last());
+            let flawed = |flaw| Malformed { at, flaw };
+            let done = if reader.skip_plain() {
+                nesting.accept(&PLAIN).map_err(flawed)?
+            } else {
+                let token = reader.token()?;
+                match token {
+                    Token::List | Token::Tuple(1..) | Token::Map(1..) | Token::Fun(_) => {
+                        open.push(self.shapes.len());
+                        self.shapes.push(Shape {
+                            size: small(at)?,
+                            after: 0,
+                            masked: false,
+                        });
                     }
+                    Token::Redacted => self.mask(open.last()),
+                    _ => {}
                 }
+                nesting.accept(&token).map_err(flawed)?
+            };
+            while open.len() > nesting.depth() {
+                self.close(&mut open, reader.at())?;
             }
             if done {
                 return Ok(Span {
@@ -125,6 +121,19 @@ impl Shapes {
                 });
             }
         }
+    }
+
+    /// The innermost open container ends here.
+    fn close(&mut self, open: &mut SmallVec<[usize; 16]>, end: usize) -> Result<(), Malformed> {
+        let after = small(self.shapes.len())?;
+        if let Some(shape) = open.pop().and_then(|shape| self.shapes.get_mut(shape)) {
+            shape.size = small(end)? - shape.size;
+            shape.after = after;
+            if shape.masked {
+                self.mask(open.last());
+            }
+        }
+        Ok(())
     }
 
     #[inline]
