@@ -94,6 +94,7 @@ rustler::atoms! {
     nif,
     nil,
     node,
+    none = "$elixir_scope_none",
     noreply,
     normal,
     not_running,

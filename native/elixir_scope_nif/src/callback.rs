@@ -147,6 +147,16 @@ impl<'a> Results<'a> {
         }
     }
 
+    /// The state that the callback was called with, if it is of the form of the new one.
+    pub fn before(self, now: State) -> Option<State> {
+        match now {
+            State::Term(_) => Some(State::Term(self.old)),
+            State::Named(..) => self
+                .old_parts()
+                .map(|(name, data)| State::Named(name, data)),
+        }
+    }
+
     /// Name and data of the state that a state machine was in.
     fn old_parts(self) -> Option<(Word, Word)> {
         match term::elements(self.env, self.old)? {

@@ -137,24 +137,9 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         values.iter().try_for_each(|value| self.word(*value))
     }
 
-    /// A state, within the budget of states and masked. Whether it is there as a whole, but for masks.
-    pub fn state(&mut self, state: State) -> Result<bool, Full> {
-        let mut sink = Watched::new(self.sink);
-        let mut payload = Payload {
-            env: self.env,
-            rules: &self.settings.state_rules,
-            settings: self.settings,
-            sink: &mut sink,
-        };
-        match state {
-            State::Term(state) => payload.word(state)?,
-            State::Named(name, data) => {
-                payload.sink.put(&[format::TUPLE, 2])?;
-                payload.word(name)?;
-                payload.word(data)?;
-            }
-        }
-        Ok(sink.is_whole())
+    /// What is encoded already.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.sink.put(bytes)
     }
 
     /// Terms, each within a budget of its own.
@@ -327,6 +312,26 @@ impl<'t> Body<'t> for Args<'_> {
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
         payload.args(self.args, site::arguments(self.site))
     }
+}
+
+/// Writes a state, within the budget of states and masked. Whether it is there as a whole, but for masks.
+pub fn encode_state<'t, T: Terms<'t>>(
+    terms: T,
+    state: State,
+    settings: &Settings,
+    sink: &mut Vec<u8>,
+) -> Result<bool, Full> {
+    let rules = &settings.state_rules;
+    let mut sink = Watched::new(sink);
+    match state {
+        State::Term(state) => done(encode_word(terms, state, rules, &mut sink))?,
+        State::Named(name, data) => {
+            sink.put(&[format::TUPLE, 2])?;
+            done(encode_word(terms, name, rules, &mut sink))?;
+            done(encode_word(terms, data, rules, &mut sink))?;
+        }
+    }
+    Ok(sink.is_whole())
 }
 
 /// A sink that is full says so; a term within a budget is never too big.

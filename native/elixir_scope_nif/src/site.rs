@@ -212,6 +212,7 @@ pub fn switch<'a>(env: Env<'a>, [switches]: [Term<'a>; 1]) -> Answer<'a> {
         .collect::<Option<_>>()
         .ok_or(Raise::BadArgument)?;
     SiteTable::shared().switch(Switches { strategy, rules });
+    runtime::renew_states();
     if let Some(running) = runtime::running() {
         running.recorder.gap();
     }

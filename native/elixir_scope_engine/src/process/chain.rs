@@ -115,18 +115,18 @@ impl Chain {
         self.until_check.store(0, Ordering::Relaxed);
     }
 
-    /// Whether a state was recorded under any epoch.
+    /// Whether a state was recorded under this epoch, and its changes were seen since.
+    #[inline]
     #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.epoch.load(Ordering::Relaxed) != 0
+    pub fn holds(&self, epoch: u32) -> bool {
+        self.epoch.load(Ordering::Relaxed) == epoch
     }
 
     /// Whether the state that was recorded last is, as far as is known, the one of this fingerprint.
     #[inline]
     #[must_use]
     pub fn leads_to(&self, epoch: u32, fingerprint: u32) -> bool {
-        self.epoch.load(Ordering::Relaxed) == epoch
-            && self.fingerprint.load(Ordering::Relaxed) == fingerprint
+        self.holds(epoch) && self.fingerprint.load(Ordering::Relaxed) == fingerprint
     }
 
     /// A change was recorded that leads on to the state of this fingerprint. Whether a check is due.
@@ -171,15 +171,15 @@ mod tests {
     #[test]
     fn a_chain_holds_until_it_is_forgotten_or_the_epoch_changes() {
         let chain = Chain::new();
-        assert!(!chain.is_known() && !chain.leads_to(1, 0));
+        assert!(!chain.holds(1) && !chain.leads_to(1, 0));
         chain.renew(1, 7, 16);
-        assert!(chain.is_known() && chain.leads_to(1, 7));
+        assert!(chain.holds(1) && chain.leads_to(1, 7));
         assert!(!chain.leads_to(1, 8), "another state");
         assert!(!chain.leads_to(2, 7), "another epoch");
         chain.advance(8);
         assert!(chain.leads_to(1, 8));
         chain.forget();
-        assert!(!chain.is_known() && !chain.leads_to(1, 8) && !chain.leads_to(1, 0));
+        assert!(!chain.holds(1) && !chain.leads_to(1, 8) && !chain.leads_to(1, 0));
     }
 
     #[test]
