@@ -55,9 +55,10 @@ defmodule ElixirScope.Native do
   # ### Callbacks
   #
   # `exit_callback(site, token, result, old_state, trigger)` ends a call whose site has a state's shape in its role. It
-  # records, in this order: a `:state_change`, if the result holds a state whose word is not that of `old_state`, with
-  # `trigger` as its message and the state within `max_state_bytes`; a `:callback_reply`, if the result replies or says what
-  # the process does next; the `:function_exit`. A state change is never sampled away. `old_state` of a first callback is
+  # records, in this order: a `:state_change`, if the result holds a state that is another one than `old_state`, with
+  # `trigger` as its message and what changed within `max_state_bytes`, if the call is the outermost one of its module that
+  # ends with a state; a `:callback_reply`, if the result replies or says what the process does next; the `:function_exit`.
+  # A state change is never sampled away. `old_state` of a first callback is
   # `:"$elixir_scope_none"`, and of a state machine `{name, data}`, as is its new state. Where the state stands:
   #
   #     :init         {:ok, S} | {:ok, S, next}
@@ -69,15 +70,15 @@ defmodule ElixirScope.Native do
   #     :statem       {:ok | :next_state, N, D} | {:keep_state | :repeat_state, D} | {:stop, _, D}, all but the last with
   #                   actions or without; {:stop_and_reply, _, replies, D}; of replies and timeouts the first one counts
   #
-  # next is a timeout, :hibernate or {:continue, data}. `loop_state(site, token, state)` records a `:state_change` at the
-  # beginning of a call, without looking whether it is another state.
+  # next is a timeout, :hibernate or {:continue, data}.
   #
-  # ### Watched states
+  # ### Other states
   #
-  # `state_seen(site, old_state, new_state)` records a `:state_change` of the calling process, which is no callback's: what differs
-  # from the old state, or all of the new one where that is `:"$elixir_scope_none"`, after which nothing that was recorded before
-  # is known to lead here. `state_of(site, pid, state)` records the whole state of another process. Nobody has seen what the
-  # process did in between, so neither is ever a proof of what was recorded before it.
+  # `loop_state(site, token, state)` at the beginning of a loop's round records its state, unless the round before handed it on
+  # by `loop_state(site, token, old_state, new_state)`, right before the tail call; that records what changed. Both want a site of
+  # the role `:loop`. `state_seen(site, old_state, new_state)`, called in a process, records what changed in its state, and the
+  # whole where `old_state` is `:"$elixir_scope_none"` or not the one that was recorded last; `state_of(site, pid, state)` the
+  # whole state of another process. The module is that of the site. None of them is sampled.
   #
   # ### Messages
   #
@@ -373,6 +374,10 @@ defmodule ElixirScope.Native do
   @spec loop_state(site, token, state :: term) :: :ok
   def loop_state(_site, _token, _state), do: absent(:ok)
 
+  @spec loop_state(site, token, old_state :: term, new_state :: term) :: :ok
+  def loop_state(_site, _token, _old_state, _new_state), do: absent(:ok)
+
+  # `old_state` is `:"$elixir_scope_none"` where it is not known.
   @spec state_seen(site, old_state :: term, new_state :: term) :: :ok
   def state_seen(_site, _old_state, _new_state), do: absent(:ok)
 
@@ -504,6 +509,16 @@ defmodule ElixirScope.Native do
 
   @spec term_decode(binary) :: term | {:error, term}
   def term_decode(_bytes), do: missing()
+
+  @spec term_delta(old :: term, new :: term, map) :: {binary, whole :: boolean} | :same | :too_much
+  def term_delta(_old, _new, _options), do: missing()
+
+  @spec term_patch(binary, [binary]) ::
+          {binary, fits :: boolean, knows :: boolean} | {:error, term}
+  def term_patch(_value, _deltas), do: missing()
+
+  @spec term_fingerprint(term, map) :: non_neg_integer
+  def term_fingerprint(_term, _options), do: missing()
 
   @spec term_shapes() :: map
   def term_shapes, do: missing()

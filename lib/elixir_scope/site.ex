@@ -16,13 +16,14 @@ defmodule ElixirScope.Site do
     * `:mark` - it stands in the code for itself: a mark of `ElixirScope.Trace`, a message sent, a process spawned
     * `:public`, `:private` - a function that the strategy chose
     * `:chosen` - a function that the user named
+    * `:loop` - such a one that is a loop, one of whose arguments is a state
     * a callback of a behaviour: `receives` tells how it takes up a message (how that was sent, and the index of the argument
       that holds it and of the one that names its sender), `shape` the form of the results in which its state stands
     * a tail call out of a function, with that function's role and the function that is called
   """
   @type role :: function_role | {:tail, function_role, {module, atom, arity}}
   @type function_role ::
-          :mark | :public | :private | :chosen | {:callback, behaviour :: module, receives, shape}
+          :mark | :public | :private | :chosen | :loop | {:callback, behaviour :: module, receives, shape}
   @type receives ::
           nil
           | {:call | :cast | :send, message :: non_neg_integer, sender :: non_neg_integer | nil}

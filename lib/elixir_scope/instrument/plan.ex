@@ -54,6 +54,7 @@ defmodule ElixirScope.Instrument.Plan do
           :public
           | :private
           | :chosen
+          | :loop
           | {:callback, module, {:call | :cast | :send, non_neg_integer, non_neg_integer | nil} | nil,
              atom | nil}
 
@@ -111,7 +112,7 @@ defmodule ElixirScope.Instrument.Plan do
   defp marked(_plan, callback), do: {:callback, callback.behaviour, callback.receives, callback.shape}
 
   # The loop whose state is wanted has to be seen.
-  defp plain_role(%{state: {name, arity, _index}}, {name, arity}, _exported?), do: :chosen
+  defp plain_role(%{state: {name, arity, _index}}, {name, arity}, _exported?), do: :loop
 
   defp plain_role(%{functions: nil, strategy: strategy}, _function, exported?) do
     case {strategy, exported?} do

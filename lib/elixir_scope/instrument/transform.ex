@@ -100,7 +100,7 @@ defmodule ElixirScope.Instrument.Transform do
       args: args
     }
 
-    enter = Form.match(anno, Ends.token(anno), enter(anno, site, values(anno, args, context.callback), scope.plan))
+    enter = Form.match(anno, Ends.token(anno), enter(anno, site, args, scope.plan))
     state = loop_state(anno, site, args, scope)
     {:clause, anno, patterns, guards, [enter | state] ++ Body.record(anno, body, context)}
   end
@@ -146,26 +146,14 @@ defmodule ElixirScope.Instrument.Transform do
 
   defp enter(anno, site, _args, %{args: false}), do: Form.native(anno, :enter_0, [site])
 
-  defp enter(anno, site, values, _plan) when length(values) <= @max_args,
-    do: Form.native(anno, :"enter_#{length(values)}", [site | values])
+  defp enter(anno, site, args, _plan) when length(args) <= @max_args do
+    Form.native(anno, :"enter_#{length(args)}", [site | variables(anno, args)])
+  end
 
-  defp enter(anno, site, values, _plan) do
-    list = List.foldr(values, {nil, anno}, &{:cons, anno, &1, &2})
+  defp enter(anno, site, args, _plan) do
+    list = List.foldr(variables(anno, args), {nil, anno}, &{:cons, anno, &1, &2})
     Form.native(anno, :enter_n, [site, list])
   end
-
-  # The state is recorded by what changes in it, however large it is: a word stands for it among the arguments.
-  defp values(anno, args, %{state: state}) when state != nil do
-    index =
-      case state do
-        {_name, data} -> data
-        index -> index
-      end
-
-    anno |> variables(args) |> List.replace_at(index, Form.atom(anno, :"$elixir_scope_state"))
-  end
-
-  defp values(anno, args, _callback), do: variables(anno, args)
 
   defp variables(anno, args), do: for({name, _source} <- args, do: Form.var(anno, name))
 

@@ -25,7 +25,7 @@ pub use clock::Clock;
 pub use host::Host;
 pub use ingest::IngestStats;
 pub use memory::{Memory, Use};
-pub use process::{Entered, ProcessSlots, SharedSlots, Slot};
+pub use process::{Chain, Entered, Opened, ProcessSlots, SharedSlots, Slot};
 pub use query::{
     Condition, Context, Estimate, Explain, Field, Index, KindNames, LiveStack, LiveStacks, Op,
     Order, Path, Query, QueryResult, Row, Rows, SiteFacts, Sites, States,
@@ -36,7 +36,8 @@ pub use ring::{
     RingStats, RingWriter, Rings, Window,
 };
 pub use site::{
-    Callee, FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
+    Callee, FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, StateArgument, Strategy,
+    Switches, Via,
 };
 pub use store::{
     Appender, Call, EventHead, LimitTooSmall, Loss, NewEvent, Refused, Store, StoreConfig,

@@ -4,7 +4,8 @@
 //! bounded window. Append-only, so a lookup is one load in almost every case and never waits. Entries live as long as the
 //! library.
 //!
-//! Beside its number each entry tells whether the place records, so that a lookup tells both at the cost of one.
+//! Beside its number each entry tells whether the place records, and whether its calls end with a state, so that a lookup tells
+//! all of it at the cost of one.
 
 mod def;
 mod switch;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 
-pub use self::def::{Callee, Receives, SiteDef, Via};
+pub use self::def::{Callee, Receives, SiteDef, StateArgument, Via};
 pub use self::switch::{Rule, SiteClass, Strategy, Switches};
 use crate::event::SiteId;
 
@@ -26,6 +27,8 @@ pub struct FoundSite {
     pub site: SiteId,
     /// Whether it records. One that is not defined does: nothing is known against it.
     pub is_on: bool,
+    /// Whether a call of it ends with a state.
+    pub holds_state: bool,
 }
 
 impl FoundSite {
@@ -33,7 +36,17 @@ impl FoundSite {
     pub const NONE: FoundSite = FoundSite {
         site: SiteId::NONE,
         is_on: true,
+        holds_state: false,
     };
+
+    #[inline(always)]
+    fn new(site: SiteId, word: u64) -> FoundSite {
+        FoundSite {
+            site,
+            is_on: word & OFF == 0,
+            holds_state: word & STATE != 0,
+        }
+    }
 }
 
 /// All sites that were ever seen.
@@ -58,10 +71,14 @@ const LARGER: usize = 2;
 const WINDOW: usize = 16;
 /// Set beside the number of a site that is switched off. Numbers are without it.
 const OFF: u64 = 1 << 62;
+/// Set beside the number of a site whose calls end with a state. Numbers are without it, too.
+const STATE: u64 = 1 << 61;
+const FLAGS: u64 = OFF | STATE;
 
 #[derive(Debug)]
 struct Entry {
-    /// 0, or the site's number, with [`OFF`] if it does not record; set after `site`.
+    /// 0, or the site's number, with [`OFF`] if it does not record and [`STATE`] if its calls end with a state; set after
+    /// `site`.
     id: AtomicU64,
     site: OnceBox<(u64, SiteDef)>,
 }
@@ -133,8 +150,8 @@ impl SiteTable {
         std::iter::once(first).chain(larger)
     }
 
-    /// The numbers that sites may have: all but 0 and those with one certain bit.
-    pub const NUMBERS: u64 = !OFF;
+    /// The numbers that sites may have: all but 0 and those with one of two certain bits.
+    pub const NUMBERS: u64 = !FLAGS;
 
     /// The index of the site with this number, or [`SiteId::NONE`] if it was not defined yet.
     #[inline(always)]
@@ -151,12 +168,9 @@ impl SiteTable {
         if let Some(entry) = self.first.get(at)
             // Acquire: as in `look_further`.
             && let word = entry.id.load(Ordering::Acquire)
-            && word & !OFF == id
+            && word & !FLAGS == id
         {
-            return FoundSite {
-                site: SiteId(at as u32 + 1),
-                is_on: word & OFF == 0,
-            };
+            return FoundSite::new(SiteId(at as u32 + 1), word);
         }
         self.look_further(id)
     }
@@ -168,9 +182,8 @@ impl SiteTable {
             for (site, entry) in level.window(id) {
                 // Acquire: pairs with the Release in `Entry::switch`; who finds the number finds the definition.
                 let word = entry.id.load(Ordering::Acquire);
-                if word & !OFF == id {
-                    let is_on = word & OFF == 0;
-                    return FoundSite { site, is_on };
+                if word & !FLAGS == id {
+                    return FoundSite::new(site, word);
                 }
             }
         }
@@ -205,7 +218,7 @@ impl SiteTable {
     /// Gives the site with this number an index; the same one for ever, whoever defines it and how often.
     /// [`SiteId::NONE`] when the table is full, or for what is no number of a site.
     pub fn define(&self, id: u64, def: SiteDef) -> SiteId {
-        if id == 0 || id & OFF != 0 {
+        if id == 0 || id & FLAGS != 0 {
             return SiteId::NONE;
         }
         let found = self.find(id);
@@ -313,8 +326,9 @@ impl Entry {
         if let Some((id, def)) = self.site.get() {
             let is_on = switches.is_none_or(|switches| switches.takes(def));
             let off = if is_on { 0 } else { OFF };
+            let state = if def.holds_state { STATE } else { 0 };
             // Release: publishes the definition to those who find the number.
-            self.id.store(id | off, Ordering::Release);
+            self.id.store(id | off | state, Ordering::Release);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! All that is known here of behaviours is the form of these results. What has another form than the behaviour asks for says
 //! nothing: the process is about to end for it.
 
+use elixir_scope_engine::StateArgument;
 use elixir_scope_engine::event::AtomId;
 use rustler::{Atom, Env};
 
@@ -38,6 +39,26 @@ impl StateShape {
             _ if is(name, atoms::socket()) => StateShape::Socket,
             _ => return None,
         })
+    }
+
+    /// Which of so many arguments is the state.
+    pub fn argument(self, arity: u32) -> Option<StateArgument> {
+        match self {
+            StateShape::Init => None,
+            StateShape::CodeChange => Some(StateArgument::Whole(1)),
+            StateShape::Statem if arity == 3 => Some(StateArgument::Named {
+                name: None,
+                data: 2,
+            }),
+            StateShape::Statem if arity == 4 => Some(StateArgument::Named {
+                name: Some(2),
+                data: 3,
+            }),
+            StateShape::Statem => None,
+            StateShape::Server | StateShape::Event | StateShape::Socket => {
+                arity.checked_sub(1).map(StateArgument::Whole)
+            }
+        }
     }
 }
 
@@ -144,6 +165,27 @@ impl<'a> Results<'a> {
             (State::Term(new), _) => new != self.old,
             (State::Named(name, data), Some(old)) => (name, data) != old,
             (State::Named(..), None) => true,
+        }
+    }
+
+    /// The state that the callback was called with, if it is of the form of the new one.
+    pub fn before(self, now: State) -> Option<State> {
+        match now {
+            State::Term(_) => Some(State::Term(self.old)),
+            State::Named(..) => self
+                .old_parts()
+                .map(|(name, data)| State::Named(name, data)),
+        }
+    }
+
+    /// The state that the callback was called with.
+    pub fn state_before(self) -> Option<State> {
+        match self.shape {
+            StateShape::Init => None,
+            StateShape::Statem => self
+                .old_parts()
+                .map(|(name, data)| State::Named(name, data)),
+            _ => Some(State::Term(self.old)),
         }
     }
 

@@ -3,30 +3,37 @@
 //! The order of every call: the gate, the place with its switch, the process's slot, the thread's ring, the terms, publish.
 //!
 //! * `calls`: where functions begin and end
-//! * `states`: callbacks that end with a new state, and loops
+//! * `states`: callbacks that end with a new state, loops, and states that are handed over
+//! * `change`: how a state is recorded: whole, or by what changed
 //! * `messages`: what is sent, and who is spawned
 //! * `marks`: spans, events, measurements, variables
 
 mod calls;
+mod change;
 mod marks;
 mod messages;
 mod states;
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::{Entered, FoundSite, ProcessSlots, SharedSlots, SiteTable, Slot};
+use elixir_scope_engine::value::{DATA_MARK, STATE_MARK};
+use elixir_scope_engine::{
+    Entered, FoundSite, Opened, ProcessSlots, SharedSlots, SiteTable, Slot, StateArgument,
+};
 use rustler::{Atom, Encoder, Env, Term};
 
+use crate::callback::State;
 use crate::host::BEAM;
 use crate::payload::Body;
-use crate::term::{Word, raw, word_of};
+use crate::settings::Settings;
+use crate::term::{Word, atom_word, raw, word_of};
 use crate::thread::Thread;
 use crate::{atoms, gate, host, runtime, site};
 
 pub use calls::{Enter, enter_list, exit, exit_error, exit_tail, exit_void};
 pub use marks::{Fields, MapFields, SpanStart, span_stop};
 pub use messages::{message, spawned};
-pub use states::{exit_callback, loop_state};
+pub use states::{exit_callback, loop_next, loop_state, state_of, state_seen};
 
 /// What is recorded, and of whom.
 #[derive(Clone, Copy)]
@@ -105,7 +112,7 @@ fn mark<'a>(env: Env<'a>, kind: EventKind, place: Term<'a>, body: impl Body<'a>)
     if word == 0 {
         return ok(env);
     }
-    let FoundSite { site, is_on } = site::look(place);
+    let FoundSite { site, is_on, .. } = site::look(place);
     if !is_on {
         return ok(env);
     }
@@ -134,8 +141,15 @@ fn enter<'a, B: Body<'a>>(
     if word == 0 {
         return raw::small(env, -1);
     }
-    let FoundSite { site, is_on } = site::look(place);
+    let FoundSite {
+        site,
+        is_on,
+        holds_state,
+    } = site::look(place);
     if !is_on {
+        if holds_state {
+            unseen(env, site);
+        }
         return raw::small(env, -1);
     }
     let token = recording(env, word, |thread, process, slot| {
@@ -159,10 +173,21 @@ fn enter<'a, B: Body<'a>>(
             };
             slot.enter(settings.generation, sample, || writer.next_correlation())
         });
+        let mut body = body(site);
+        let chain = match holds_state {
+            true => open_chain(slot, site, place.depth),
+            false => None,
+        };
+        let knows = chain.is_some()
+            && place.is_sampled
+            && stand_for_state(env, &thread.settings, slot, site, &mut body);
         let token = Token {
             depth: place.depth,
             is_sampled: place.is_sampled,
-            generation: settings.generation,
+            commits: chain.is_some(),
+            continues: chain.is_some_and(|chain| chain.continues),
+            knows,
+            generation: thread.settings.generation,
         };
         if place.is_sampled {
             let what = What {
@@ -171,11 +196,75 @@ fn enter<'a, B: Body<'a>>(
                 slot,
                 site,
             };
-            thread.write(env, what.at(place), body(site));
+            thread.write(env, what.at(place), body);
         }
         token.pack()
     });
+    if token.is_none() && holds_state {
+        unseen(env, site);
+    }
     raw::small(env, token.unwrap_or(-1))
+}
+
+/// The call may end with a new state. `None` if an outer one of its module will say so.
+#[inline(never)]
+fn open_chain(slot: Option<&'static Slot>, site: SiteId, depth: u16) -> Option<Opened> {
+    // Where there is no slot, nothing is known of an outer one.
+    let Some(slot) = slot else {
+        return Some(Opened { continues: false });
+    };
+    slot.open_chain(SiteTable::shared().get(site)?.module, depth)
+}
+
+/// Has the state that a callback is called with told by a mark: it is on the tape already, as far as is known.
+#[inline(never)]
+fn stand_for_state<'a>(
+    env: Env<'a>,
+    settings: &Settings,
+    slot: Option<&Slot>,
+    site: SiteId,
+    body: &mut impl Body<'a>,
+) -> bool {
+    let found = || {
+        let def = SiteTable::shared().get(site)?;
+        let chain = slot?.chain(def.module)?;
+        let argument = |index: u32| body.arguments().get(index as usize).copied();
+        let (index, mark, state) = match def.state_argument? {
+            StateArgument::Whole(index) => (index, STATE_MARK, State::Term(argument(index)?)),
+            StateArgument::Named { name, data } => {
+                let name = match name {
+                    Some(name) => argument(name)?,
+                    None => atom_word(def.function?),
+                };
+                (data, DATA_MARK, State::Named(name, argument(data)?))
+            }
+        };
+        (chain.holds(settings.state_epoch)
+            && is_worth_a_mark(state)
+            && chain.leads_to(settings.state_epoch, change::print_of(env, state)))
+        .then_some((index, mark))
+    };
+    let Some((index, mark)) = found() else {
+        return false;
+    };
+    body.mark(index, mark);
+    true
+}
+
+/// What fits into a word is told as quickly as its mark.
+fn is_worth_a_mark(state: State) -> bool {
+    let (State::Term(state) | State::Named(_, state)) = state;
+    !raw::is_immediate(state)
+}
+
+/// A call that may end with a new state is entered, and nothing of it is recorded.
+#[cold]
+#[inline(never)]
+fn unseen(env: Env<'_>, site: SiteId) {
+    let slot = ProcessSlots::shared().find(host::this_process(env));
+    if let (Some(slot), Some(site)) = (slot, SiteTable::shared().get(site)) {
+        slot.forget_chain(site.module);
+    }
 }
 
 /// Records the end of a call.
@@ -239,22 +328,36 @@ fn leave_by<'a>(
     // The depth is taken back even when nothing is recorded now: the gate may have closed, or the process been muted.
     let place = slot.map_or(NOWHERE, |slot| slot.exit(token.generation, token.depth));
     let word = gate::word();
+    let mut is_seen = word != 0;
     if when.includes(token) && word != 0 {
-        recording_of(word, process, slot, |thread, process, slot| {
+        let recorded = recording_of(word, process, slot, |thread, process, slot| {
             if thread.settings.generation == token.generation {
                 record(thread, process, slot, token, place);
             }
         });
+        is_seen = recorded.is_some();
+    }
+    if token.commits
+        && let Some(slot) = slot
+    {
+        match is_seen {
+            true => slot.close_chains(token.depth),
+            false => slot.break_chains(token.depth),
+        }
     }
     ok(env)
 }
 
 /// What `enter` answers, and the end of the call gives back: the depth of the entry, whether it was recorded, and by which
-/// recorder.
+/// recorder; whether a state at its end is one of the process, whether a loop goes on with it, and whether the state that it
+/// began with is on the tape.
 #[derive(Clone, Copy)]
 struct Token {
     depth: u16,
     is_sampled: bool,
+    commits: bool,
+    continues: bool,
+    knows: bool,
     generation: u32,
 }
 
@@ -273,9 +376,14 @@ impl Token {
         }
     }
 
-    /// As a small integer of the emulator.
+    /// As a small integer of the emulator. `Runtime.exit_all` knows the lowest 17 bits.
     fn pack(self) -> i64 {
-        i64::from(self.generation) << 17 | i64::from(self.depth) << 1 | i64::from(self.is_sampled)
+        i64::from(self.generation) << 20
+            | i64::from(self.knows) << 19
+            | i64::from(self.continues) << 18
+            | i64::from(self.commits) << 17
+            | i64::from(self.depth) << 1
+            | i64::from(self.is_sampled)
     }
 
     /// `None` for the token of a call that met a closed gate.
@@ -283,7 +391,10 @@ impl Token {
         (token >= 0).then_some(Token {
             depth: (token >> 1) as u16,
             is_sampled: token & 1 == 1,
-            generation: (token >> 17) as u32,
+            commits: token >> 17 & 1 == 1,
+            continues: token >> 18 & 1 == 1,
+            knows: token >> 19 & 1 == 1,
+            generation: (token >> 20) as u32,
         })
     }
 }

@@ -66,6 +66,9 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     capture c"exit_error" / 5 => capture::exit_error, or ok;
     capture c"exit_callback" / 5 => capture::exit_callback, or ok;
     capture c"loop_state" / 3 => capture::loop_state, or ok;
+    capture c"loop_state" / 4 => capture::loop_next, or ok;
+    capture c"state_seen" / 3 => capture::state_seen, or ok;
+    capture c"state_of" / 3 => capture::state_of, or ok;
     capture c"message" / 4 => capture::message, or ok;
     capture c"spawned" / 2 => capture::spawned, or ok;
     dirty c"switch" / 1 => site::switch;
@@ -105,6 +108,9 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
 
     dirty c"term_encode" / 2 => term_tests::encode_term;
     dirty c"term_decode" / 1 => term_tests::decode_term;
+    normal c"term_delta" / 3 => term_tests::delta_of;
+    dirty c"term_patch" / 2 => term_tests::patch;
+    normal c"term_fingerprint" / 2 => term_tests::fingerprint_of;
     normal c"term_shapes" / 0 => library::term_shapes;
     normal c"raw_terms" / 1 => library::raw_terms;
 };

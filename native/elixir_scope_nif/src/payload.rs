@@ -1,12 +1,11 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
 use elixir_scope_engine::event::{AtomId, SiteId};
-use elixir_scope_engine::value::{Full, STATE_MARK, Sink, Watched, format};
+use elixir_scope_engine::value::{Full, Sink, Watched, format};
 use elixir_scope_engine::{Fill, RecordBuf, Window};
 use rustler::{Atom, Env, MapIterator, Term};
 use smallvec::SmallVec;
 
-use crate::atoms;
 use crate::callback::State;
 use crate::fields::list;
 use crate::settings::Settings;
@@ -15,7 +14,7 @@ use crate::term::encode::{EncodeError, Quick, Rules, encode_any, encode_word, mo
 use crate::term::nif::NifTerms;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::term::{Terms, Word, atom_word, map, term, word, word_of};
+use crate::term::{Terms, Word, atom_word, map, term, word};
 use crate::thread::Masks;
 
 /// What stands in a record behind its head. Those that come often have a quick way.
@@ -26,6 +25,16 @@ pub trait Body<'t> {
     /// Looks up what both ways need.
     #[inline(always)]
     fn prepare(&mut self, _masks: &mut Masks, _redaction: &Redaction) {}
+
+    /// The arguments of a call, where these are what is written.
+    #[inline(always)]
+    fn arguments(&self) -> &[Word] {
+        &[]
+    }
+
+    /// The argument at `index` is to be told by this mark.
+    #[inline(always)]
+    fn mark(&mut self, _index: u32, _mark: [u8; 4]) {}
 
     /// Writes all of it the quick way; `None` if that cannot be.
     #[inline(always)]
@@ -138,24 +147,9 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         values.iter().try_for_each(|value| self.word(*value))
     }
 
-    /// A state, within the budget of states and masked. Whether it is there as a whole, but for masks.
-    pub fn state(&mut self, state: State) -> Result<bool, Full> {
-        let mut sink = Watched::new(self.sink);
-        let mut payload = Payload {
-            env: self.env,
-            rules: &self.settings.state_rules,
-            settings: self.settings,
-            sink: &mut sink,
-        };
-        match state {
-            State::Term(state) => payload.word(state)?,
-            State::Named(name, data) => {
-                payload.sink.put(&[format::TUPLE, 2])?;
-                payload.word(name)?;
-                payload.word(data)?;
-            }
-        }
-        Ok(sink.is_whole())
+    /// What is encoded already.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        self.sink.put(bytes)
     }
 
     /// Terms, each within a budget of its own.
@@ -170,18 +164,25 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     }
 
     /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
-    fn args(&mut self, args: &[Word], names: &[AtomId]) -> Result<(), Full> {
+    fn args(
+        &mut self,
+        args: &[Word],
+        names: &[AtomId],
+        state: Option<(u32, [u8; 4])>,
+    ) -> Result<(), Full> {
         if args.is_empty() {
             return self.sink.put(&[format::NIL]);
         }
         let redaction = &self.rules.redaction;
         let mut names = names.iter();
         self.sink.put(&[format::LIST])?;
-        for arg in args {
+        for (at, arg) in args.iter().enumerate() {
             if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
                 self.sink.put(&[format::REDACTED])?;
-            } else if is_state(*arg) {
-                self.sink.put(&STATE_MARK)?;
+            } else if let Some((state, mark)) = state
+                && state as usize == at
+            {
+                self.sink.put(&mark)?;
             } else {
                 self.word(*arg)?;
             }
@@ -194,7 +195,7 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         match list(args) {
             Some(args) => {
                 let words: Vec<Word> = args.into_iter().map(word).collect();
-                self.args(&words, site::arguments(site))
+                self.args(&words, site::arguments(site), None)
             }
             None => self.value(args),
         }
@@ -285,6 +286,8 @@ pub struct Args<'v> {
     args: &'v [Word],
     site: SiteId,
     masks: u32,
+    /// The state of the process, known from its timeline, stands at this index, and this mark for it.
+    state: Option<(u32, [u8; 4])>,
 }
 
 impl<'v> Args<'v> {
@@ -295,12 +298,23 @@ impl<'v> Args<'v> {
             args,
             site,
             masks: 0,
+            state: None,
         }
     }
 }
 
 impl<'t> Body<'t> for Args<'_> {
     const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn arguments(&self) -> &[Word] {
+        self.args
+    }
+
+    #[inline(always)]
+    fn mark(&mut self, index: u32, mark: [u8; 4]) {
+        self.state = Some((index, mark));
+    }
 
     #[inline(always)]
     fn prepare(&mut self, masks: &mut Masks, redaction: &Redaction) {
@@ -320,10 +334,10 @@ impl<'t> Body<'t> for Args<'_> {
         for (at, arg) in self.args.iter().enumerate() {
             window = if self.masks >> at & 1 == 1 {
                 window.byte(format::REDACTED)?
-            } else if is_state(*arg) {
-                STATE_MARK
-                    .iter()
-                    .try_fold(window, |window, byte| window.byte(*byte))?
+            } else if let Some((state, mark)) = self.state
+                && state as usize == at
+            {
+                window.bytes(&mark)?
             } else {
                 quick.term(window, *arg)?
             };
@@ -332,15 +346,8 @@ impl<'t> Body<'t> for Args<'_> {
     }
 
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
-        payload.args(self.args, site::arguments(self.site))
+        payload.args(self.args, site::arguments(self.site), self.state)
     }
-}
-
-/// Whether what instrumented code gives for an argument stands for the state of the process: what was said to the timeline
-/// need not be said again with each call.
-#[inline(always)]
-fn is_state(word: Word) -> bool {
-    word == word_of(atoms::the_state().as_c_arg())
 }
 
 /// How a callback ended: normally, with a result in the form of a tuple whose element at `state` is the new state, which its
@@ -349,6 +356,7 @@ pub struct Answer<'v> {
     pub normal: Word,
     pub elements: &'v [Word],
     pub state: usize,
+    pub mark: [u8; 4],
 }
 
 impl<'t> Body<'t> for Answer<'_> {
@@ -367,9 +375,7 @@ impl<'t> Body<'t> for Answer<'_> {
         window = window.byte(format::TUPLE)?.byte(size)?;
         for (at, element) in self.elements.iter().enumerate() {
             window = if at == self.state {
-                STATE_MARK
-                    .iter()
-                    .try_fold(window, |window, byte| window.byte(*byte))?
+                window.bytes(&self.mark)?
             } else {
                 quick.term(window, *element)?
             };
@@ -384,13 +390,33 @@ impl<'t> Body<'t> for Answer<'_> {
         payload.sink.put(&[format::TUPLE, size])?;
         for (at, element) in self.elements.iter().enumerate() {
             if at == self.state {
-                payload.sink.put(&STATE_MARK)?;
+                payload.sink.put(&self.mark)?;
             } else {
                 payload.any_word(*element)?;
             }
         }
         Ok(())
     }
+}
+
+/// Writes a state, within the budget of states and masked. Whether it is there as a whole, but for masks.
+pub fn encode_state<'t, T: Terms<'t>>(
+    terms: T,
+    state: State,
+    settings: &Settings,
+    sink: &mut Vec<u8>,
+) -> Result<bool, Full> {
+    let rules = &settings.state_rules;
+    let mut sink = Watched::new(sink);
+    match state {
+        State::Term(state) => done(encode_word(terms, state, rules, &mut sink))?,
+        State::Named(name, data) => {
+            sink.put(&[format::TUPLE, 2])?;
+            done(encode_word(terms, name, rules, &mut sink))?;
+            done(encode_word(terms, data, rules, &mut sink))?;
+        }
+    }
+    Ok(sink.is_whole())
 }
 
 /// A sink that is full says so; a term within a budget is never too big.

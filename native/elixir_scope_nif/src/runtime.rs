@@ -86,6 +86,11 @@ pub fn pause(paused: bool) -> bool {
     let Some(running) = slot.as_mut() else {
         return false;
     };
+    if running.paused && !paused {
+        // States may have changed meanwhile.
+        running.settings = Arc::new(running.settings.renewed());
+        running.word = next_word();
+    }
     running.paused = paused;
     if paused {
         gate::close();
@@ -93,6 +98,13 @@ pub fn pause(paused: bool) -> bool {
         gate::open(running.word);
     }
     true
+}
+
+/// What was recorded of states no longer tells how they go on: other places of the program record from now on.
+pub fn renew_states() {
+    if let Some(running) = running() {
+        update(running.settings.renewed());
+    }
 }
 
 /// Puts new settings in the place of the old ones; every thread fetches them before its next record. `false` without a recorder.

@@ -1,5 +1,7 @@
 //! What `ElixirScope.Config` hands down, as the engine and capture want it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use elixir_scope_engine::event::AtomId;
 use elixir_scope_engine::value::Budget;
 use elixir_scope_engine::{Policy, RingConfig, StoreConfig};
@@ -21,6 +23,12 @@ pub struct Settings {
     pub quick_bytes: usize,
     /// How a captured state is written.
     pub state_rules: Rules,
+    /// What was asked for of a state's bytes; and what a ring holds, of which one state may take the half.
+    max_state_bytes: usize,
+    buffer_bytes: usize,
+    /// Changes of states that were recorded under another epoch say nothing of those to come: something may have changed
+    /// unseen, or be written in another way.
+    pub state_epoch: u32,
     /// The name of this node.
     pub node: AtomId,
     /// Outermost calls whose random number lies below this are recorded.
@@ -44,6 +52,9 @@ impl Settings {
             state_rules: rules.clone(),
             rules,
             quick_bytes: 0,
+            max_state_bytes: 0,
+            buffer_bytes: count(config, atoms::buffer_bytes())?,
+            state_epoch: next_epoch(),
             node: origin(config)?.node,
             sampling: u64::MAX,
             generation,
@@ -70,12 +81,15 @@ impl Settings {
         if let Some(redact) = get(changes, atoms::redact()) {
             new.rules.redaction = Redaction::from_term(redact).ok_or(Raise::BadArgument)?;
         }
-        let state_bytes = match get(changes, atoms::max_state_bytes()) {
-            Some(_) => count(changes, atoms::max_state_bytes())?,
-            None => new.state_rules.budget.bytes,
-        };
+        if get(changes, atoms::max_state_bytes()).is_some() {
+            new.max_state_bytes = count(changes, atoms::max_state_bytes())?;
+        }
+        let was = (self.state_rules.budget, &self.rules.redaction);
         new.state_rules = new.rules.clone();
-        new.state_rules.budget.bytes = state_bytes;
+        new.state_rules.budget.bytes = new.max_state_bytes.min(new.buffer_bytes / 2);
+        if was != (new.state_rules.budget, &new.rules.redaction) {
+            new.state_epoch = next_epoch();
+        }
         if get(changes, atoms::sampling_rate()).is_some() {
             let rate: f64 = need(changes, atoms::sampling_rate())?;
             new.sampling = if rate >= 1.0 {
@@ -85,6 +99,14 @@ impl Settings {
             };
         }
         Ok(new)
+    }
+
+    /// The same, under another epoch of states.
+    pub fn renewed(&self) -> Settings {
+        Settings {
+            state_epoch: next_epoch(),
+            ..self.clone()
+        }
     }
 
     /// Whether an outermost call with this random number is recorded.
@@ -98,6 +120,13 @@ impl Settings {
     pub fn samples_all(&self) -> bool {
         self.sampling == u64::MAX
     }
+}
+
+/// An epoch that was never before; not 0.
+fn next_epoch() -> u32 {
+    static EPOCHS: AtomicU32 = AtomicU32::new(1);
+    // Relaxed: the number alone matters.
+    EPOCHS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Sizes of the rings.

@@ -93,10 +93,11 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
     let number = |word| of(word).decode::<u32>().ok();
     let (role, callee) = tail(of(role));
     let role = self::role(role)?;
+    let arity = number(arity)?;
     Some(SiteDef {
         module: term::atom_id(of(module))?,
         function: self::name(of(function)),
-        arity: number(arity)?,
+        arity,
         file: of(file).decode::<&str>().ok()?.into(),
         line: number(line)?,
         clause: number(clause)?,
@@ -106,6 +107,8 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
             .collect(),
         class: role.class,
         behaviour: role.behaviour,
+        holds_state: role.shape.is_some() || role.loops,
+        state_argument: role.shape.and_then(|shape| shape.argument(arity)),
         receives: role.receives,
         callee,
     })
@@ -140,26 +143,32 @@ fn name(term: Term<'_>) -> Option<AtomId> {
 struct Role {
     class: SiteClass,
     behaviour: Option<AtomId>,
+    /// How a callback answers a state.
+    shape: Option<StateShape>,
+    /// Whether it is called with a state again and again.
+    loops: bool,
     receives: Option<Receives>,
 }
 
-/// `:mark | :public | :private | :chosen | {:callback, behaviour, receives, state shape}`
+/// `:mark | :public | :private | :chosen | :loop | {:callback, behaviour, receives, state shape}`
 fn role(role: Term<'_>) -> Option<Role> {
     if let Ok(name) = role.decode::<Atom>() {
         let class = match name {
             _ if name == atoms::mark() => SiteClass::Mark,
             _ if name == atoms::public() => SiteClass::Public,
             _ if name == atoms::private() => SiteClass::Private,
-            _ if name == atoms::chosen() => SiteClass::Chosen,
+            _ if name == atoms::chosen() || name == atoms::loop_() => SiteClass::Chosen,
             _ => return None,
         };
         return Some(Role {
             class,
             behaviour: None,
+            shape: None,
+            loops: name == atoms::loop_(),
             receives: None,
         });
     }
-    let (tag, behaviour, receives, _shape): (Atom, Term<'_>, Term<'_>, Term<'_>) =
+    let (tag, behaviour, receives, shape): (Atom, Term<'_>, Term<'_>, Term<'_>) =
         role.decode().ok()?;
     if tag != atoms::callback() {
         return None;
@@ -167,6 +176,8 @@ fn role(role: Term<'_>) -> Option<Role> {
     Some(Role {
         class: SiteClass::Callback,
         behaviour: name(behaviour),
+        shape: StateShape::of_name(term::word(shape)),
+        loops: false,
         receives: self::receives(receives)?,
     })
 }
@@ -208,6 +219,7 @@ pub fn switch<'a>(env: Env<'a>, [switches]: [Term<'a>; 1]) -> Answer<'a> {
         .collect::<Option<_>>()
         .ok_or(Raise::BadArgument)?;
     SiteTable::shared().switch(Switches { strategy, rules });
+    runtime::renew_states();
     if let Some(running) = runtime::running() {
         running.recorder.gap();
     }

@@ -32,7 +32,13 @@ pub struct Thread {
     untimed: u32,
     /// By these settings.
     masks: Masks,
+    /// Where a state is written before it is recorded, so that it can be told how much of it there is, or be left out.
+    pub scratch: Vec<u8>,
 }
+
+/// Room for what a change of a state mostly takes; and how much is kept at most when more was taken.
+const SCRATCH_BYTES: usize = 4 * 1_024;
+const MOST_SCRATCH_BYTES: usize = 64 * 1_024;
 
 thread_local! {
     /// From `Box::into_raw`, or null.
@@ -79,9 +85,10 @@ impl Thread {
     fn attach(old: Option<Box<Thread>>, word: u64) -> Option<Box<Thread>> {
         AT_END.with(|_| ());
         let (recorder, settings) = runtime::attach(word)?;
+        let (writer, scratch) =
+            old.map_or((None, None), |old| (Some(old.writer), Some(old.scratch)));
         // The ring goes on when only the settings changed.
-        let writer = old
-            .map(|thread| thread.writer)
+        let writer = writer
             .filter(|writer| Arc::ptr_eq(writer.rings(), recorder.rings()))
             .unwrap_or_else(|| recorder.writer());
         let random = u64::from(writer.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -92,7 +99,18 @@ impl Thread {
             random,
             untimed: cost::EVERY,
             masks: Masks::new(),
+            scratch: scratch.unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES)),
         }))
+    }
+
+    /// Takes back what was in use, and gives up what only a large state needed.
+    #[inline]
+    pub fn keep_scratch(&mut self, mut scratch: Vec<u8>) {
+        if scratch.capacity() > MOST_SCRATCH_BYTES {
+            scratch.clear();
+            scratch.shrink_to(MOST_SCRATCH_BYTES);
+        }
+        self.scratch = scratch;
     }
 
     /// Whether a new outermost call is recorded.

@@ -31,19 +31,32 @@ defmodule ElixirScope.Instrument.Transform.Body do
   defp unprotected(body, context) do
     scope = Map.put(context.scope, :outer, context.outer)
 
-    {body, nil} =
-      Tail.map(body, scope, nil, fn
-        :value, value, nil ->
-          {Ends.exit_with(elem(value, 1), value, context), nil}
+    {body, _count} =
+      Tail.map(body, scope, 0, fn
+        :value, value, count ->
+          {Ends.exit_with(elem(value, 1), value, context), count}
 
-        :call, {:call, anno, _target, _args} = call, nil ->
+        :call, {:call, anno, _target, _args} = call, count ->
+          {bound, call} = bind_state(call, count, context)
+
           left =
             Form.call(anno, Runtime, Ends.leave_for(call), [Ends.tail_site(call, context), Ends.token(anno)])
 
-          {{:block, anno, [left, call]}, nil}
+          {{:block, anno, bound ++ Ends.go_on(anno, call, context) ++ [left, call]}, count + 1}
       end)
 
     effects_of(body, context.scope, 0)
+  end
+
+  # The state with which a loop goes on, evaluated once.
+  defp bind_state({:call, anno, target, args} = call, count, context) do
+    with {index, state} <- Ends.loop_arg(call, context),
+         false <- Effects.simple?(state) do
+      variable = Form.var(anno, :"scope@state#{count}")
+      {[Form.match(anno, variable, state)], {:call, anno, target, List.replace_at(args, index, variable)}}
+    else
+      _as_it_is -> {[], call}
+    end
   end
 
   # The compiler lets a `receive` skip what lies in the mailbox since before a reference was made, if the reference gets to it

@@ -61,6 +61,7 @@ defmodule ElixirScope.Instrument.Transform.Ends do
         [seen(anno, number, call, kind, context)]
       else
         sent(call, kind, scope) ++
+          go_on(anno, call, context) ++
           [Form.call(anno, Runtime, leave_for(call), [tail_site(call, context), token(anno)]), call]
       end
 
@@ -72,6 +73,34 @@ defmodule ElixirScope.Instrument.Transform.Ends do
     do: length(args) == arity
 
   defp callback?(_call, _context), do: false
+
+  @doc "Records the state with which a loop goes on, before the tail call of itself by which it does."
+  @spec go_on(anno, tuple, map) :: [tuple]
+  def go_on(anno, call, context) do
+    case loop_arg(call, context) do
+      nil ->
+        []
+
+      {index, new} ->
+        states = [arg(anno, index, context), new]
+        [if_entered(anno, Form.native(anno, :loop_state, [context.site, token(anno) | states]))]
+    end
+  end
+
+  @doc "The index of the argument that is the state, and the argument, of a loop's call of itself; nil of any other call."
+  @spec loop_arg(tuple, map) :: {non_neg_integer, tuple} | nil
+  def loop_arg({:call, _anno, target, args}, %{scope: %{plan: %{state: {name, arity, index}}} = scope}) do
+    own? =
+      case target do
+        {:atom, _, ^name} -> true
+        {:remote, _, {:atom, _, module}, {:atom, _, ^name}} -> module == scope.module
+        _other -> false
+      end
+
+    if own? and scope.function == {name, arity} and length(args) == arity, do: {index, Enum.at(args, index)}
+  end
+
+  def loop_arg(_call, _context), do: nil
 
   @doc "What `Runtime` does before a tail call: a process that hibernates, or becomes a server by itself, leaves all of its calls."
   @spec leave_for(tuple) :: :exit_all | :exit_tail

@@ -1,6 +1,7 @@
 //! What capture knows of one process.
 
-use crate::event::{CorrelationId, ProcessId, SiteId};
+use super::chain::{Chain, Opened};
+use crate::event::{AtomId, CorrelationId, ProcessId, SiteId};
 use crate::record::RecordHead;
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -9,8 +10,10 @@ use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 ///
 /// Depth, sampling and correlation belong to one run of the recorder, told by its generation; what an older one left is not
 /// seen. Mutes, and the sequence of states, outlast recorders.
+///
+/// One cache line, so that a call touches no other.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Slot {
     /// The process, or 0.
     pub(super) key: AtomicU64,
@@ -22,6 +25,8 @@ pub struct Slot {
     depth: AtomicU16,
     is_sampled: AtomicU8,
     wants_keyframe: AtomicU8,
+    /// The states of the process, by module.
+    chains: [Chain; 2],
 }
 
 /// Where a process stands in its calls.
@@ -49,6 +54,7 @@ impl Slot {
             depth: AtomicU16::new(0),
             is_sampled: AtomicU8::new(0),
             wants_keyframe: AtomicU8::new(0),
+            chains: [const { Chain::new() }; 2],
         }
     }
 
@@ -64,6 +70,7 @@ impl Slot {
             depth: AtomicU16::new(0),
             is_sampled: AtomicU8::new(0),
             wants_keyframe: AtomicU8::new(0),
+            chains: [Chain::new(), Chain::new()],
         }
     }
 
@@ -90,6 +97,7 @@ impl Slot {
             self.is_sampled
                 .store(u8::from(is_sampled), Ordering::Relaxed);
             self.correlation.store(correlation.0, Ordering::Relaxed);
+            self.close_chains(0);
             return Entered {
                 depth: 0,
                 correlation,
@@ -203,10 +211,83 @@ impl Slot {
         self.wants_keyframe.store(1, Ordering::Relaxed);
     }
 
+    /// Whether a whole state is asked for.
+    #[must_use]
+    pub fn is_keyframe_wanted(&self) -> bool {
+        self.wants_keyframe.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether a whole state was asked for; not any more, then.
     pub fn take_keyframe_wanted(&self) -> bool {
-        self.wants_keyframe.load(Ordering::Relaxed) != 0
-            && self.wants_keyframe.swap(0, Ordering::Relaxed) != 0
+        self.is_keyframe_wanted() && self.wants_keyframe.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// The process enters a call of `module` at this depth, and may leave it with a new state. `None` if it is in such a call
+    /// already, whose state this one only prepares, or if the chains are those of two other modules that it is in.
+    pub fn open_chain(&self, module: AtomId, depth: u16) -> Option<Opened> {
+        let chain = match self.chain(module) {
+            Some(chain) if chain.is_open_below(depth) => return None,
+            Some(chain) => chain,
+            None => {
+                let chain = self.chain_to_take(depth)?;
+                chain.begin(module);
+                chain
+            }
+        };
+        Some(chain.open(depth))
+    }
+
+    /// An unused chain; the second one otherwise, so that of many modules that take turns the first one keeps its own.
+    fn chain_to_take(&self, depth: u16) -> Option<&Chain> {
+        let is_left = |chain: &&Chain| !chain.is_open_below(depth);
+        let mut chains = self.chains.iter();
+        chains
+            .find(|chain| chain.is_free())
+            .or_else(|| self.chains.iter().rev().find(is_left))
+    }
+
+    /// The chain of a module, outside of its calls; taken over from another one if need be, and `None` where calls of two other
+    /// modules are open.
+    #[must_use]
+    pub fn chain_of(&self, module: AtomId) -> Option<&Chain> {
+        self.chain(module).or_else(|| {
+            let chain = self.chain_to_take(u16::MAX)?;
+            chain.begin(module);
+            Some(chain)
+        })
+    }
+
+    /// The chain of a module, if there is one.
+    #[inline]
+    #[must_use]
+    pub fn chain(&self, module: AtomId) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.is_of(module))
+    }
+
+    /// The process leaves the call that it entered at `depth`.
+    #[inline]
+    pub fn close_chains(&self, depth: u16) {
+        for chain in &self.chains {
+            chain.close(depth);
+        }
+    }
+
+    /// The same where nobody saw with which state.
+    #[cold]
+    pub fn break_chains(&self, depth: u16) {
+        for chain in &self.chains {
+            if chain.close(depth) {
+                chain.forget();
+            }
+        }
+    }
+
+    /// A call of `module` is entered of which nothing is seen.
+    #[cold]
+    pub fn forget_chain(&self, module: AtomId) {
+        if let Some(chain) = self.chain(module) {
+            chain.forget();
+        }
     }
 
     /// Forgets all about its process, before another one gets it.
@@ -219,6 +300,7 @@ impl Slot {
         self.depth.store(0, Ordering::Relaxed);
         self.is_sampled.store(0, Ordering::Relaxed);
         self.wants_keyframe.store(0, Ordering::Relaxed);
+        self.chains.iter().for_each(Chain::clear);
     }
 }
 
@@ -308,8 +390,74 @@ mod tests {
         );
     }
 
+    const A: AtomId = AtomId(11);
+    const B: AtomId = AtomId(12);
+    const C: AtomId = AtomId(13);
+
     #[test]
-    fn a_slot_is_half_a_cache_line() {
-        assert_eq!(size_of::<Slot>(), 32);
+    fn the_outermost_call_of_a_module_has_its_chain() {
+        let slot = Slot::new();
+        assert!(slot.open_chain(A, 0).is_some());
+        assert!(slot.open_chain(A, 1).is_none(), "inside of itself");
+        assert!(slot.open_chain(B, 1).is_some(), "another module inside");
+        assert!(slot.open_chain(A, 2).is_none());
+        assert!(slot.open_chain(C, 2).is_none(), "both are in use");
+        slot.close_chains(1);
+        assert!(slot.open_chain(C, 1).is_some(), "one is not any more");
+        slot.close_chains(1);
+        slot.close_chains(0);
+        assert!(slot.open_chain(A, 0).is_some());
+    }
+
+    #[test]
+    fn a_call_whose_end_was_not_seen_keeps_nobody_out() {
+        let slot = Slot::new();
+        slot.enter(1, || true, root(1));
+        assert!(slot.open_chain(A, 1).is_some());
+        assert!(slot.open_chain(A, 1).is_some(), "at the same depth");
+        assert!(slot.open_chain(A, 0).is_some(), "further out");
+        slot.exit(1, 0);
+        slot.enter(1, || true, root(2));
+        assert!(slot.open_chain(A, 1).is_some(), "after an outermost call");
+    }
+
+    #[test]
+    fn modules_that_take_turns_leave_the_first_one_its_chain() {
+        let slot = Slot::new();
+        if slot.open_chain(A, 0).is_some()
+            && let Some(chain) = slot.chain(A)
+        {
+            chain.renew(1, 7, 16);
+        }
+        for module in [A, B, C, B, C, A] {
+            assert!(slot.open_chain(module, 0).is_some());
+            if let Some(chain) = slot.chain(module) {
+                assert_eq!(chain.leads_to(1, 7), module == A);
+                chain.renew(1, 7, 16);
+            }
+            slot.close_chains(0);
+        }
+        assert!(slot.chain(B).is_none() && slot.chain(C).is_some());
+    }
+
+    #[test]
+    fn a_state_that_nobody_saw_breaks_the_chain_of_its_module_alone() {
+        let slot = Slot::new();
+        for (module, depth) in [(A, 0), (B, 1)] {
+            slot.open_chain(module, depth);
+            if let Some(chain) = slot.chain(module) {
+                chain.renew(1, 7, 16);
+            }
+        }
+        let known = |module| slot.chain(module).is_some_and(|chain| chain.holds(1));
+        slot.break_chains(1);
+        assert!(known(A) && !known(B));
+        slot.forget_chain(A);
+        assert!(!known(A));
+    }
+
+    #[test]
+    fn a_slot_is_a_cache_line() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
     }
 }

@@ -8,10 +8,10 @@ use crate::event::{AtomId, EventKind, Symbol, Symbols};
 use crate::ingest::encode::put_atom;
 use crate::store::EventHead;
 use crate::timeline::{Quality, Stride, Timelines, View, When};
-use crate::value::format::{END, LIST, MAP, NIL, REDACTED};
+use crate::value::format::{END, LIST, MAP, NIL, REDACTED, TRUNCATED};
 use crate::value::{
-    Change, ChangeOp, Malformed, Reader, STATE_MARK, Step, Token, Touched, changes, split_first,
-    touch,
+    Change, ChangeOp, Cut, DATA_MARK, Malformed, Reader, STATE_MARK, Step, Token, Touched, changes,
+    split_first, touch,
 };
 
 /// Fills in the states.
@@ -26,7 +26,8 @@ fn concerns(kind: EventKind, payload: &[u8]) -> bool {
     match kind {
         EventKind::StateChange => true,
         EventKind::FunctionEntry | EventKind::FunctionExit => {
-            memchr::memmem::find(payload, &STATE_MARK).is_some()
+            // the two marks differ behind these bytes
+            memchr::memmem::find(payload, &[TRUNCATED, Cut::State as u8]).is_some()
         }
         _ => false,
     }
@@ -112,7 +113,11 @@ impl StateRows<'_> {
             self.timelines
                 .read()
                 .state_at(head.process, Some(module), When::Before(head.id));
-        found.is_ok_and(|found| replace_mark(payload, &found.state, out).is_ok())
+        // What is shown among arguments cannot say that it is doubtful.
+        found.is_ok_and(|found| {
+            found.quality != Quality::Approximate
+                && replace_mark(payload, &found.state, out).is_ok()
+        })
     }
 
     /// The payload of a state change; `stride` is what the timeline knows of it.
@@ -240,6 +245,16 @@ fn put_change(out: &mut Vec<u8>, symbols: &Symbols, change: &Change<'_>) {
     }
 }
 
+/// The data in the state of a state machine.
+fn data(state: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(state);
+    let (Token::Tuple(2), (_, rest)) = (reader.token().ok()?, split_first(reader.rest()).ok()?)
+    else {
+        return None;
+    };
+    split_first(rest).ok().map(|(data, _)| data)
+}
+
 /// Copies the values of `payload` with `state` in the place of the mark: as an argument, an element of the list that the
 /// payload begins with; or as an element of a result.
 fn replace_mark(payload: &[u8], state: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
@@ -255,10 +270,10 @@ fn replace_mark(payload: &[u8], state: &[u8], out: &mut Vec<u8>) -> Result<(), M
                     // the end of a list that was cut, or is improper
                     break;
                 };
-                out.extend_from_slice(if *element == STATE_MARK {
-                    state
-                } else {
-                    element
+                out.extend_from_slice(match element {
+                    _ if *element == STATE_MARK => state,
+                    _ if *element == DATA_MARK => data(state).unwrap_or(element),
+                    _ => element,
                 });
                 elements = more;
             }

@@ -199,9 +199,8 @@ impl<'w> Window<'w> {
 
     #[inline(never)]
     fn long_binary(self, bytes: &[u8]) -> Option<Self> {
-        let room = self.last.addr().get().saturating_sub(self.at.addr().get());
         // The head is within the item behind `last`.
-        if bytes.len() > room {
+        if bytes.len() > self.room() {
             return None;
         }
         let mut window = self.tagged(format::BINARY, bytes.len() as u64)?;
@@ -211,6 +210,39 @@ impl<'w> Window<'w> {
             window.at = window.at.add(bytes.len());
         }
         Some(window)
+    }
+
+    /// Bytes that there is room for, with an item behind them.
+    #[inline(always)]
+    fn room(&self) -> usize {
+        self.last.addr().get().saturating_sub(self.at.addr().get())
+    }
+
+    /// Values that are written already.
+    #[inline]
+    pub fn bytes(self, bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > SHORT {
+            return self.long_bytes(bytes);
+        }
+        let window = self.item()?;
+        // SAFETY: there is room for an item, which is longer than the bytes.
+        unsafe {
+            copy_short(bytes, window.at.as_ptr());
+            window.take(bytes.len())
+        }
+    }
+
+    #[inline(never)]
+    fn long_bytes(mut self, bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > self.room() {
+            return None;
+        }
+        // SAFETY: there is room for them.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), self.at.as_ptr(), bytes.len());
+            self.at = self.at.add(bytes.len());
+        }
+        Some(self)
     }
 }
 
@@ -311,6 +343,17 @@ mod tests {
                 "{length}"
             );
         }
+    }
+
+    #[test]
+    fn bytes_are_copied_at_every_length_that_there_is_room_for() {
+        let bytes: Vec<u8> = (0..400_u32).map(|n| n as u8).collect();
+        for length in 0..300 {
+            let bytes = bytes.get(..length).unwrap();
+            let out = windowed(400, |window| window.bytes(bytes)?.byte(format::NIL));
+            assert_eq!(out, Some([bytes, &[format::NIL]].concat()), "{length}");
+        }
+        assert_eq!(windowed(400, |window| window.bytes(&bytes)), None);
     }
 
     #[test]

@@ -3,6 +3,20 @@
 use super::SiteClass;
 use crate::event::AtomId;
 
+/// Which argument of a callback is the state of its process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StateArgument {
+    /// The one with this index.
+    Whole(u32),
+    /// That of a state machine is two: its name, an argument or the name of the function, and its data.
+    Named {
+        /// The index of the name, where it is not that of the function.
+        name: Option<u32>,
+        /// The index of the data.
+        data: u32,
+    },
+}
+
 /// Where in the program something records, and what is known of it at compile time.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SiteDef {
@@ -24,6 +38,10 @@ pub struct SiteDef {
     pub class: SiteClass,
     /// The behaviour that calls the function.
     pub behaviour: Option<AtomId>,
+    /// Whether a call of the function ends with a state of its process.
+    pub holds_state: bool,
+    /// The state that it is called with.
+    pub state_argument: Option<StateArgument>,
     /// How a call of the function takes up a message of its process.
     pub receives: Option<Receives>,
     /// Of a place where a call ends in a tail call: the function that is called, where that is known.

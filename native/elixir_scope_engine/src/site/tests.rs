@@ -57,8 +57,10 @@ fn what_is_no_number_is_not_defined() {
     let table = SiteTable::new();
     table.define(77, def(1));
     table.switch(without(1));
-    assert_eq!(table.find(77 | OFF), SiteId::NONE);
-    assert_eq!(table.define(77 | OFF, def(1)), SiteId::NONE);
+    for flag in [OFF, STATE] {
+        assert_eq!(table.find(77 | flag), SiteId::NONE);
+        assert_eq!(table.define(77 | flag, def(1)), SiteId::NONE);
+    }
     assert_eq!(table.look(78), FoundSite::NONE);
 }
 
@@ -74,7 +76,8 @@ fn sites_are_switched_before_and_after_they_are_defined() {
         table.switch(without(off));
         for (id, site) in before.iter().zip(&defined) {
             let is_on = (id % 3) as u32 + 1 != off;
-            assert_eq!(table.look(*id), FoundSite { site: *site, is_on });
+            let found = table.look(*id);
+            assert_eq!((found.site, found.is_on), (*site, is_on));
             assert_eq!(table.find(*id), *site);
         }
     }
@@ -158,4 +161,29 @@ fn threads_that_race_agree_on_one_index() {
         assert_eq!(others, &seen[0]);
     }
     assert_eq!(table.len(), 1_999);
+}
+
+#[test]
+fn a_place_whose_calls_end_with_a_state_says_so_whether_it_records_or_not() {
+    let table = SiteTable::new();
+    let stateful = SiteDef {
+        holds_state: true,
+        ..def(1)
+    };
+    table.define(1, stateful);
+    table.define(2, def(2));
+    for is_on in [true, false] {
+        let rules = vec![Rule {
+            module: def(1).module,
+            function: None,
+            is_on,
+        }];
+        table.switch(Switches {
+            strategy: None,
+            rules,
+        });
+        let found = [table.look(1), table.look(2)];
+        assert_eq!(found.map(|found| found.holds_state), [true, false]);
+        assert_eq!(found[0].is_on, is_on);
+    }
 }

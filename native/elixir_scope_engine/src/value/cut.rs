@@ -24,8 +24,10 @@ pub enum Cut {
     State = 9,
 }
 
-/// A value that is [`Cut::State`], whole.
+/// A value that is [`Cut::State`]: the whole state stood here.
 pub const STATE_MARK: [u8; 4] = [super::format::TRUNCATED, Cut::State as u8, 0, 0];
+/// The same of the data of a state machine, the second of the two that its state is.
+pub const DATA_MARK: [u8; 4] = [super::format::TRUNCATED, Cut::State as u8, 1, 0];
 
 impl Cut {
     /// All of them.

@@ -29,7 +29,7 @@ mod tree;
 pub(crate) mod varint;
 mod writer;
 
-pub use cut::{Cut, Mark, STATE_MARK};
+pub use cut::{Cut, DATA_MARK, Mark, STATE_MARK};
 pub use delta::{
     Applied, Change, ChangeOp, Patched, Step, Touch, Touched, changes, diff,
     format as delta_format, skip_delta, touch,

@@ -1,14 +1,19 @@
-//! Callbacks that end with a new state, and loops that begin with one.
+//! Callbacks that end with a new state, loops that go on with one, and states that are handed over.
 
-use elixir_scope_engine::event::{AtomId, EventKind, ProcessId, SiteId};
-use elixir_scope_engine::{Entered, Slot};
+use elixir_scope_engine::event::{AtomId, CorrelationId, EventKind, ProcessId, SiteId};
+use elixir_scope_engine::record::RecordHead;
+use elixir_scope_engine::value::{DATA_MARK, STATE_MARK};
+use elixir_scope_engine::{Chain, Entered, FoundSite, ProcessSlots, SiteTable, Slot};
 use rustler::{Env, Term};
 
-use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording};
+use super::change::{Before, Change, print_of, record_of_another};
+use super::{
+    NOWHERE, Thread, Token, What, When, atom, is_worth_a_mark, leave_by, ok, recording, unseen,
+};
 use crate::callback::{Outcome, Results, State};
-use crate::payload::{Values, by};
-use crate::term::{self, Word, atom_word};
-use crate::{atoms, gate, site};
+use crate::payload::{Answer, Values};
+use crate::term::{self, Word, atom_word, word};
+use crate::{atoms, gate, host, site};
 
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
 pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
@@ -18,60 +23,170 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
         token,
         When::Always,
         |thread, process, slot, token, place| {
-            let site = site::find(literal);
-            let inside = Inside {
-                env,
-                process,
-                slot,
-                site,
-                callback: site::function(site),
-                place: token.inside(place),
-            };
+            let inside = Inside::new(env, process, slot, site::find(literal), token.inside(place));
             if let Some(shape) = site::state_shape(literal) {
-                let results = Results::new(env, shape, inside.callback, term::word(old_state));
-                let outcome = results.read(term::word(result));
-                if let Some(state) = outcome.state.filter(|state| results.is_new(*state)) {
-                    inside.state(thread, state, Some(term::word(trigger)));
+                let results = Results::new(env, shape, inside.function(), word(old_state));
+                let outcome = results.read(word(result));
+                let is_first = is_none(old_state);
+                let state = outcome
+                    .state
+                    .or_else(|| results.state_before().filter(|_| !is_first));
+                let mut is_known = token.knows;
+                if let (true, Some(now)) = (token.commits, state) {
+                    let is_new = outcome.state.is_some() && results.is_new(now);
+                    // One that is left alone is recorded all the same where none is on the tape yet.
+                    if is_new || is_first || !inside.holds(thread) {
+                        let before = match results.before(now) {
+                            _ if is_first => Before::Nothing,
+                            Some(before) if is_new => Before::State(before),
+                            _ => Before::Unknown,
+                        };
+                        inside.state(thread, before, now, word(trigger));
+                        is_known = inside.holds(thread);
+                    }
                 }
                 if token.is_sampled && outcome.answers() {
                     inside.reply(thread, &outcome);
                 }
+                if let Some(answer) = inside.marked(word(result), &outcome)
+                    && is_known
+                    && token.is_sampled
+                {
+                    let what = inside.what(EventKind::FunctionExit);
+                    thread.write(env, what.at(place), answer);
+                    return;
+                }
             }
             if token.is_sampled {
                 let what = inside.what(EventKind::FunctionExit);
-                let fields = [atom(atoms::normal()), term::word(result)];
+                let fields = [atom(atoms::normal()), word(result)];
                 thread.write(env, what.at(place), Values(&fields));
             }
         },
     )
 }
 
-/// `loop_state(site, token, state)`: the state with which a loop goes on.
+/// `loop_state(site, token, state)`: the state with which a loop begins, unless it came with it from its last round.
 pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> Term<'a> {
-    let Some(token) = Token::of(token) else {
-        return ok(env);
-    };
+    in_loop(env, literal, token, |inside, thread, token| {
+        let state = State::Term(word(state));
+        let chain = inside.chain();
+        let is_known = token.continues
+            && chain.is_some_and(|chain| inside.leads_to(thread, chain, state))
+            && !inside.slot.is_some_and(Slot::is_keyframe_wanted);
+        if !is_known {
+            inside.state(thread, Before::Unknown, state, atom(atoms::nil()));
+        }
+    })
+}
+
+/// `loop_state(site, token, old_state, new_state)`: the state with which a loop goes on; its next round comes right now.
+pub fn loop_next<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
+    let [literal, token, old, new] = args;
+    in_loop(env, literal, token, |inside, thread, _token| {
+        let (old, new) = (word(old), word(new));
+        if old != new {
+            let before = Before::State(State::Term(old));
+            inside.state(thread, before, State::Term(new), atom(atoms::nil()));
+        }
+        let epoch = thread.settings.state_epoch;
+        if let Some(chain) = inside.chain().filter(|chain| chain.holds(epoch)) {
+            chain.go_on();
+        }
+    })
+}
+
+fn in_loop<'a>(
+    env: Env<'a>,
+    literal: Term<'a>,
+    token: Term<'a>,
+    record: impl FnOnce(&Inside<'a>, &mut Thread, Token),
+) -> Term<'a> {
     let word = gate::word();
-    if word == 0 {
+    if let Some(token) = Token::of(token).filter(|token| token.commits)
+        && word != 0
+    {
+        recording(env, word, |thread, process, slot| {
+            let generation = thread.settings.generation;
+            if generation == token.generation {
+                let place = slot.map_or(NOWHERE, |slot| slot.current(generation));
+                let site = site::find(literal);
+                let inside = Inside::new(env, process, slot, site, token.inside(place));
+                record(&inside, thread, token);
+            }
+        });
+    }
+    ok(env)
+}
+
+/// `state_seen(site, old_state, new_state)`: what the process that calls this held, and what it holds now, in the module of
+/// the site.
+pub fn state_seen<'a>(env: Env<'a>, [literal, old, new]: [Term<'a>; 3]) -> Term<'a> {
+    let gate = gate::word();
+    if gate == 0 {
         return ok(env);
     }
-    recording(env, word, |thread, process, slot| {
-        let generation = thread.settings.generation;
-        if generation != token.generation {
+    let FoundSite { site, is_on, .. } = site::look(literal);
+    if !is_on {
+        unseen(env, site);
+        return ok(env);
+    }
+    let seen = recording(env, gate, |thread, process, slot| {
+        let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
+        let inside = Inside::new(env, process, slot, site, place);
+        let chain = slot.and_then(|slot| slot.chain_of(inside.module));
+        let epoch = thread.settings.state_epoch;
+        if word(old) == word(new) && chain.is_some_and(|chain| chain.holds(epoch)) {
             return;
         }
-        let site = site::find(literal);
-        let inside = Inside {
-            env,
-            process,
-            slot,
-            site,
-            callback: site::function(site),
-            place: token.inside(slot.map_or(NOWHERE, |slot| slot.current(generation))),
+        let before = match is_none(old) {
+            true => Before::Unknown,
+            false => Before::State(State::Term(word(old))),
         };
-        inside.state(thread, State::Term(term::word(state)), None);
+        inside.state(thread, before, State::Term(word(new)), atom(atoms::nil()));
     });
+    if seen.is_none() {
+        unseen(env, site);
+    }
     ok(env)
+}
+
+/// `state_of(site, pid, state)`: what another process held when it was asked. It has no number among the changes that the
+/// process records itself.
+pub fn state_of<'a>(env: Env<'a>, [literal, pid, state]: [Term<'a>; 3]) -> Term<'a> {
+    let gate = gate::word();
+    let is_local = pid.is_pid() && term::is_local_pid(word(pid) as u64);
+    if gate == 0 || !is_local {
+        return ok(env);
+    }
+    let FoundSite { site, is_on, .. } = site::look(literal);
+    let process = host::process(pid);
+    let slot = ProcessSlots::shared().find(process);
+    if !is_on || slot.is_some_and(Slot::is_muted) {
+        return ok(env);
+    }
+    if let Some(mut thread) = Thread::take(gate) {
+        let what = What {
+            kind: EventKind::StateChange,
+            process,
+            slot: None,
+            site,
+        };
+        let place = Entered {
+            depth: RecordHead::NO_DEPTH,
+            correlation: CorrelationId::NONE,
+            is_sampled: true,
+        };
+        let nil = atom(atoms::nil());
+        record_of_another(env, &mut thread, what, place, word(state), nil);
+        Thread::put(thread);
+    }
+    ok(env)
+}
+
+/// Whether it says that there is no state.
+fn is_none(state: Term<'_>) -> bool {
+    atoms::none() == state
 }
 
 /// What is recorded inside of a call, right at its begin or its end.
@@ -80,11 +195,29 @@ struct Inside<'a> {
     process: ProcessId,
     slot: Option<&'static Slot>,
     site: SiteId,
-    callback: Option<AtomId>,
+    module: AtomId,
     place: Entered,
 }
 
-impl Inside<'_> {
+impl<'a> Inside<'a> {
+    fn new(
+        env: Env<'a>,
+        process: ProcessId,
+        slot: Option<&'static Slot>,
+        site: SiteId,
+        place: Entered,
+    ) -> Self {
+        let module = SiteTable::shared().get(site).map(|site| site.module);
+        Inside {
+            env,
+            process,
+            slot,
+            site,
+            module: module.unwrap_or_default(),
+            place,
+        }
+    }
+
     fn what(&self, kind: EventKind) -> What {
         What {
             kind,
@@ -94,23 +227,53 @@ impl Inside<'_> {
         }
     }
 
-    /// The word of the callback's name.
-    fn name_or(&self, nil: Word) -> Word {
-        self.callback.map_or(nil, atom_word)
+    /// The name of the callback.
+    fn function(&self) -> Option<AtomId> {
+        site::function(self.site)
     }
 
-    fn state(&self, thread: &mut Thread, state: State, trigger: Option<Word>) {
-        let what = self.what(EventKind::StateChange);
-        let nil = atom(atoms::nil());
-        let body = by(|payload| {
-            payload.words(&[self.name_or(nil), trigger.unwrap_or(nil), nil])?;
-            let quality = match payload.state(state)? {
-                true => atoms::unverified(),
-                false => atoms::approximate(),
-            };
-            payload.words(&[nil, atom(quality)])
-        });
-        thread.write(self.env, what.at(self.place), body);
+    /// Whether the state is on the tape.
+    fn holds(&self, thread: &Thread) -> bool {
+        let epoch = thread.settings.state_epoch;
+        self.chain().is_some_and(|chain| chain.holds(epoch))
+    }
+
+    /// The end of a callback, with a mark for the state in its result.
+    fn marked(&self, result: Word, outcome: &Outcome) -> Option<Answer<'a>> {
+        let (state, mark) = match outcome.state? {
+            State::Term(state) => (state, STATE_MARK),
+            State::Named(_, data) => (data, DATA_MARK),
+        };
+        let elements = term::elements(self.env, result)?;
+        // Whatever else has the same word is the same term.
+        let state = elements.iter().rposition(|element| *element == state)?;
+        is_worth_a_mark(outcome.state?).then_some(Answer {
+            normal: atom(atoms::normal()),
+            elements,
+            state,
+            mark,
+        })
+    }
+
+    fn chain(&self) -> Option<&'static Chain> {
+        self.slot?.chain(self.module)
+    }
+
+    fn leads_to(&self, thread: &Thread, chain: &Chain, state: State) -> bool {
+        chain.leads_to(thread.settings.state_epoch, print_of(self.env, state))
+    }
+
+    fn state(&self, thread: &mut Thread, before: Before, now: State, trigger: Word) {
+        let change = Change {
+            env: self.env,
+            what: self.what(EventKind::StateChange),
+            place: self.place,
+            module: self.module,
+            trigger,
+            before,
+            now,
+        };
+        change.record(thread);
     }
 
     fn reply(&self, thread: &mut Thread, outcome: &Outcome) {
@@ -121,7 +284,7 @@ impl Inside<'_> {
             false => atoms::false_(),
         };
         let fields = [
-            self.name_or(nil),
+            self.function().map_or(nil, atom_word),
             outcome.reply.unwrap_or(nil),
             outcome.timeout.unwrap_or(nil),
             atom(hibernates),

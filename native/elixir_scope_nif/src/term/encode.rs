@@ -7,17 +7,18 @@
 use elixir_scope_engine::event::AtomId;
 use elixir_scope_engine::value::{Budget, Container, Cut, Fit, Full, FunHead, Sink, Writer};
 use rustler::Term;
-use smallvec::SmallVec;
 
 use super::frames::{Frame, Stack};
 use super::nif::NifTerms;
 use super::raw::RawTerms;
-use super::redact::{LONGEST_KEY, Redaction};
+use super::redact::Redaction;
 use super::{Bits, Fun, MapPairs, Rare, Shape, Terms, Word, note_atom, word};
 
 mod contents;
+mod masks;
 mod quick;
 
+pub use masks::{masks_under, pair_counts};
 pub use quick::{Quick, most_bytes, quickly};
 
 /// The most that is written of a term that is kept whole, in bytes.
@@ -103,6 +104,24 @@ pub fn encode_any<'t, T: Terms<'t>, S: Sink>(
     Encoder::new(terms, rules.budget, &rules.redaction, false, sink).run(term)
 }
 
+/// Writes a part of a term that stands in a list, or does not, as it is written in the whole.
+///
+/// # Errors
+/// As [`encode`].
+#[inline]
+pub fn encode_part<'t, T: Terms<'t>, S: Sink>(
+    terms: T,
+    part: Word,
+    budget: Budget,
+    redaction: &Redaction,
+    in_list: bool,
+    sink: &mut S,
+) -> Result<u64, EncodeError> {
+    let mut encoder = Encoder::new(terms, budget, redaction, false, sink);
+    encoder.in_list = in_list;
+    encoder.run(part)
+}
+
 /// As [`encode_whole`], with the way to look into terms given.
 ///
 /// # Errors
@@ -128,6 +147,8 @@ struct Encoder<'e, T, S> {
     length: u64,
     redaction: &'e Redaction,
     whole: bool,
+    /// Whether the term itself stands in a list.
+    in_list: bool,
     steps: u64,
 }
 
@@ -165,6 +186,7 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
             length: budget.length.map_or(u64::MAX, u64::from),
             redaction,
             whole,
+            in_list: false,
             steps: 0,
         }
     }
@@ -414,51 +436,8 @@ impl<'e, 't: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'e, T, S> {
     /// Whether `{key, value}` hides its value. Where only given keys are shown, a pair counts in lists alone: elsewhere it is
     /// more often `{:ok, value}` than a field.
     fn masks_pair(&self, key: Word, parent: Option<Frame<'f>>) -> bool {
-        if self.redaction.shows_only() && !matches!(parent, Some(Frame::List { .. })) {
-            return false;
-        }
-        match self.terms.shape(key) {
-            Shape::Atom(atom) => self.redaction.masks_atom(atom),
-            Shape::Binary(text) => self.redaction.masks_text(text),
-            Shape::Bits(bits) => self.masks_bits(bits),
-            Shape::Cons(..) => self.masks_charlist(key),
-            _ => false,
-        }
-    }
-
-    /// A binary that does not start at a byte.
-    #[cold]
-    fn masks_bits(&self, bits: Bits<'_>) -> bool {
-        bits.bits.is_multiple_of(8)
-            && self
-                .redaction
-                .masks_text(&bits.shifted(LONGEST_KEY as u64 + 1))
-    }
-
-    #[cold]
-    fn masks_charlist(&self, list: Word) -> bool {
-        self.redaction.is_on()
-            && self
-                .charlist(list)
-                .is_some_and(|text| self.redaction.masks_text(&text))
-    }
-
-    /// A short list of bytes; `None` of any other list.
-    fn charlist(&self, mut list: Word) -> Option<SmallVec<[u8; LONGEST_KEY]>> {
-        let mut text = SmallVec::new();
-        loop {
-            match self.terms.shape(list) {
-                Shape::Nil => return Some(text),
-                Shape::Cons(head, tail) if text.len() < LONGEST_KEY => {
-                    let Shape::Int(character) = self.terms.shape(head) else {
-                        return None;
-                    };
-                    text.push(u8::try_from(character).ok()?);
-                    list = tail;
-                }
-                _ => return None,
-            }
-        }
+        let in_list = parent.map_or(self.in_list, |parent| matches!(parent, Frame::List { .. }));
+        pair_counts(self.redaction, in_list) && masks_under(self.terms, self.redaction, key)
     }
 }
 

@@ -12,8 +12,10 @@ use rustler::{Atom, Env, OwnedEnv, Term};
 use smallvec::SmallVec;
 
 pub mod decode;
+pub mod delta;
 pub mod encode;
 mod external;
+pub mod fingerprint;
 mod frames;
 pub mod nif;
 pub mod raw;
@@ -331,6 +333,28 @@ pub trait See<'t> {
     fn see(self, shape: Shape<'t>) -> Self::Out;
 }
 
+/// Is told how one map became another; see [`Terms::changes`].
+pub trait SeeChanges {
+    /// Why it wants to hear no more.
+    type Stop;
+
+    /// So many words were looked at.
+    fn step(&mut self, words: u32) -> Result<(), Self::Stop>;
+
+    /// Whether two keys are the same, as far as that is told at once. Of two that are and were not told, one is removed before
+    /// the other one is added.
+    fn same_key(&mut self, one: Word, other: Word) -> bool;
+
+    /// The value under a key has another word.
+    fn changed(&mut self, key: Word, old: Word, new: Word) -> Result<(), Self::Stop>;
+
+    /// A key was added.
+    fn added(&mut self, key: Word, value: Word) -> Result<(), Self::Stop>;
+
+    /// A key was removed.
+    fn removed(&mut self, key: Word) -> Result<(), Self::Stop>;
+}
+
 /// Looks into terms, for the length of one NIF call (`'t`). An implementation is a small copyable handle.
 ///
 /// Every `Word` given to it must be a term of this call's environment: the caller got it from [`word`] or out of a [`Shape`].
@@ -350,6 +374,21 @@ pub trait Terms<'t>: Copy {
 
     /// The pairs of a [`Shape::Map`]; `None` of anything else. On the NIF interface this can allocate.
     fn map(self, term: Word) -> Option<Self::Map>;
+
+    /// How many pairs a map of any shape has; 0 of anything else.
+    fn map_size(self, term: Word) -> usize;
+
+    /// The value under a key of a map of any shape.
+    fn value_under(self, map: Word, key: Word) -> Option<Word>;
+
+    /// Tells what changed from one [`Shape::Map`] to another, in time proportional to the change. `Ok(false)` where that
+    /// cannot be, or not to its end: what was told is to be forgotten then.
+    ///
+    /// # Errors
+    /// What `see` stops for.
+    fn changes<S: SeeChanges>(self, _old: Word, _new: Word, _see: &mut S) -> Result<bool, S::Stop> {
+        Ok(false)
+    }
 
     /// The parts of a [`Shape::Fun`]; `None` of anything else.
     fn fun(self, term: Word) -> Option<Fun<'t>>;

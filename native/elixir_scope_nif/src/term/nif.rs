@@ -220,6 +220,24 @@ impl<'t> Terms<'t> for NifTerms<'t> {
         NifMap::new(self.env, term)
     }
 
+    fn map_size(self, term: Word) -> usize {
+        let mut size = 0;
+        // SAFETY: as in `number`.
+        match unsafe { sys::enif_get_map_size(self.raw_env(), nif_term(term), &mut size) } {
+            0 => 0,
+            _ => size,
+        }
+    }
+
+    fn value_under(self, map: Word, key: Word) -> Option<Word> {
+        let mut value = nif_term(0);
+        // SAFETY: as in `number`.
+        let found = unsafe {
+            sys::enif_get_map_value(self.raw_env(), nif_term(map), nif_term(key), &mut value)
+        };
+        (found != 0).then(|| word_of(value))
+    }
+
     fn fun(self, _term: Word) -> Option<Fun<'t>> {
         None
     }

@@ -19,7 +19,7 @@ const BLOOM_WORDS: usize = 1_024;
 ///
 /// Keys are names: atoms, strings, and charlists. Strings are compared without regard to case, with `-` as `_`, and also
 /// without either: `access_token` is `Access-Token` and `accessToken`. Atoms are compared with the usual spellings. Other keys, numbers for instance, are never masked.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Redaction {
     mode: Mode,
     /// One bit for each atom by its number: one whose bit is clear is not masked, which is all that most atoms cost.

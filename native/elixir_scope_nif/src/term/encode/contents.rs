@@ -2,6 +2,7 @@
 
 use elixir_scope_engine::value::{Container, Fit, Sink};
 
+use super::masks::{masks_bits, masks_charlist};
 use super::{EncodeError, Encoder, Wrote};
 use crate::term::frames::{Cutting, Frame, Stack};
 use crate::term::{MapPairs, Shape, Terms, Word};
@@ -294,9 +295,12 @@ impl<'t: 'f, 'f, T: Terms<'t>, S: Sink> Encoder<'_, T, S> {
             Shape::Atom(atom) => (self.atom(atom)?, self.redaction.masks_atom(atom)),
             Shape::Binary(text) => (self.binary(text)?, self.redaction.masks_text(text)),
             Shape::Int(value) => (self.writer.int(value)?, false),
-            Shape::Bits(bits) => (self.bits(bits)?, self.masks_bits(bits)),
+            Shape::Bits(bits) => (self.bits(bits)?, masks_bits(self.redaction, bits)),
             container @ Shape::Cons(..) => {
-                return Ok(Key::Container(container, self.masks_charlist(key)));
+                return Ok(Key::Container(
+                    container,
+                    masks_charlist(self.terms, self.redaction, key),
+                ));
             }
             container @ (Shape::Tuple(_) | Shape::FlatMap(..) | Shape::Map | Shape::Fun) => {
                 return Ok(Key::Container(container, false));

@@ -1,7 +1,7 @@
-//! Maps above 32 keys: a hash array mapped trie (`erl_map.h`), walked without a stack.
+//! Maps above 32 keys: a hash array mapped trie (`erl_map.h`), walked without a stack; two of them in lockstep.
 
 use super::layout::{KIND, KIND_BITS, TUPLE, is_boxed, is_cell, pointer};
-use crate::term::Word;
+use crate::term::{SeeChanges, Word};
 
 /// Bits 6 and 7 of a node's header.
 const INNER: Word = 1;
@@ -155,6 +155,294 @@ impl Hamt {
             children(node, self.kind).ok_or(Unknown)
         }
     }
+}
+
+/// Why two tries were not compared to their ends.
+pub enum Halt<S> {
+    /// A node that was not learnt.
+    Unknown,
+    /// Who is told of the changes wants no more of them.
+    Stop(S),
+}
+
+impl<S> From<Unknown> for Halt<S> {
+    fn from(Unknown: Unknown) -> Self {
+        Halt::Unknown
+    }
+}
+
+/// Compares two tries node by node. Two versions of a map share every node that no change lies below.
+pub struct Lockstep<'s, S> {
+    /// The header kind of all nodes.
+    kind: Word,
+    collisions: bool,
+    see: &'s mut S,
+}
+
+/// A node's children. One of colliding keys has no bitmap.
+#[derive(Clone, Copy)]
+struct Node {
+    start: *const Word,
+    count: usize,
+    bitmap: Option<u32>,
+}
+
+/// What comes of a step.
+type Stepped<S> = Result<(), Halt<<S as SeeChanges>::Stop>>;
+
+impl<'s, S: SeeChanges> Lockstep<'s, S> {
+    /// # Safety
+    /// `old` and `new` are maps of the calling NIF's environment that are no flat ones, and whose headers have this kind.
+    pub(super) unsafe fn compare(
+        old: Word,
+        new: Word,
+        kind: Word,
+        collisions: bool,
+        see: &'s mut S,
+    ) -> Stepped<S> {
+        let mut lockstep = Lockstep {
+            kind,
+            collisions,
+            see,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { lockstep.nodes(old, new, 0) }
+    }
+
+    /// # Safety
+    /// Both are nodes, which are boxed terms.
+    unsafe fn nodes(&mut self, old: Word, new: Word, level: u32) -> Stepped<S> {
+        // SAFETY: the caller's promise; children are read as far as the nodes have them.
+        unsafe {
+            let (before, after) = (self.node(old, level)?, self.node(new, level)?);
+            let (Some(old_bits), Some(new_bits)) = (before.bitmap, after.bitmap) else {
+                return self.colliding(old, new, level);
+            };
+            self.see.step(2).map_err(Halt::Stop)?;
+            let (mut from, mut to) = (before.start, after.start);
+            let mut bits = old_bits | new_bits;
+            while bits != 0 {
+                let bit = bits & bits.wrapping_neg();
+                bits ^= bit;
+                let (mut was, mut is) = (None, None);
+                if old_bits & bit != 0 {
+                    was = Some(from.read());
+                    from = from.add(1);
+                }
+                if new_bits & bit != 0 {
+                    is = Some(to.read());
+                    to = to.add(1);
+                }
+                if was == is {
+                    continue;
+                }
+                match (was, is) {
+                    (Some(was), Some(is)) => self.children(was, is, level + 1)?,
+                    (Some(was), None) => self.gone(was, level + 1, None)?,
+                    (None, Some(is)) => self.come(is, level + 1, None)?,
+                    (None, None) => {}
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// # Safety
+    /// Both are children of nodes.
+    unsafe fn children(&mut self, old: Word, new: Word, level: u32) -> Stepped<S> {
+        // SAFETY: a child is a leaf, which is a cell, or a node.
+        unsafe {
+            match (is_cell(old), is_cell(new)) {
+                (false, false) => self.nodes(old, new, level),
+                (true, true) => self.leaves(leaf(old), leaf(new)),
+                // In the place of one leaf several, or the other way: mostly the leaf is one of them.
+                (true, false) => {
+                    let (key, value) = leaf(old);
+                    let same = self.find(new, key, level)?;
+                    match same {
+                        Some((_, after)) if after == value => {}
+                        Some((key, after)) => {
+                            self.see.changed(key, value, after).map_err(Halt::Stop)?
+                        }
+                        None => self.see.removed(key).map_err(Halt::Stop)?,
+                    }
+                    self.come(new, level, same.map(|(key, _)| key))
+                }
+                (false, true) => {
+                    let (key, value) = leaf(new);
+                    let same = self.find(old, key, level)?;
+                    self.gone(old, level, same.map(|(key, _)| key))?;
+                    match same {
+                        Some((_, before)) if before == value => Ok(()),
+                        Some((_, before)) => {
+                            self.see.changed(key, before, value).map_err(Halt::Stop)
+                        }
+                        None => self.see.added(key, value).map_err(Halt::Stop),
+                    }
+                }
+            }
+        }
+    }
+
+    fn leaves(&mut self, old: (Word, Word), new: (Word, Word)) -> Stepped<S> {
+        self.see.step(2).map_err(Halt::Stop)?;
+        let ((old_key, before), (key, after)) = (old, new);
+        let told = if self.see.same_key(old_key, key) {
+            if before == after {
+                return Ok(());
+            }
+            self.see.changed(key, before, after)
+        } else {
+            self.see
+                .removed(old_key)
+                .and_then(|()| self.see.added(key, after))
+        };
+        told.map_err(Halt::Stop)
+    }
+
+    /// Nodes of colliding keys, which stand in no order.
+    ///
+    /// # Safety
+    /// Both are nodes.
+    unsafe fn colliding(&mut self, old: Word, new: Word, level: u32) -> Stepped<S> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.each(
+                old,
+                level,
+                &mut |this, key, value| match this.find(new, key, level)? {
+                    Some((_, after)) if after == value => Ok(()),
+                    Some((key, after)) => this.see.changed(key, value, after).map_err(Halt::Stop),
+                    None => this.see.removed(key).map_err(Halt::Stop),
+                },
+            )?;
+            self.each(
+                new,
+                level,
+                &mut |this, key, value| match this.find(old, key, level)? {
+                    Some(_) => Ok(()),
+                    None => this.see.added(key, value).map_err(Halt::Stop),
+                },
+            )
+        }
+    }
+
+    /// All pairs below `child` are new, but the one of this key.
+    ///
+    /// # Safety
+    /// `child` is a child of a node, or a node.
+    unsafe fn come(&mut self, child: Word, level: u32, but: Option<Word>) -> Stepped<S> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.each(child, level, &mut |this, key, value| {
+                if Some(key) == but {
+                    return Ok(());
+                }
+                this.see.added(key, value).map_err(Halt::Stop)
+            })
+        }
+    }
+
+    /// All pairs below `child` are gone, but the one of this key.
+    ///
+    /// # Safety
+    /// As [`Self::come`].
+    unsafe fn gone(&mut self, child: Word, level: u32, but: Option<Word>) -> Stepped<S> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.each(child, level, &mut |this, key, _value| {
+                if Some(key) == but {
+                    return Ok(());
+                }
+                this.see.removed(key).map_err(Halt::Stop)
+            })
+        }
+    }
+
+    /// The pair below `child` with this key: its own word of the key, and the value.
+    ///
+    /// # Safety
+    /// As [`Self::come`].
+    unsafe fn find(
+        &mut self,
+        child: Word,
+        wanted: Word,
+        level: u32,
+    ) -> Result<Option<(Word, Word)>, Halt<S::Stop>> {
+        let mut found = None;
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.each(child, level, &mut |this, key, value| {
+                if found.is_none() && this.see.same_key(wanted, key) {
+                    found = Some((key, value));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// # Safety
+    /// As [`Self::come`].
+    unsafe fn each(
+        &mut self,
+        child: Word,
+        level: u32,
+        tell: &mut dyn FnMut(&mut Self, Word, Word) -> Stepped<S>,
+    ) -> Stepped<S> {
+        self.see.step(2).map_err(Halt::Stop)?;
+        // SAFETY: the caller's promise; children are read as far as the node has them.
+        unsafe {
+            if is_cell(child) {
+                let (key, value) = leaf(child);
+                return tell(self, key, value);
+            }
+            let node = self.node(child, level)?;
+            for at in 0..node.count {
+                self.each(node.start.add(at).read(), level + 1, tell)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// # Safety
+    /// `node` is a node or the child of one.
+    unsafe fn node(&self, node: Word, level: u32) -> Result<Node, Unknown> {
+        if level > LEVELS || !is_boxed(node) {
+            return Err(Unknown);
+        }
+        // SAFETY: a boxed term has a header, which tells how many children the node has.
+        unsafe {
+            let header = pointer(node).read();
+            if header & KIND == TUPLE && self.collisions {
+                return Ok(Node {
+                    start: pointer(node).add(1),
+                    count: header >> KIND_BITS,
+                    bitmap: None,
+                });
+            }
+            let (start, end) = children(node, self.kind).ok_or(Unknown)?;
+            let bitmap = match header >> KIND_BITS & 0b11 {
+                FULL_ROOT => 0xffff,
+                _ => (header >> 16 & 0xffff) as u32,
+            };
+            Ok(Node {
+                start,
+                count: end.offset_from(start) as usize,
+                bitmap: Some(bitmap),
+            })
+        }
+    }
+}
+
+/// Key and value of a leaf.
+///
+/// # Safety
+/// `cell` is a list cell.
+unsafe fn leaf(cell: Word) -> (Word, Word) {
+    let cell = pointer(cell);
+    // SAFETY: a list cell is two words.
+    unsafe { (cell.read(), cell.add(1).read()) }
 }
 
 /// The children of a node.

@@ -7,7 +7,7 @@
 //! same way, term by term.
 //!
 //! * `layout`: what was learnt; `read`: the reading of one term by it
-//! * `hamt`: the walk through maps above 32 keys
+//! * `hamt`: the walk through maps above 32 keys, and what changed from one to another
 //! * `learn`: learning and testing, shape by shape; the terms to learn from; memory reads that cannot fault
 
 #![allow(
@@ -28,11 +28,11 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use rustler::sys::ErlNifEnv;
 use rustler::{Encoder, Env, Term};
 
-use self::hamt::Hamt;
-use self::layout::{IMMEDIATE, Kind, Layout, SMALL, TUPLE};
+use self::hamt::{Halt, Hamt};
+use self::layout::{IMMEDIATE, Kind, Layout, PRIMARY, SMALL, TUPLE};
 use self::learn::Learnt;
 use super::nif::NifTerms;
-use super::{Fun, MapPairs, Rare, See, Shape, Terms, Word, nif_term};
+use super::{Fun, MapPairs, Rare, See, SeeChanges, Shape, Terms, Word, nif_term};
 
 static LEARNT: OnceLock<Learnt> = OnceLock::new();
 /// What words are read by: null before anything was learnt, if words as such were not as expected, and where tests leave all
@@ -114,6 +114,13 @@ pub fn small_value(term: Term<'_>) -> Option<i64> {
     (word & IMMEDIATE == SMALL).then_some((word as isize >> 4) as i64)
 }
 
+/// Whether a term is its word alone, as small integers, atoms and local pids are.
+#[inline(always)]
+#[must_use]
+pub fn is_immediate(word: Word) -> bool {
+    word & PRIMARY == PRIMARY
+}
+
 /// Terms by their words.
 #[derive(Clone, Copy)]
 pub struct RawTerms<'t> {
@@ -185,6 +192,25 @@ impl<'t> Terms<'t> for RawTerms<'t> {
             None => Walk::Nif(nif.map(term)?),
         };
         Some(RawMap { nif, walk })
+    }
+
+    fn map_size(self, term: Word) -> usize {
+        // SAFETY: as above.
+        let size = unsafe { self.layout.trie_size(term) };
+        size.unwrap_or_else(|| NifTerms::new(self.env()).map_size(term))
+    }
+
+    fn value_under(self, map: Word, key: Word) -> Option<Word> {
+        NifTerms::new(self.env()).value_under(map, key)
+    }
+
+    fn changes<S: SeeChanges>(self, old: Word, new: Word, see: &mut S) -> Result<bool, S::Stop> {
+        // SAFETY: as above.
+        match unsafe { self.layout.changes(old, new, see) } {
+            Some(Ok(())) => Ok(true),
+            Some(Err(Halt::Stop(stop))) => Err(stop),
+            Some(Err(Halt::Unknown)) | None => Ok(false),
+        }
     }
 
     fn fun(self, term: Word) -> Option<Fun<'t>> {

@@ -2,12 +2,12 @@
 
 use elixir_scope_engine::event::AtomId;
 
-use super::hamt::Hamt;
+use super::hamt::{Halt, Hamt, Lockstep};
 use super::layout::{
     ATOM, BOXED, FunSizes, IMMEDIATE, KIND, KIND_BITS, Kind, Layout, NIL, PID, PORT, PRIMARY,
     SMALL, TUPLE, address, is_boxed, is_cell, pointer,
 };
-use crate::term::{Bits, Fun, RefNumbers, See, Shape, Word};
+use crate::term::{Bits, Fun, RefNumbers, See, SeeChanges, Shape, Word};
 
 /// The word of a reference that shows that it is an ordinary one, where another would have a pointer's low half.
 const ORDINARY_REF: u32 = u32::MAX;
@@ -112,17 +112,49 @@ impl Layout {
     /// # Safety
     /// As for [`Self::other_shape`].
     pub unsafe fn walk(&self, term: Word) -> Option<Hamt> {
+        // SAFETY: the caller's promise.
+        unsafe { Hamt::new(term, self.trie_kind(term)?, self.collisions) }
+    }
+
+    /// Tells what changed from one [`Shape::Map`] to another; `None` of anything else, [`Halt::Unknown`] in the midst of it
+    /// where a node was not learnt.
+    ///
+    /// # Safety
+    /// As for [`Self::other_shape`], of both terms.
+    pub unsafe fn changes<S: SeeChanges>(
+        &self,
+        old: Word,
+        new: Word,
+        see: &mut S,
+    ) -> Option<Result<(), Halt<S::Stop>>> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (kind, other) = (self.trie_kind(old)?, self.trie_kind(new)?);
+            (kind == other).then(|| Lockstep::compare(old, new, kind, self.collisions, see))
+        }
+    }
+
+    /// How many pairs a [`Shape::Map`] has; `None` of anything else.
+    ///
+    /// # Safety
+    /// As for [`Self::other_shape`].
+    pub unsafe fn trie_size(&self, term: Word) -> Option<usize> {
+        // SAFETY: behind the header of a root stands the size.
+        unsafe { self.trie_kind(term).map(|_| pointer(term).add(1).read()) }
+    }
+
+    /// The header kind of the nodes of a [`Shape::Map`]; `None` of anything else.
+    ///
+    /// # Safety
+    /// As for [`Self::other_shape`].
+    unsafe fn trie_kind(&self, term: Word) -> Option<Word> {
         if !self.hamt || !is_boxed(term) {
             return None;
         }
         // SAFETY: every boxed term has a header; that of a trie says that it is one.
-        unsafe {
-            let header = pointer(term).read();
-            if self.kind(header) != Kind::Map || header >> KIND_BITS & 0b11 == 0 {
-                return None;
-            }
-            Hamt::new(term, header & KIND, self.collisions)
-        }
+        let header = unsafe { pointer(term).read() };
+        let is_trie = self.kind(header) == Kind::Map && header >> KIND_BITS & 0b11 != 0;
+        is_trie.then_some(header & KIND)
     }
 
     /// # Safety
