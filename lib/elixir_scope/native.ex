@@ -517,6 +517,10 @@ defmodule ElixirScope.Native do
           {binary, fits :: boolean, knows :: boolean} | {:error, term}
   def term_patch(_value, _deltas), do: missing()
 
+  # How many states were recorded whole since the library was loaded, and how many changes were checked by one.
+  @spec states_told() :: {whole :: non_neg_integer, checked :: non_neg_integer}
+  def states_told, do: missing()
+
   @spec term_fingerprint(term, map) :: non_neg_integer
   def term_fingerprint(_term, _options), do: missing()
 

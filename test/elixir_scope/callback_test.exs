@@ -422,7 +422,8 @@ defmodule ElixirScope.CallbackTest do
         end
 
         assert ElixirScope.count_events(event_type: :function_exit) == 1_000
-        assert ElixirScope.count_events(event_type: :state_change) >= 500
+        # no state is expected of a place that is said to hold none
+        assert ElixirScope.count_events(event_type: :state_change) >= 300
         assert ElixirScope.get_events(limit: :infinity) |> Enum.all?(&Events.event?/1)
         assert ElixirScope.status().faults.panics == 0
       end
@@ -474,7 +475,7 @@ defmodule ElixirScope.CallbackTest do
     assert exit.correlation_id == entry.correlation_id
   end
 
-  @loop Site.new({__MODULE__, :loop, 1, "test/callback_test.exs", 3, 1, [:left], :private})
+  @loop Site.new({__MODULE__, :loop, 1, "test/callback_test.exs", 3, 1, [:left], :loop})
 
   defp loop(left) do
     token = Native.enter_1(@loop, left)

@@ -31,6 +31,7 @@ use crate::thread::Thread;
 use crate::{atoms, gate, host, runtime, site};
 
 pub use calls::{Enter, enter_list, exit, exit_error, exit_tail, exit_void};
+pub use change::states_told;
 pub use marks::{Fields, MapFields, SpanStart, span_stop};
 pub use messages::{message, spawned};
 pub use states::{exit_callback, loop_next, loop_state, state_of, state_seen};

@@ -110,6 +110,7 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     dirty c"term_decode" / 1 => term_tests::decode_term;
     normal c"term_delta" / 3 => term_tests::delta_of;
     dirty c"term_patch" / 2 => term_tests::patch;
+    normal c"states_told" / 0 => capture::states_told;
     normal c"term_fingerprint" / 2 => term_tests::fingerprint_of;
     normal c"term_shapes" / 0 => library::term_shapes;
     normal c"raw_terms" / 1 => library::raw_terms;

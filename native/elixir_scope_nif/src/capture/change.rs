@@ -1,14 +1,17 @@
 //! How a state is recorded: by what changed, where the one before is on the tape for sure; whole otherwise, and now and then
 //! as a check of what the changes lead to.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use elixir_scope_engine::event::{AtomId, Ticks};
 use elixir_scope_engine::value::Full;
 use elixir_scope_engine::{Chain, Entered, RecordBuf, StateHead, StatePart, Window};
-use rustler::Env;
 use rustler::schedule::consume_timeslice;
+use rustler::{Encoder, Env, Term};
 
 use super::What;
 use crate::callback::State;
+use crate::entry::Answer;
 use crate::payload::{Body, Payload, encode_state};
 use crate::settings::Settings;
 use crate::term::delta::{self, TooMuch, Written};
@@ -26,6 +29,17 @@ const OFTEN: i64 = 16;
 const TIMESLICE_PERCENT_NS: i64 = 10_000;
 /// What a step of a delta takes, in nanoseconds, with some room.
 const STEP_NS: i64 = 5;
+
+/// How many states were recorded whole, and how many were checked: by all recorders. What is rare costs nothing to count.
+static WHOLE: AtomicU64 = AtomicU64::new(0);
+static CHECKED: AtomicU64 = AtomicU64::new(0);
+
+/// `states_told()`: `{whole, checked}`
+pub fn states_told<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
+    // Relaxed, here and below: the numbers alone matter.
+    let told = [&WHOLE, &CHECKED].map(|count| count.load(Ordering::Relaxed));
+    Ok((told[0], told[1]).encode(env))
+}
 
 /// What the process held before.
 #[derive(Clone, Copy)]
@@ -122,6 +136,7 @@ impl Change<'_> {
                 Some(self.tell_whole(terms, thread, bytes, 0))
             }
             Err(TooMuch) => {
+                self.took(i64::from(delta::MOST_STEPS) * STEP_NS);
                 bytes.clear();
                 Some(self.tell_whole(terms, thread, bytes, 0))
             }
@@ -148,6 +163,7 @@ impl Change<'_> {
         bytes: &mut Vec<u8>,
         breaks: u8,
     ) -> Told {
+        WHOLE.fetch_add(1, Ordering::Relaxed);
         let (is_whole, took) = self.write_whole(terms, thread, bytes);
         if let Some(chain) = self.chain() {
             let epoch = thread.settings.state_epoch;
@@ -170,6 +186,7 @@ impl Change<'_> {
         let before = bytes.len();
         let (is_whole, took) = self.write_whole(terms, thread, bytes);
         if is_whole {
+            CHECKED.fetch_add(1, Ordering::Relaxed);
             chain.check_after(until_check(took));
             return Told {
                 flags: StatePart::CHECK,
@@ -221,6 +238,7 @@ pub(super) fn record_of_another(
     let mut bytes = std::mem::take(&mut thread.scratch);
     bytes.clear();
     let (settings, state) = (&*thread.settings, State::Term(state));
+    WHOLE.fetch_add(1, Ordering::Relaxed);
     let is_whole = match RawTerms::new(env) {
         Some(raw) => encode_state(raw, state, settings, &mut bytes),
         None => encode_state(NifTerms::new(env), state, settings, &mut bytes),

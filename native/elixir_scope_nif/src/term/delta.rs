@@ -18,8 +18,8 @@ mod list;
 mod map;
 mod same;
 
-/// So many words are looked at, at most: about a millisecond.
-const MOST_STEPS: u32 = 200_000;
+/// So many words are looked at, at most: one or two milliseconds.
+pub const MOST_STEPS: u32 = 200_000;
 /// Parts are entered by recursion, so deep at most; deeper ones are replaced whole.
 const MOST_NESTED: u32 = 64;
 /// With less room than this in the budget no value is begun.
