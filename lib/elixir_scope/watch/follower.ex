@@ -7,6 +7,9 @@ defmodule ElixirScope.Watch.Follower do
 
   use GenServer, restart: :transient
 
+  # looks end by a throw
+  @dialyzer {:no_return, install: 2, learn: 1}
+
   alias ElixirScope.{Error, Muted, Native, Site}
   alias ElixirScope.Watch.{Cell, Seen, Table}
 

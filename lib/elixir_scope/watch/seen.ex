@@ -14,6 +14,10 @@ defmodule ElixirScope.Watch.Seen do
   #     after what is in the mailbox already. It copies nothing, and the throw at its end leaves the state alone.
   #   * gen_event and others tell no state; and a look would see one handler after the other.
 
+  # looks end by a throw; and an alias, in `gen`'s form of a tag, is the tail of a list
+  @dialyzer {:no_return, machine: 3}
+  @dialyzer {:no_improper_lists, kept: 3}
+
   alias ElixirScope.{Native, Site}
   alias ElixirScope.Watch.Cell
 
