@@ -55,6 +55,7 @@ defmodule ElixirScope.MixProject do
         "README.md",
         "guides/instrumentation.md",
         "guides/compiler.md",
+        "guides/time_travel.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md"

@@ -363,9 +363,9 @@ defmodule ElixirScope do
       iex> ElixirScope.unwatch(ref)
       :ok
 
-  What is recorded when: a server's change right after its reply has been sent; a state machine's as soon as it has taken up what its mailbox
-  held then, so that changes in quick succession can be seen as one, and the states between them are `:approximate`. What `:sys.replace_state/2`
-  puts in place is seen at the next change. Therefore no state that was watched is called `:exact` but at the instant of its recording.
+  A server's change is recorded right after its reply has been sent, and a state machine is looked at when it has taken up what its mailbox
+  held: several changes can be seen as one, and what it held between two looks is `:approximate`. What `:sys.replace_state/2` puts in
+  place is seen at the next change only. Therefore no state that was watched is called `:exact`.
 
   A process that was not started as one of an OTP behaviour is refused without being sent anything. One that does not answer within a
   second is `{:error, %ElixirScope.Error{reason: {:timeout, 1_000}}}`.

@@ -134,7 +134,7 @@ defmodule ElixirScope.Replay do
   # -- Text -------------------------------------------------------------------------------------------------------------
 
   @doc "The text of several changes."
-  @spec format_timeline([Events.StateChange.t()], keyword) :: iodata
+  @spec format_timeline([Events.StateChange.t()], keyword) :: iolist
   def format_timeline(changes, opts \\ []), do: Enum.map(changes, &format_change(&1, opts))
 
   @doc """
@@ -150,7 +150,7 @@ defmodule ElixirScope.Replay do
       iex> change |> ElixirScope.Replay.format_change(colors: false) |> IO.iodata_to_binary()
       "22:13:20.000000 handle_call {:put, :tea, 2}\\n  ~ .tea 1 -> 2\\n"
   """
-  @spec format_change(Events.StateChange.t(), keyword) :: iodata
+  @spec format_change(Events.StateChange.t(), keyword) :: iolist
   def format_change(%Events.StateChange{} = change, opts \\ []) do
     style = style!(opts)
 
@@ -184,7 +184,7 @@ defmodule ElixirScope.Replay do
       iex> diff |> ElixirScope.Replay.format_diff(colors: false) |> IO.iodata_to_binary() |> String.split("\\n")
       ["  + .cart[\\"tea\\"] 2", "  ~ .token (masked)", ""]
   """
-  @spec format_diff([Timeline.change()], keyword) :: iodata
+  @spec format_diff([Timeline.change()], keyword) :: iolist
   def format_diff(changes, opts \\ [])
   def format_diff([], opts), do: Render.line("  (nothing changed)", nil, style!(opts))
   def format_diff(changes, opts), do: listed(changes, style!(opts))
@@ -201,11 +201,11 @@ defmodule ElixirScope.Replay do
   @doc """
   The text of a state.
 
-      iex> state = %{token: %ElixirScope.Redacted{}, tea: 2}
+      iex> state = %{token: %ElixirScope.Redacted{}}
       iex> state |> ElixirScope.Replay.format_state(colors: false) |> IO.iodata_to_binary() |> String.split("\\n")
-      ["%{tea: 2, token: #ElixirScope.Redacted<>}", "(1 masked)", ""]
+      ["%{token: #ElixirScope.Redacted<>}", "(1 masked)", ""]
   """
-  @spec format_state(term, keyword) :: iodata
+  @spec format_state(term, keyword) :: iolist
   def format_state(state, opts \\ []), do: Render.lines(state, style!(opts))
 
   # -- Options ----------------------------------------------------------------------------------------------------------

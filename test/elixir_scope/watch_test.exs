@@ -141,6 +141,7 @@ defmodule ElixirScope.WatchTest do
 
       Task.await_many(tasks)
       assert length(ElixirScope.status().watches) == 10
+      add(counter, 1)
       assert [_one_function] = debug_functions(counter)
       ElixirScope.unwatch(:all)
       assert debug_functions(counter) == []

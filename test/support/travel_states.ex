@@ -140,7 +140,7 @@ defmodule ElixirScopeTest.Travel.States do
   defp change(:list, {:fill, n}, _list), do: Enum.to_list(1..n//1)
   defp change(:tuple, {:deep, term}, tuple), do: put_elem(tuple, 1, {1, %{a: term}})
   defp change(:tuple, {:first, n}, tuple), do: put_elem(tuple, 0, n)
-  defp change(:tuple, {:grow, term}, tuple), do: Tuple.append(tuple, term)
+  defp change(:tuple, {:grow, term}, tuple), do: :erlang.append_element(tuple, term)
   defp change(:tuple, :reset, _tuple), do: {0, {1, %{a: 1}}}
   defp change(:float, float, _old), do: float
 end

@@ -53,6 +53,9 @@ defmodule ElixirScopeTest.Travel.Truth do
   defp fetch_index([_head | tail], index, rest), do: fetch_index(tail, index - 1, rest)
   defp fetch_index(_end, _index, _rest), do: @missing
 
+  @doc "Whether there is one."
+  def there?(value, path), do: fetch(value, path) != @missing
+
   @doc "Paths of the maps of a value, some of them."
   def paths(value, depth \\ 3)
 

@@ -51,12 +51,13 @@ defmodule ElixirScope.Capture.TemporalBridge do
   alias ElixirScope.Capture.TemporalBridge.Path
   alias ElixirScope.{Error, Events, Muted, Native, Options, Query, Timeline}
 
-  @kinds %{
+  @kinds [
     event: :all,
     call: [:function_entry],
     state_change: [:state_change],
     message: [:message_send, :message_receive]
-  }
+  ]
+  @kind_names Keyword.keys(@kinds)
 
   @typedoc "The process of a bridge, or its name."
   @type bridge :: GenServer.server()
@@ -346,13 +347,13 @@ defmodule ElixirScope.Capture.TemporalBridge do
 
   defp no_event(id), do: {:error, %Error{reason: {:no_event, id}}}
 
-  defp direction({direction, kind}) when direction in [:forward, :back] and is_map_key(@kinds, kind),
+  defp direction({direction, kind}) when direction in [:forward, :back] and kind in @kind_names,
     do: {:ok, direction, @kinds[kind]}
 
-  defp direction(kind) when is_map_key(@kinds, kind), do: {:ok, :forward, @kinds[kind]}
+  defp direction(kind) when kind in @kind_names, do: {:ok, :forward, @kinds[kind]}
 
   defp direction(other) do
-    kinds = @kinds |> Map.keys() |> Enum.map_join(", ", &inspect/1)
+    kinds = Enum.map_join(@kind_names, ", ", &inspect/1)
     Error.invalid(:step, other, "one of #{kinds}, or {:forward, kind} or {:back, kind} with one of these")
   end
 

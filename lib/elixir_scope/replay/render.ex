@@ -15,7 +15,7 @@ defmodule ElixirScope.Replay.Render do
   @least_room 28
 
   @doc "A line cut to the width, in a colour or none."
-  @spec line(String.t(), atom | nil, style) :: iodata
+  @spec line(String.t(), atom | nil, style) :: iolist
   def line(text, color, style), do: [paint(cut(text, style.width), color, style), "\n"]
 
   @doc "A text in a colour."
@@ -45,7 +45,7 @@ defmodule ElixirScope.Replay.Render do
   defp count(text, part), do: length(:binary.matches(text, part))
 
   @doc "A value on lines of its own, and what is hidden in it."
-  @spec lines(term, style) :: iodata
+  @spec lines(term, style) :: iolist
   def lines(term, style) do
     text =
       inspect(term, pretty: true, width: style.width, limit: style.limit, printable_limit: style.width * 4)
@@ -59,7 +59,7 @@ defmodule ElixirScope.Replay.Render do
   end
 
   @doc "A change at a path: what was there, and what is there."
-  @spec change(map, style) :: iodata
+  @spec change(map, style) :: iolist
   def change(%{op: op, path: path} = change, style) do
     {sign, color} = Map.fetch!(%{added: {"+", :green}, removed: {"-", :red}, changed: {"~", :yellow}}, op)
     place = cut(path(path), div(style.width, 4))

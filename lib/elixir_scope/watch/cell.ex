@@ -13,7 +13,7 @@ defmodule ElixirScope.Watch.Cell do
   @second 7
   @in_second 8
   @looking 9
-  @passed 10
+  @handed 10
   @digest 11
   @until_ms 12
   @size 12
@@ -119,16 +119,9 @@ defmodule ElixirScope.Watch.Cell do
     end
   end
 
-  @doc "An event has passed, after which the state may be another one."
-  @spec passed(t) :: :ok
-  def passed(cell), do: :atomics.add(cell, @passed, 1)
-
-  @doc "The look has come: how many events have passed since the one before."
-  @spec looked(t) :: non_neg_integer
-  def looked(cell) do
-    :atomics.put(cell, @looking, 0)
-    :atomics.exchange(cell, @passed, 0)
-  end
+  @doc "The look has come."
+  @spec looked(t) :: :ok
+  def looked(cell), do: :atomics.put(cell, @looking, 0)
 
   @doc "Whether the state is another one than at the last look, by its digest."
   @spec other?(t, term) :: boolean
@@ -136,4 +129,12 @@ defmodule ElixirScope.Watch.Cell do
     digest = Bitwise.bsl(:erlang.phash2(state, 0x8000_0000), 28) + :erlang.phash2({state}, 0x1000_0000)
     :atomics.exchange(cell, @digest, digest) != digest
   end
+
+  # -- One debug function takes over from another one -----------------------------------------------------------------------
+
+  @spec hand_over(t) :: :ok
+  def hand_over(cell), do: :atomics.put(cell, @handed, 1)
+
+  @spec handed_over?(t) :: boolean
+  def handed_over?(cell), do: :atomics.get(cell, @handed) == 1
 end

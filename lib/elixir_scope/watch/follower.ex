@@ -7,6 +7,9 @@ defmodule ElixirScope.Watch.Follower do
 
   use GenServer, restart: :transient
 
+  # looks end by a throw
+  @dialyzer {:no_return, install: 2, learn: 1}
+
   alias ElixirScope.{Error, Muted, Native, Site}
   alias ElixirScope.Watch.{Cell, Seen, Table}
 
@@ -78,14 +81,14 @@ defmodule ElixirScope.Watch.Follower do
            watches: %{},
            behaviour: nil,
            cell: nil,
-           function: nil,
+           functions: [],
            timer: nil,
            last: nil
          }}
 
-      {:left, {cell, function}} ->
+      {:left, {cell, functions}} ->
         Cell.close(cell)
-        remove(pid, function)
+        remove(pid, functions)
         Table.forget(pid)
         :ignore
 
@@ -188,7 +191,7 @@ defmodule ElixirScope.Watch.Follower do
   defp go_on(state) do
     # A limit that was the last of all when it was come to, and then was not, since another watch had just begun.
     with true <- state.cell != nil and Cell.closed?(state.cell),
-         {:error, _does_not_answer} <- arrange(stop_timer(%{take_back(state) | function: nil})) do
+         {:error, _does_not_answer} <- arrange(stop_timer(%{take_back(state) | functions: []})) do
       {:stop, :normal, state}
     else
       {:ok, state} -> {:noreply, limits(state)}
@@ -233,7 +236,7 @@ defmodule ElixirScope.Watch.Follower do
       ref: ref,
       pid: state.pid,
       module: state.module,
-      mode: if(state.function, do: :changes, else: :interval),
+      mode: if(state.functions != [], do: :changes, else: :interval),
       for: opts.for,
       max: opts.max,
       rate: opts.rate,
@@ -251,7 +254,7 @@ defmodule ElixirScope.Watch.Follower do
 
     cond do
       length(intervals) == map_size(watches) -> watch_by_timer(state, Enum.min(intervals))
-      state.function -> {:ok, state}
+      state.functions != [] -> {:ok, state}
       true -> with {:ok, state} <- learn(state), do: watch_changes(state)
     end
   end
@@ -281,19 +284,20 @@ defmodule ElixirScope.Watch.Follower do
     )
   end
 
-  # First the function, then the look at what the state is: whatever changes in between is seen twice, and nothing is missed.
-  defp install(%{pid: pid, site: site} = state, function) do
+  # First the function, then the look at what the state is: nothing that changes in between is missed.
+  defp install(%{pid: pid, site: site, behaviour: behaviour} = state, function) do
     cell = Cell.new(recorded(state))
-    id = {:elixir_scope, make_ref()}
-    state = %{stop_timer(state) | cell: cell, function: id}
+    [first, second] = functions = for n <- [1, 2], do: {:elixir_scope, n, make_ref()}
+    state = %{stop_timer(state) | cell: cell, functions: functions}
     Cell.limit(cell, :recorded, :infinity, :infinity)
     Cell.limit(cell, :rate, :infinity, :infinity)
     Cell.until(cell, :infinity)
-    Table.note(pid, {cell, id})
-    look = fn held -> Seen.first_look(site, cell, held) end
+    Table.note(pid, {cell, functions})
+    kept = Seen.kept(site, cell, self())
+    successor = if behaviour == :gen_server, do: second
+    look = fn held -> Seen.first_look(kept, successor, held) end
 
-    with :ok <-
-           ask(pid, fn -> :sys.install(pid, {id, function, Seen.kept(site, cell, self())}, @answer_ms) end),
+    with :ok <- ask(pid, fn -> :sys.install(pid, {first, function, kept}, @answer_ms) end),
          :ok <- ask(pid, fn -> :sys.replace_state(pid, look, @answer_ms) end) do
       {:ok, state}
     else
@@ -320,26 +324,31 @@ defmodule ElixirScope.Watch.Follower do
 
   defp take_back(state) do
     if state.cell, do: Cell.close(state.cell)
-    if state.function, do: remove(state.pid, state.function)
+    remove(state.pid, state.functions)
     state
   end
 
-  defp remove(pid, function) do
-    :sys.remove(pid, function, @remove_ms)
+  # All are sent, and then waited for once.
+  defp remove(_pid, []), do: :ok
+
+  defp remove(pid, functions) do
+    {before, [last]} = Enum.split(functions, -1)
+    for function <- before, do: send(pid, {:system, {self(), make_ref()}, {:debug, {:remove, function}}})
+    :sys.remove(pid, last, @remove_ms)
   catch
-    # It is gone, or busy: then it takes the function back when it comes to it.
+    # It is gone, or busy: then it takes the functions back when it comes to it.
     :exit, _reason -> :ok
   end
 
   # Nothing is to be taken back from the process any more.
-  defp gone(state), do: %{state | cell: nil, function: nil}
+  defp gone(state), do: %{state | cell: nil, functions: []}
 
   # -- Looks on a timer ---------------------------------------------------------------------------------------------------
 
   defp watch_by_timer(%{timer: nil} = state, interval) do
     cell = Cell.new(recorded(state))
     take_back(state)
-    state = %{state | cell: cell, function: nil, timer: make_ref(), last: nil}
+    state = %{state | cell: cell, functions: [], timer: make_ref(), last: nil}
     state = limits(state)
 
     case get_state(state.pid) do

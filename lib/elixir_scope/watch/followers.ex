@@ -48,7 +48,7 @@ defmodule ElixirScope.Watch.Followers do
   @doc "Ends all watches; at once, and then takes what they have left out of the processes."
   @spec stop_all() :: :ok
   def stop_all do
-    for {_pid, _follower, {cell, _function}} <- Table.rows(), do: Cell.close(cell)
+    for {_pid, _follower, {cell, _functions}} <- Table.rows(), do: Cell.close(cell)
 
     for follower <- all(),
         do: Patience.call(fn -> DynamicSupervisor.terminate_child(__MODULE__, follower) end)

@@ -10,50 +10,80 @@ defmodule ElixirScope.Watch.Seen do
   #     `{:noreply, state}` after anything else that goes on. So the new state is at hand, and shares with the old one what did
   #     not change. Not told: the state that `{:stop, …}` leaves, and what `:sys.replace_state/2` and a code change do.
   #   * gen_statem: `{:in, event, name}`, `{:consume, event, name, next}` and others, which tell the name of the state, and never its
-  #     data. Here the process orders a look: a system message to itself, by which `:sys` calls `look/3` with name and data,
+  #     data. Here the process orders a look: a system message to itself, by which `:sys` calls `look/4` with name and data,
   #     after what is in the mailbox already. It copies nothing, and the throw at its end leaves the state alone.
   #   * gen_event and others tell no state; and a look would see one handler after the other.
+
+  # looks end by a throw; and an alias, in `gen`'s form of a tag, is the tail of a list
+  @dialyzer {:no_return, machine: 3}
+  @dialyzer {:no_improper_lists, kept: 3}
 
   alias ElixirScope.{Native, Site}
   alias ElixirScope.Watch.Cell
 
   @none :"$elixir_scope_none"
 
-  @typedoc "What the debug function keeps: `old` is the state that it saw last, `lookup` whom the answer to a look goes to: nobody."
-  @type kept :: {Site.t(), Cell.t(), follower :: pid, old :: term, nobody :: term}
+  @typedoc """
+  What a debug function keeps. `old` is the state that it saw last, `nobody` whom answers go to that nobody wants.
 
-  @doc "What the debug function begins with."
+  A watch begins with one that has seen no state (`:begun`). The first look, which is ordered after it, so that no change can be missed,
+  records the state and hands it to a second one, of which `{:handed, recorded}` says how many changes there were at that time. The second
+  takes over with the next event, if none came in between. Otherwise the first goes on by itself, and what it sees first is
+  recorded whole.
+  """
+  @type kept :: %{
+          site: Site.t(),
+          cell: Cell.t(),
+          follower: pid,
+          old: term,
+          nobody: term,
+          phase: :begun | {:handed, non_neg_integer} | :follows
+        }
+
+  @doc "What a debug function begins with."
   @spec kept(Site.t(), Cell.t(), pid) :: kept
-  def kept(site, cell, follower), do: {site, cell, follower, @none, {follower, [:alias | make_ref()]}}
+  def kept(site, cell, follower) do
+    nobody = {follower, [:alias | make_ref()]}
+    %{site: site, cell: cell, follower: follower, old: @none, nobody: nobody, phase: :begun}
+  end
 
   @doc "The debug function of a process whose events carry its state."
   @spec event(kept, :sys.system_event(), term) :: kept | :done
-  def event({_site, cell, _follower, _old, _nobody} = kept, event, _name) do
-    if Cell.closed?(cell) do
-      :done
+  def event(%{cell: cell} = kept, event, _name) do
+    if Cell.closed?(cell), do: :done, else: follow(kept, event)
+  end
+
+  defp follow(%{phase: :begun, cell: cell} = kept, event) do
+    if Cell.handed_over?(cell), do: :done, else: seen(kept, event)
+  end
+
+  defp follow(%{phase: {:handed, recorded}, cell: cell} = kept, event) do
+    if Cell.recorded(cell) == recorded do
+      Cell.hand_over(cell)
+      seen(%{kept | phase: :follows}, event)
     else
-      case event do
-        {:noreply, state} -> changed(kept, state)
-        {:out, _reply, _to, state} -> changed(kept, state)
-        _other -> kept
-      end
+      :done
     end
   end
 
-  # What was there before the first event has been recorded by a look, which keeps nothing but its digest.
-  defp changed({site, cell, follower, @none, nobody}, state) do
-    if Cell.other?(cell, state), do: count(cell, follower, fn -> Native.state_of(site, self(), state) end)
-    {site, cell, follower, state, nobody}
+  defp follow(kept, event), do: seen(kept, event)
+
+  defp seen(kept, {:noreply, state}), do: changed(kept, state)
+  defp seen(kept, {:out, _reply, _to, state}), do: changed(kept, state)
+  defp seen(kept, _event), do: kept
+
+  defp changed(%{old: @none, cell: cell} = kept, state) do
+    if Cell.other?(cell, state), do: record(kept, state), else: kept
   end
 
   # `===` would compare states that were built anew; what they differ in is found out natively.
-  defp changed({site, cell, follower, old, nobody} = kept, state) do
-    if :erts_debug.same(old, state) do
-      kept
-    else
-      count(cell, follower, fn -> Native.state_seen(site, old, state) end)
-      {site, cell, follower, state, nobody}
-    end
+  defp changed(%{old: old} = kept, state) do
+    if :erts_debug.same(old, state), do: kept, else: record(kept, state)
+  end
+
+  defp record(%{site: site, cell: cell, follower: follower, old: old} = kept, state) do
+    count(cell, follower, fn -> Native.state_seen(site, old, state) end)
+    %{kept | old: state}
   end
 
   defp count(cell, follower, record) do
@@ -72,23 +102,17 @@ defmodule ElixirScope.Watch.Seen do
 
   @doc "The debug function of a state machine."
   @spec machine(kept, :sys.system_event(), term) :: kept | :done
-  def machine({site, cell, follower, _old, nobody} = kept, event, _name) do
+  def machine(%{site: site, cell: cell, follower: follower, nobody: nobody} = kept, _event, _name) do
     cond do
       Cell.closed?(cell) ->
         :done
 
-      # an answer of the callback before it has come to its end
-      is_tuple(event) and elem(event, 0) == :out ->
+      Cell.order_look?(cell) ->
+        look = fn state -> look(site, cell, follower, state) end
+        send(self(), {:system, nobody, {:replace_state, look}})
         kept
 
       true ->
-        if is_tuple(event) and elem(event, 0) in [:consume, :postpone], do: Cell.passed(cell)
-
-        if Cell.order_look?(cell) do
-          look = fn state -> look(site, cell, follower, state) end
-          send(self(), {:system, nobody, {:replace_state, look}})
-        end
-
         kept
     end
   end
@@ -96,27 +120,27 @@ defmodule ElixirScope.Watch.Seen do
   @doc "A look at the state, ordered by the process itself. Never returns: what is thrown is caught by `:sys`."
   @spec look(Site.t(), Cell.t(), pid, term) :: no_return
   def look(site, cell, follower, state) do
-    passed = Cell.looked(cell)
+    Cell.looked(cell)
 
-    if not Cell.closed?(cell) and Cell.other?(cell, state) do
-      count(cell, follower, fn ->
-        # Where several events have passed, nobody knows the states between them.
-        if passed > 1,
-          do: Native.state_seen(site, @none, state),
-          else: Native.state_of(site, self(), state)
-      end)
-    end
+    # What was in between nobody knows, nor what was changed from: the look before kept nothing.
+    if not Cell.closed?(cell) and Cell.other?(cell, state),
+      do: count(cell, follower, fn -> Native.state_seen(site, @none, state) end)
 
     throw(:looked)
   end
 
-  @doc "The first look, ordered by the follower."
-  @spec first_look(Site.t(), Cell.t(), term) :: no_return
-  def first_look(site, cell, state) do
+  @doc "The first look, ordered by the follower; `successor` names the debug function to which the state is handed, if any."
+  @spec first_look(kept, successor :: term, term) :: no_return
+  def first_look(%{site: site, cell: cell, nobody: nobody} = kept, successor, state) do
     unless Cell.closed?(cell) do
-      Cell.looked(cell)
+      recorded = Cell.recorded(cell)
       Cell.other?(cell, state)
       Native.state_seen(site, @none, state)
+
+      if successor do
+        kept = %{kept | old: state, phase: {:handed, recorded}}
+        send(self(), {:system, nobody, {:debug, {:install, {successor, &__MODULE__.event/3, kept}}}})
+      end
     end
 
     throw(:looked)

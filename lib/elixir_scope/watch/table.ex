@@ -2,7 +2,7 @@ defmodule ElixirScope.Watch.Table do
   @moduledoc false
 
   # Who follows a process, and what it has put into it. The table belongs to our topmost supervisor, and outlives a follower. Rows are
-  # `{pid, follower, nil | {cell, debug function}}`.
+  # `{pid, follower, nil | {cell, debug functions}}`.
 
   alias ElixirScope.Watch.Cell
 
@@ -26,7 +26,7 @@ defmodule ElixirScope.Watch.Table do
   Makes a follower the one of a process; `:taken` where it has one. `{:left, what}` where that one was killed, and has left something in
   the process.
   """
-  @spec register(pid, follower :: pid) :: :ok | :taken | {:left, {Cell.t(), function_id :: term}}
+  @spec register(pid, follower :: pid) :: :ok | :taken | {:left, {Cell.t(), function_ids :: [term]}}
   def register(pid, follower) do
     if :ets.insert_new(@table, {pid, follower, nil}) do
       :ok
@@ -50,7 +50,7 @@ defmodule ElixirScope.Watch.Table do
   end
 
   @doc "Notes what a follower puts into its process, before it does."
-  @spec note(pid, {Cell.t(), function_id :: term}) :: boolean
+  @spec note(pid, {Cell.t(), function_ids :: [term]}) :: boolean
   def note(pid, left), do: :ets.update_element(@table, pid, {3, left})
 
   @spec forget(pid) :: :ok
@@ -60,6 +60,6 @@ defmodule ElixirScope.Watch.Table do
   end
 
   @doc "All of them; none where our topmost supervisor is gone."
-  @spec rows() :: [{pid, follower :: pid, nil | {Cell.t(), function_id :: term}}]
+  @spec rows() :: [{pid, follower :: pid, nil | {Cell.t(), function_ids :: [term]}}]
   def rows, do: if(:ets.whereis(@table) == :undefined, do: [], else: :ets.tab2list(@table))
 end

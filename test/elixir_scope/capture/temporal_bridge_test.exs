@@ -44,7 +44,7 @@ defmodule ElixirScope.Capture.TemporalBridgeTest do
       assert {events, :end_of_tape} = walk(bridge, :event)
       assert Enum.map(events, & &1.data) == Enum.to_list(2..50)
       assert {events, :start_of_tape} = walk(bridge, {:back, :event})
-      assert Enum.map(events, & &1.data) == Enum.to_list(49..1)
+      assert Enum.map(events, & &1.data) == Enum.to_list(49..1//-1)
       assert {:ok, %{event_id: ^id}} = TemporalBridge.position(bridge)
     end
 
@@ -146,7 +146,7 @@ defmodule ElixirScope.Capture.TemporalBridgeTest do
       assert message_of(TemporalBridge.seek(bridge, :end)) =~ ":first or :last"
       assert message_of(TemporalBridge.seek(bridge, {:event, 0})) =~ "with the id of an event"
       assert {:error, %Error{reason: {:no_event, 77}}} = TemporalBridge.seek(bridge, {:event, 77})
-      assert message_of(TemporalBridge.step(bridge, :line)) =~ "one of :call, :event, :message, :state_change"
+      assert message_of(TemporalBridge.step(bridge, :line)) =~ "one of :event, :call, :state_change, :message"
       assert message_of(TemporalBridge.step(bridge, {:up, :call})) =~ "{:back, kind}"
       assert message_of(TemporalBridge.trace_execution_path(bridge, :last)) =~ "an event, or its id"
       assert {:error, %Error{reason: {:no_event, 77}}} = TemporalBridge.trace_execution_path(bridge, 77)

@@ -216,7 +216,7 @@ defmodule ElixirScope.Travel.OracleTest do
         paths = history |> Enum.flat_map(&Truth.paths(&1.new_state)) |> Enum.uniq()
 
         for path <- [[] | Enum.take_random(paths, 120)] do
-          touched = Enum.filter(history, &touches?(&1, path))
+          touched = touched(history, path, kind in [:server, :machine, :functions])
           assert answer(ElixirScope.last_change(pid, path)) == id(List.last(touched)), inspect(path)
           time = one_of(history).timestamp + one_of([0, 1])
           before = Enum.filter(touched, &(&1.timestamp <= time))
@@ -235,9 +235,16 @@ defmodule ElixirScope.Travel.OracleTest do
     end
   end
 
-  # The first state of all touches nothing: nobody knows what was before.
-  defp touches?(%{old_state: nil}, _path), do: false
-  defp touches?(change, path), do: Truth.fetch(change.old_state, path) !== Truth.fetch(change.new_state, path)
+  # The state that a process begins with touches what is in it. Of one that was begun before, nobody knows what changed in the first
+  # state that was recorded.
+  defp touched([first | _] = history, path, begun?) do
+    later =
+      for [one, next] <- Enum.chunk_every(history, 2, 1, :discard),
+          Truth.fetch(one.new_state, path) !== Truth.fetch(next.new_state, path),
+          do: next
+
+    if begun? and Truth.there?(first.new_state, path), do: [first | later], else: later
+  end
 
   defp answer(%Events.StateChange{id: id}), do: id
   defp answer({:error, :never_changed}), do: nil
