@@ -53,6 +53,11 @@ defmodule ElixirScopeTest.Travel.Truth do
   defp fetch_index([_head | tail], index, rest), do: fetch_index(tail, index - 1, rest)
   defp fetch_index(_end, _index, _rest), do: @missing
 
+  @doc "Whether two values are the same: `===` takes 0.0 for -0.0 before OTP 27."
+  def same?(one, other), do: one === other and bits(one) == bits(other)
+
+  defp bits(value), do: :erlang.term_to_binary(value, [:deterministic])
+
   @doc "Whether there is one."
   def there?(value, path), do: fetch(value, path) != @missing
 
@@ -67,24 +72,28 @@ defmodule ElixirScopeTest.Travel.Truth do
   @doc "What differs, leaves only; of lists by index, after the common front and end were taken off."
   def diff(old, new), do: old |> differ(new, []) |> Enum.sort()
 
-  defp differ(same, same, _path), do: []
+  defp differ(old, new, path), do: if(same?(old, new), do: [], else: differing(old, new, path))
 
-  defp differ(old, new, path) when is_map(old) and is_map(new) do
+  defp differing(old, new, path) when is_map(old) and is_map(new) do
     keys = Enum.uniq(Map.keys(old) ++ Map.keys(new))
     Enum.flat_map(keys, fn key -> entry(Map.fetch(old, key), Map.fetch(new, key), [key | path]) end)
   end
 
-  defp differ(old, new, path) when is_tuple(old) and is_tuple(new) and tuple_size(old) == tuple_size(new) do
+  defp differing(old, new, path)
+       when is_tuple(old) and is_tuple(new) and tuple_size(old) == tuple_size(new) do
     [Tuple.to_list(old), Tuple.to_list(new), Enum.to_list(0..(tuple_size(old) - 1)//1)]
     |> Enum.zip()
     |> Enum.flat_map(fn {one, other, index} -> differ(one, other, [index | path]) end)
   end
 
-  defp differ([_ | _] = old, [_ | _] = new, path) do
-    if proper?(old) and proper?(new), do: elements(old, new, path), else: [changed(path, old, new)]
+  defp differing([_ | _] = old, [_ | _] = new, path) do
+    case {split(old), split(new)} do
+      {{old, tail}, {new, other}} when tail === other -> elements(old, new, path)
+      _other_tails -> [changed(path, old, new)]
+    end
   end
 
-  defp differ(old, new, path), do: [changed(path, old, new)]
+  defp differing(old, new, path), do: [changed(path, old, new)]
 
   defp entry({:ok, old}, {:ok, new}, path), do: differ(old, new, path)
   defp entry({:ok, old}, :error, path), do: [%{path: Enum.reverse(path), op: :removed, old: old}]
@@ -101,10 +110,15 @@ defmodule ElixirScopeTest.Travel.Truth do
         do: change
   end
 
-  defp common([same | one], [same | other]), do: 1 + common(one, other)
+  defp common([a | one], [b | other]), do: if(same?(a, b), do: 1 + common(one, other), else: 0)
   defp common(_one, _other), do: 0
 
-  defp proper?(list), do: ElixirScope.Options.proper_list?(list)
+  defp split([head | tail]) do
+    {heads, tail} = split(tail)
+    {[head | heads], tail}
+  end
+
+  defp split(tail), do: {[], tail}
 
   defp changed(path, old, new), do: %{path: Enum.reverse(path), op: :changed, old: old, new: new}
 end

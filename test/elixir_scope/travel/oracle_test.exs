@@ -65,13 +65,13 @@ defmodule ElixirScope.Travel.OracleTest do
       2 -> GenServer.call(pid, {:reply_timeout, operation})
       3 -> GenServer.call(pid, {:reply_now, operation})
       4 -> GenServer.call(pid, {:reply_hibernate, operation})
-      5 -> GenServer.call(pid, {{:reply_continue, States.operation()}, operation})
+      5 -> GenServer.call(pid, {{:reply_continue, States.operation(without: [:fun])}, operation})
       6 -> GenServer.call(pid, {:noreply, operation})
       7 -> GenServer.call(pid, {:inner, operation})
       8 -> GenServer.cast(pid, {:noreply, operation})
       9 -> GenServer.cast(pid, {:noreply_hibernate, operation})
       10 -> GenServer.cast(pid, {:noreply_timeout, operation})
-      11 -> GenServer.cast(pid, {{:noreply_continue, States.operation()}, operation})
+      11 -> GenServer.cast(pid, {{:noreply_continue, States.operation(without: [:fun])}, operation})
       12 -> send(pid, {:operation, operation})
     end
   end
@@ -134,7 +134,7 @@ defmodule ElixirScope.Travel.OracleTest do
     end
   end
 
-  defp wrong?({:ok, answer, _meta}, state), do: answer != state
+  defp wrong?({:ok, answer, _meta}, state), do: not Truth.same?(answer, state)
   defp wrong?(_error, _state), do: true
 
   defp none!(wrong, what) do
@@ -202,7 +202,8 @@ defmodule ElixirScope.Travel.OracleTest do
         for _ <- 1..200 do
           [{from, old}, {to, new}] = Enum.sort_by([one_of(instants), one_of(instants)], &elem(&1, 0))
           assert {:ok, changes} = ElixirScope.get_state_diff(pid, from, to)
-          assert comparable(changes) == comparable(Truth.diff(old, new)), inspect({old, new})
+          {told, true_ones} = {comparable(changes), comparable(Truth.diff(old, new))}
+          assert told == true_ones, inspect(too_many: told -- true_ones, missing: true_ones -- told)
         end
 
         for change <- ElixirScope.get_state_history(pid), change.old_state != nil do
@@ -240,7 +241,7 @@ defmodule ElixirScope.Travel.OracleTest do
   defp touched([first | _] = history, path, begun?) do
     later =
       for [one, next] <- Enum.chunk_every(history, 2, 1, :discard),
-          Truth.fetch(one.new_state, path) !== Truth.fetch(next.new_state, path),
+          not Truth.same?(Truth.fetch(one.new_state, path), Truth.fetch(next.new_state, path)),
           do: next
 
     if begun? and Truth.there?(first.new_state, path), do: [first | later], else: later
@@ -284,7 +285,9 @@ defmodule ElixirScope.Travel.OracleTest do
   describe "a state that was replaced behind the back" do
     for kind <- [:server, :machine, :functions] do
       @tag kind: kind
-      test "is seen at the next callback, and what was before it is doubtful (#{kind})", %{kind: kind} do
+      test "is seen at the next callback or stays unproved, and what was before it is doubtful (#{kind})", %{
+        kind: kind
+      } do
         instrument()
         pid = start(kind)
 
@@ -300,7 +303,10 @@ defmodule ElixirScope.Travel.OracleTest do
         truth = Truth.keep(operations ++ [{:change, :count, 1}], run, fn -> hold(kind, pid) end)
         wrong = wrong(pid, truth)
         assert wrong != [], "the test replaces states that nobody sees"
-        assert Enum.uniq(Enum.map(wrong, &quality/1)) == [:approximate]
+        qualities = Enum.frequencies_by(wrong, &quality/1)
+        # a fingerprint does not see what was replaced deep inside; but then nothing proves the state
+        assert Map.keys(qualities) -- [:approximate, :unverified] == []
+        assert qualities.approximate > 0
         {_from, _to, last} = List.last(truth)
         assert ElixirScope.get_state_at(pid, :last) == last
       end
