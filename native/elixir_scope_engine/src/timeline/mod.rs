@@ -2,25 +2,77 @@
 //! file.
 
 mod answer;
+mod block;
+mod index;
+mod last_change;
+mod line;
 mod part;
+mod query;
+mod replay;
+mod retention;
+mod take;
+mod verdicts;
 mod walk;
 
-use std::ops::RangeInclusive;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 pub use answer::{Asked, Found, Missing, Quality, Seek, TimelineStats, When};
 pub use part::{StateHead, StatePart};
 pub use walk::{Stride, View, Walk};
 
-use crate::event::{AtomId, EventId, ProcessId, TimeNs};
+use crate::event::{AtomId, ProcessId};
 use crate::memory::{Charge, Memory, Use};
-use crate::value::Change;
+use index::Scan;
+use line::Line;
 
 /// The timelines of all processes.
 #[derive(Debug)]
 pub struct Timelines {
-    charge: Charge,
+    memory: Arc<Memory>,
     cap: usize,
+    processes: HashMap<ProcessId, Process, ahash::RandomState>,
+    lines: Vec<Option<Line>>,
+    /// Places in `lines` that are free.
+    free: Vec<u32>,
+    /// Timelines with something to evict, by the id of the last change of their oldest block, as it was when they came here.
+    queue: BTreeSet<(u64, u32)>,
+    /// Timelines of one state each, by the id of its change.
+    bases: BTreeSet<(u64, u32)>,
+    bases_bytes: usize,
+    /// Processes of which nothing is kept any more, the newest last.
+    forgotten: VecDeque<ProcessId>,
+    /// Timelines whose first state could not be kept, some of them.
+    homeless: Vec<Homeless>,
+    /// For the tables above.
+    tables: Charge,
+    scan: Scan,
+    /// For states that are replayed here.
+    scratch: Vec<u8>,
+    changes: u64,
+    evicted: u64,
+    refused: u64,
+    verified: u64,
+    mismatches: u64,
+}
+
+/// What is known of a process.
+#[derive(Debug)]
+struct Process {
+    /// The number of its newest change.
+    sequence: u32,
+    /// Where its timelines stand, the first-born first.
+    lines: SmallVec<[(AtomId, u32); 2]>,
+}
+
+/// A timeline that there is not, and how many changes it would have.
+#[derive(Debug)]
+struct Homeless {
+    process: ProcessId,
+    module: AtomId,
+    changes: u32,
 }
 
 impl Timelines {
@@ -28,112 +80,65 @@ impl Timelines {
     #[must_use]
     pub fn new(memory: &Arc<Memory>, cap: usize) -> Timelines {
         Timelines {
-            charge: memory.charge(Use::Timelines, 0),
+            memory: Arc::clone(memory),
             cap,
+            processes: HashMap::default(),
+            lines: Vec::new(),
+            free: Vec::new(),
+            queue: BTreeSet::new(),
+            bases: BTreeSet::new(),
+            bases_bytes: 0,
+            forgotten: VecDeque::new(),
+            homeless: Vec::new(),
+            tables: memory.charge(Use::Timelines, 0),
+            scan: Scan::default(),
+            scratch: Vec::new(),
+            changes: 0,
+            evicted: 0,
+            refused: 0,
+            verified: 0,
+            mismatches: 0,
         }
     }
 
-    /// Takes one recorded change: the event `id` of `process` tells of its state in `module`. Ids rise. Before more memory
-    /// is taken, `room` is asked for so many bytes of it; without room the oldest of what is kept here goes.
-    pub fn change(
-        &mut self,
-        _process: ProcessId,
-        _module: AtomId,
-        _id: EventId,
-        _time: TimeNs,
-        _part: &StatePart<'_>,
-        _room: &mut dyn FnMut(usize) -> bool,
-    ) -> Asked {
-        Asked::No
-    }
-
-    /// The process has ended: when its turn comes, nothing of it is carried on.
-    pub fn ended(&mut self, _process: ProcessId) {}
-
-    /// Takes away what was over before `oldest`; the state of that time stays.
-    pub fn retain(&mut self, _oldest: TimeNs) {}
-
-    /// Takes away everything.
-    pub fn clear(&mut self) {}
-
-    /// The state of a process at a time; of the module in which it first had one, unless another is given.
-    ///
-    /// # Errors
-    /// [`Missing`] where none is known.
-    pub fn state_at(
-        &self,
-        _process: ProcessId,
-        _module: Option<AtomId>,
-        _when: When,
-    ) -> Result<Found, Missing> {
-        Err(Missing::NoStateRecorded)
-    }
-
-    /// Calls `found` for every place at which the states of two times differ.
-    ///
-    /// # Errors
-    /// [`Missing`] where one of them is not known.
-    pub fn diff(
-        &self,
-        _process: ProcessId,
-        _module: Option<AtomId>,
-        _from: When,
-        _to: When,
-        _found: &mut dyn FnMut(Change<'_>),
-    ) -> Result<(), Missing> {
-        Err(Missing::NoStateRecorded)
-    }
-
-    /// The nearest change that touched the value at `path`, encoded steps as [`find_step`](crate::value::find_step) takes
-    /// them: it differs between the state before the change and the one after, is in only one of them, or is masked in
-    /// both and was written. The state that a process begins with touches what is in it; the first one that was recorded
-    /// of a process that had states before touches nothing.
-    ///
-    /// # Errors
-    /// [`Missing`] where there is none.
-    pub fn last_change(
-        &self,
-        _process: ProcessId,
-        _module: Option<AtomId>,
-        _path: &[&[u8]],
-        _seek: Seek,
-    ) -> Result<EventId, Missing> {
-        Err(Missing::NoStateRecorded)
-    }
-
-    /// Calls `found` for the state of every timeline that had one at this time.
-    pub fn all_at(&self, _when: When, _found: &mut dyn FnMut(ProcessId, Found)) {}
-
-    /// The modules in which a process has states, the first-born first.
+    /// The largest state that is kept, in bytes.
     #[must_use]
-    pub fn modules(&self, _process: ProcessId) -> Vec<AtomId> {
-        Vec::new()
-    }
-
-    /// All timelines.
-    #[must_use]
-    pub fn all(&self) -> Vec<(ProcessId, AtomId)> {
-        Vec::new()
-    }
-
-    /// What is needed to walk along the changes whose ids are in `ids`. It is a copy: these timelines can go on.
-    #[must_use]
-    pub fn view(
-        &self,
-        _process: ProcessId,
-        _module: AtomId,
-        _ids: RangeInclusive<EventId>,
-    ) -> Option<View> {
-        None
+    pub fn max_state(&self) -> usize {
+        self.cap / 8
     }
 
     /// Figures of this moment.
     #[must_use]
     pub fn stats(&self) -> TimelineStats {
+        let lines = self.lines.iter().flatten();
         TimelineStats {
-            bytes: self.charge.bytes(),
+            processes: self.processes.len(),
+            timelines: lines.clone().count(),
+            blocks: lines.clone().map(Line::blocks).sum(),
+            changes: self.changes,
+            evicted: self.evicted + lines.map(|line| line.evicted).sum::<u64>(),
+            refused: self.refused,
+            verified: self.verified,
+            mismatches: self.mismatches,
+            bytes: self.memory.of(Use::Timelines),
             cap: self.cap,
-            ..TimelineStats::default()
         }
     }
+
+    fn line(&self, at: u32) -> Option<&Line> {
+        self.lines.get(at as usize)?.as_ref()
+    }
+
+    fn line_mut(&mut self, at: u32) -> Option<&mut Line> {
+        self.lines.get_mut(at as usize)?.as_mut()
+    }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+mod tests;

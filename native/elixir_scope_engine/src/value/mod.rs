@@ -25,7 +25,7 @@ mod tests;
     clippy::indexing_slicing,
     reason = "tests"
 )]
-mod tree;
+pub(crate) mod tree;
 pub(crate) mod varint;
 mod writer;
 

@@ -1,5 +1,7 @@
 //! A value with deltas laid over it: how replay goes from a keyframe to a moment.
 
+mod at;
+
 use std::collections::VecDeque;
 
 use smallvec::SmallVec;
@@ -388,8 +390,11 @@ impl<'a> Patched<'a> {
         let Some(&whole) = self.nodes.first().and_then(|root| root.parts.front()) else {
             return;
         };
+        self.write_part(whole, out);
+    }
+
+    fn write_part(&self, mut part: Part<'a>, out: &mut Vec<u8>) {
         let mut open = SmallVec::<[(&Node<'a>, usize); 16]>::new();
-        let mut part = whole;
         loop {
             match part {
                 Part::Shut(span) => out.extend_from_slice(span.bytes),
