@@ -143,7 +143,7 @@ impl<'n> Comparison<'n> {
             if now.nesting.accept(&a).map_err(place)? {
                 return Ok(Ordering::Equal);
             }
-            if done {
+            if done && !is_cut(&now.a)? && !is_cut(&now.b)? {
                 // who made a fun does not tell it from its like
                 skip_in(&mut now.a)?;
                 skip_in(&mut now.b)?;
@@ -319,6 +319,11 @@ impl<'n> Comparison<'n> {
         names.atom_name(b, &mut right);
         left.cmp(&right).then(a.cmp(&b))
     }
+}
+
+/// Whether the rest of the container is missing from here on.
+fn is_cut(reader: &Reader<'_>) -> Result<bool, Malformed> {
+    Ok(matches!(reader.clone().token()?, Token::Cut(_)))
 }
 
 /// The next value, which it moves past.

@@ -157,6 +157,7 @@ proptest! {
         let cut = tree.bytes_within(&budget);
         prop_assert!(cut.len() <= bytes + Writer::<Vec<u8>>::SLACK, "{} bytes of {}", cut.len(), bytes);
         prop_assert_eq!(skip(&cut), Ok(cut.len()));
+        prop_assert_eq!(equal(&cut, &cut), Ok(true));
         let whole = tree.bytes();
         let roomy = tree.bytes_within(&Budget { bytes: whole.len() * 13 + 100, depth: 99, length: None });
         prop_assert_eq!(roomy, whole);
@@ -204,6 +205,32 @@ fn every_mark_reads_back() {
         assert_eq!(skip(&out), Ok(out.len()));
         assert_eq!(is_whole(&out), Ok(false));
     }
+}
+
+#[test]
+fn a_fun_that_was_cut_before_its_creator_is_compared() {
+    let fun = Tree::Fun(1, 0, vec![Tree::Int(1)]);
+    // a mark takes as much room as the creator and the one value
+    let cut = fun.bytes_within(&Budget {
+        bytes: fun.bytes().len(),
+        depth: 9,
+        length: None,
+    });
+    assert_eq!(
+        cut.last_chunk(),
+        Some(&[format::CUT, Cut::FunEnv as u8, 0, 2])
+    );
+    assert_eq!(equal(&cut, &cut), Ok(true));
+    assert_eq!(
+        compare(&cut, &fun.bytes(), &TestNames),
+        Ok(std::cmp::Ordering::Greater)
+    );
+    assert_eq!(
+        compare(&fun.bytes(), &cut, &TestNames),
+        Ok(std::cmp::Ordering::Less)
+    );
+    let mut out = String::new();
+    inspect(&cut, &TestNames, Limits::default(), &mut out).unwrap();
 }
 
 #[test]

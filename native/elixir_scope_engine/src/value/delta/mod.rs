@@ -1,21 +1,23 @@
 //! Deltas: how one encoded value became another. See [`format`](mod@format) for the bytes.
 
 mod changes;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+mod choices;
 mod diff;
 pub mod format;
+mod frame;
 mod keys;
+mod node;
 mod patch;
 mod reader;
 mod span;
 mod step;
-mod touch;
-
-pub use changes::{Change, ChangeOp, changes};
-pub use diff::diff;
-pub use patch::{Applied, Patched};
-pub use reader::skip_delta;
-pub use step::Step;
-pub use touch::{Touch, Touched, touch};
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,
@@ -24,3 +26,11 @@ pub use touch::{Touch, Touched, touch};
     reason = "tests"
 )]
 mod tests;
+mod touch;
+
+pub use changes::{Change, ChangeOp, changes};
+pub use diff::diff;
+pub use patch::{Applied, Patched};
+pub use reader::skip_delta;
+pub use step::Step;
+pub use touch::{Touch, Touched, touch};

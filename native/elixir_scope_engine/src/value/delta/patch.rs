@@ -6,13 +6,12 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::super::cut::Mark;
 use super::super::format;
 use super::super::reader::Malformed;
-use super::super::varint::put_varint;
-use super::keys::Keys;
+use super::frame::Frame;
+use super::node::{End, Kind, Node, Part};
 use super::reader::{DeltaReader, Item};
-use super::span::{Head, Next, Shapes, Span};
+use super::span::{Shapes, Span};
 
 /// How a delta went on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,45 +33,6 @@ pub struct Patched<'a> {
     nodes: Vec<Node<'a>>,
     /// Nodes that nothing leads to any more.
     unused: Vec<u32>,
-}
-
-/// A part of an open container.
-#[derive(Clone, Copy, Debug)]
-enum Part<'a> {
-    Shut(Span<'a>),
-    Open(u32),
-    /// The value of a key that was removed.
-    Gone,
-}
-
-/// An open container.
-#[derive(Debug)]
-struct Node<'a> {
-    kind: Kind<'a>,
-    parts: VecDeque<Part<'a>>,
-    end: End<'a>,
-}
-
-#[derive(Debug)]
-enum Kind<'a> {
-    List,
-    /// Its size, with elements that were cut.
-    Tuple(u32),
-    Map {
-        keys: Keys<'a>,
-        /// Parts that are gone.
-        gone: usize,
-        /// Pairs that were cut.
-        missing: u64,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum End<'a> {
-    Proper,
-    Tail(&'a [u8]),
-    /// The mark, and how many parts there were when it was read. Sizes in it move with those.
-    Cut(Mark<'a>, usize),
 }
 
 /// Where a delta leads.
@@ -113,7 +73,7 @@ impl<'a> Patched<'a> {
     /// Applies the first delta in `delta`. Parts of it that lead to what is not there, or was cut or masked, change nothing.
     ///
     /// # Errors
-    /// [`Malformed`] if no delta stands there. Then some of what stands before the flaw has been applied.
+    /// [`Malformed`] if no delta stands there, or where keys with maps in them are too deep to be compared. Then some of what stands before the flaw has been applied.
     pub fn apply(&mut self, delta: &'a [u8]) -> Result<Applied, Malformed> {
         let mut reader = DeltaReader::new(delta);
         let mut place = Place::Part(ROOT, 0);
@@ -208,7 +168,7 @@ impl<'a> Patched<'a> {
                 if !fits {
                     return Ok(None);
                 }
-                let Some(opened) = self.read(span)? else {
+                let Some(opened) = Node::read(&mut self.shapes, span)? else {
                     return Ok(None);
                 };
                 let open = self.add(opened);
@@ -230,47 +190,6 @@ impl<'a> Patched<'a> {
         }
         self.nodes.push(node);
         self.nodes.len() as u32 - 1
-    }
-
-    fn read(&mut self, span: Span<'a>) -> Result<Option<Node<'a>>, Malformed> {
-        let most = span.bytes.len();
-        let Some((head, mut from)) = self.shapes.open(span)? else {
-            return Ok(None);
-        };
-        // a hostile size claims more than the bytes hold
-        let room = |n: u32| (n as usize).min(most);
-        let (mut kind, mut parts) = match head {
-            Head::List => (Kind::List, VecDeque::new()),
-            Head::Tuple(n) => (Kind::Tuple(n), VecDeque::with_capacity(room(n))),
-            Head::Map(n) => {
-                let map = Kind::Map {
-                    keys: Keys::with_capacity(room(n)),
-                    gone: 0,
-                    missing: u64::from(n),
-                };
-                (map, VecDeque::with_capacity(room(n)))
-            }
-        };
-        let end = loop {
-            match from.next()? {
-                Next::Part(part) => {
-                    let mut part = part;
-                    if let Kind::Map { keys, missing, .. } = &mut kind {
-                        keys.push(part.bytes);
-                        *missing = missing.saturating_sub(1);
-                        let Next::Part(value) = from.next()? else {
-                            break End::Proper;
-                        };
-                        part = value;
-                    }
-                    parts.push_back(Part::Shut(part));
-                }
-                Next::End => break End::Proper,
-                Next::Tail(tail) => break End::Tail(tail.bytes),
-                Next::Cut(mark) => break End::Cut(mark, parts.len()),
-            }
-        };
-        Ok(Some(Node { kind, parts, end }))
     }
 
     #[inline]
@@ -426,172 +345,6 @@ impl<'a> Patched<'a> {
                         open.pop();
                     }
                 }
-            }
-        }
-    }
-}
-
-impl Node<'_> {
-    fn write_head(&self, out: &mut Vec<u8>) {
-        match &self.kind {
-            // without elements it is the empty list, or what was its tail
-            Kind::List if self.parts.is_empty() => match self.end {
-                End::Proper => out.push(format::NIL),
-                End::Tail(_) => {}
-                End::Cut(..) => out.push(format::LIST),
-            },
-            Kind::List => out.push(format::LIST),
-            Kind::Tuple(n) => put_tagged(format::TUPLE, u64::from(*n), out),
-            Kind::Map { gone, missing, .. } => {
-                let pairs = (self.parts.len() - gone) as u64 + missing;
-                put_tagged(format::MAP, pairs.min(u64::from(u32::MAX)), out);
-            }
-        }
-    }
-
-    fn write_end(&self, out: &mut Vec<u8>) {
-        match (&self.kind, self.end) {
-            (Kind::List, End::Proper) if !self.parts.is_empty() => out.push(format::END),
-            (Kind::List, End::Tail(tail)) => {
-                if !self.parts.is_empty() {
-                    out.push(format::TAIL);
-                }
-                out.extend_from_slice(tail);
-            }
-            (_, End::Cut(mark, parts)) => {
-                let gone = match self.kind {
-                    Kind::Map { gone, .. } => gone,
-                    _ => 0,
-                };
-                let now = self.parts.len() - gone;
-                let moved =
-                    |size: u64| size.saturating_add(now as u64).saturating_sub(parts as u64);
-                out.extend_from_slice(&[format::CUT, mark.cut as u8]);
-                put(moved(mark.kept), out);
-                put(
-                    mark.total.map_or(0, |total| moved(total).saturating_add(1)),
-                    out,
-                );
-            }
-            _ => {}
-        }
-    }
-}
-
-fn put_tagged(tag: u8, value: u64, out: &mut Vec<u8>) {
-    out.push(tag);
-    put(value, out);
-}
-
-fn put(value: u64, out: &mut Vec<u8>) {
-    let mut bytes = [0; 10];
-    let size = put_varint(&mut bytes, value);
-    out.extend_from_slice(bytes.get(..size).unwrap_or_default());
-}
-
-/// A container of a delta that is being applied. The fields after the first are of lists: ops walk along the parts, and change
-/// them in place while that moves few; else the parts that are yet to come are set apart.
-#[derive(Debug)]
-struct Frame<'a> {
-    /// None if the delta found nothing that it could change.
-    node: Option<u32>,
-    next: usize,
-    /// Parts that were moved to make room.
-    moved: usize,
-    apart: Option<VecDeque<Part<'a>>>,
-    /// An op went past the end; those after it have no place.
-    beyond: bool,
-}
-
-impl<'a> Frame<'a> {
-    #[inline]
-    fn new(node: Option<u32>) -> Self {
-        Frame {
-            node,
-            next: 0,
-            moved: 0,
-            apart: None,
-            beyond: false,
-        }
-    }
-
-    fn op(
-        &mut self,
-        list: &mut Node<'a>,
-        op: Item<'a>,
-        dropped: &mut SmallVec<[Part<'a>; 4]>,
-    ) -> (Option<usize>, bool) {
-        match op {
-            Item::Rest => {
-                if let Some(apart) = &mut self.apart {
-                    list.parts.append(apart);
-                }
-                return (None, true);
-            }
-            Item::Close | Item::Tail(_) => {
-                match &mut self.apart {
-                    Some(apart) => dropped.extend(apart.drain(..)),
-                    None => dropped.extend(list.parts.drain(self.next.min(list.parts.len())..)),
-                }
-                match (&mut list.end, op) {
-                    // parts before this end are missing still
-                    (End::Cut(mark, _), _) if self.beyond => mark.total = None,
-                    (end, Item::Tail(tail)) => *end = End::Tail(tail),
-                    (end, _) => *end = End::Proper,
-                }
-                return (None, true);
-            }
-            _ if self.beyond => return (None, false),
-            _ => {}
-        }
-        let left = match &self.apart {
-            Some(apart) => apart.len(),
-            None => list.parts.len().saturating_sub(self.next),
-        };
-        let count = match op {
-            Item::Keep(count) | Item::Drop(count) => usize::try_from(count).unwrap_or(usize::MAX),
-            Item::Change => 1,
-            _ => 0,
-        };
-        self.beyond = count > left;
-        let count = count.min(left);
-        match op {
-            Item::Keep(_) | Item::Change => {
-                if let Some(apart) = &mut self.apart {
-                    list.parts.extend(apart.drain(..count));
-                }
-                self.next += count;
-                let found = matches!(op, Item::Change) && !self.beyond;
-                (found.then(|| self.next - 1), !self.beyond)
-            }
-            Item::Drop(_) => {
-                self.make_room(list, left - count);
-                match &mut self.apart {
-                    Some(apart) => dropped.extend(apart.drain(..count)),
-                    None => dropped.extend(list.parts.drain(self.next..self.next + count)),
-                }
-                (None, !self.beyond)
-            }
-            Item::Insert(value) => {
-                self.make_room(list, left);
-                let part = Part::Shut(Span::unmeasured(value));
-                match &self.apart {
-                    Some(_) => list.parts.push_back(part),
-                    None => list.parts.insert(self.next, part),
-                }
-                self.next += 1;
-                (None, true)
-            }
-            _ => (None, false),
-        }
-    }
-
-    /// Before parts come or go at `next`, behind which `after` remain.
-    fn make_room(&mut self, list: &mut Node<'a>, after: usize) {
-        if self.apart.is_none() {
-            self.moved += after.min(self.next);
-            if self.moved > list.parts.len() {
-                self.apart = Some(list.parts.split_off(self.next));
             }
         }
     }
