@@ -7,9 +7,10 @@ use super::answer::{Missing, Seek};
 use super::block::{Entry, flag};
 use super::index::Wanted;
 use super::line::Line;
+use super::query::redacted;
 use super::replay::Replay;
 use crate::event::{AtomId, EventId, ProcessId};
-use crate::value::{equal, find_step, format};
+use crate::value::{equal, find_step};
 
 impl Timelines {
     /// The nearest change that touched the value at `path`, encoded steps as [`find_step`] takes them: it differs between the
@@ -185,7 +186,7 @@ impl<'a, 'w> Looked<'a, 'w> {
             has.then_some(self.after.as_slice()),
         ) || has
             && entry.flags & flag::MASKED != 0
-            && memchr::memchr(format::REDACTED, &self.after).is_some()
+            && redacted(&self.after) > 0
             && self.wanted.is_touched_by(entry.delta, true)
     }
 }

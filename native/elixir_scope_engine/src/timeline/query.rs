@@ -213,8 +213,8 @@ impl Line {
     }
 }
 
-/// How many masked values are in a state.
-fn redacted(state: &[u8]) -> u32 {
+/// How many masked values are in a value.
+pub(super) fn redacted(state: &[u8]) -> u32 {
     if memchr::memchr(format::REDACTED, state).is_none() {
         return 0;
     }

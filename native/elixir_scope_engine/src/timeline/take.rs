@@ -7,7 +7,9 @@ use super::part::StatePart;
 use super::retention::Room;
 use super::{Homeless, Process, Timelines};
 use crate::event::{AtomId, EventId, ProcessId, TimeNs};
-use crate::value::{Malformed, delta_format, diff, equal, skip_delta, split_whole};
+use crate::value::{
+    Malformed, Reader, Token, delta_format, diff, equal, format, skip_delta, split_first,
+};
 
 /// What becomes of a change.
 enum Taken {
@@ -140,7 +142,7 @@ impl Timelines {
             }
             _ => return self.turn_away(process, module),
         };
-        let Ok((value, whole, _)) = body.and_then(split_whole) else {
+        let Ok((value, _)) = body.and_then(split_first) else {
             self.refused += 1;
             return Asked::Keyframe;
         };
@@ -152,7 +154,7 @@ impl Timelines {
             .retain(|other| (other.process, other.module) != (process, module));
         let cut = part.kind() == StatePart::WHOLE && part.is(StatePart::CUT);
         let mut flags = 0;
-        flags |= if whole && !cut { flag::SOLID } else { 0 };
+        flags |= if cut || is_cut(value) { 0 } else { flag::SOLID };
         flags |= if part.is(StatePart::FIRST) {
             flag::FIRST
         } else {
@@ -268,8 +270,8 @@ impl Timelines {
     ) -> Result<Taken, Malformed> {
         let size = skip_delta(part.body)?;
         let (delta, body) = part.body.split_at_checked(size).unwrap_or((part.body, &[]));
-        let (value, solid, _) = split_whole(body)?;
-        if !solid {
+        let (value, _) = split_first(body)?;
+        if is_cut(value) {
             return self.delta(at, mark, delta, true, room);
         }
         self.scan.read(delta)?;
@@ -295,8 +297,8 @@ impl Timelines {
         part: &StatePart<'_>,
         room: Room<'_>,
     ) -> Result<Taken, Malformed> {
-        let (value, whole, _) = split_whole(part.body)?;
-        let solid = whole && !part.is(StatePart::CUT);
+        let (value, _) = split_first(part.body)?;
+        let solid = !part.is(StatePart::CUT) && !is_cut(value);
         let mut flags = 0;
         flags |= if solid { flag::SOLID } else { 0 };
         flags |= if part.is(StatePart::BREAKS | StatePart::FIRST) {
@@ -524,4 +526,19 @@ impl Line {
     fn patience(&self) -> u32 {
         (self.open.bytes() as u32 / 16).clamp(64, 4096)
     }
+}
+
+/// Whether a part of a value was left out.
+fn is_cut(value: &[u8]) -> bool {
+    if memchr::memchr2(format::TRUNCATED, format::CUT, value).is_none() {
+        return false;
+    }
+    let mut reader = Reader::new(value);
+    while !reader.rest().is_empty() {
+        match reader.token() {
+            Ok(Token::Truncated(_) | Token::Cut(_)) | Err(_) => return true,
+            Ok(_) => {}
+        }
+    }
+    false
 }

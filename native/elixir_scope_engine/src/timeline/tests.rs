@@ -1,7 +1,5 @@
 //! Timelines against a twin that keeps every state.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -20,7 +18,6 @@ fn all(_: usize) -> bool {
 /// Writes changes as a process does.
 struct Writer {
     timelines: Timelines,
-    memory: Arc<Memory>,
     sequence: u32,
     id: u64,
     time: i64,
@@ -28,10 +25,9 @@ struct Writer {
 
 impl Writer {
     fn new(cap: usize) -> Writer {
-        let memory = Arc::new(Memory::default());
+        let memory = std::sync::Arc::new(Memory::default());
         Writer {
             timelines: Timelines::new(&memory, cap),
-            memory,
             sequence: 0,
             id: 0,
             time: 0,
@@ -370,28 +366,6 @@ fn play(story: &[(Edit, i64, u8)], cap: usize, is_first: bool) -> (Writer, Vec<R
             body.extend_from_slice(&state);
         }
         let asked = writer.put(PROCESS, flags, &body);
-        let line = writer.timelines.line_of(PROCESS, None).unwrap();
-        if asked == Asked::Keyframe {
-            let stretch = line.sealed[line.sealed.len() - 1].stretch();
-            let mut replay = replay::Replay::new(&stretch, 0).unwrap();
-            let mut before = Vec::new();
-            while replay.unfit.is_none() {
-                before.clear();
-                replay.write(&mut before);
-                if let Some(entry) = replay.step()
-                    && replay.unfit.is_some()
-                {
-                    let mut fresh = crate::value::Patched::new(&before).unwrap();
-                    println!(
-                        "DELTA {:?}\nBEFORE {:?}\n{:?} {:?}",
-                        entry.delta,
-                        before,
-                        fresh.apply(entry.delta),
-                        edit
-                    );
-                }
-            }
-        }
         assert_eq!(asked, Asked::No);
         assert_counted(&writer.timelines);
         let is_whole = flags & StatePart::BODY == StatePart::WHOLE;
