@@ -43,22 +43,17 @@ impl StateShape {
 
     /// Which of so many arguments is the state.
     pub fn argument(self, arity: u32) -> Option<StateArgument> {
-        match self {
+        let index = match self {
             StateShape::Init => None,
-            StateShape::CodeChange => Some(StateArgument::Whole(1)),
-            StateShape::Statem if arity == 3 => Some(StateArgument::Named {
-                name: None,
-                data: 2,
-            }),
-            StateShape::Statem if arity == 4 => Some(StateArgument::Named {
-                name: Some(2),
-                data: 3,
-            }),
-            StateShape::Statem => None,
-            StateShape::Server | StateShape::Event | StateShape::Socket => {
-                arity.checked_sub(1).map(StateArgument::Whole)
-            }
-        }
+            StateShape::CodeChange => Some(1),
+            // the first one begins with no state
+            StateShape::Statem if arity < 3 => None,
+            _ => arity.checked_sub(1),
+        };
+        index.map(|index| StateArgument {
+            index,
+            is_data: self == StateShape::Statem,
+        })
     }
 }
 

@@ -7,12 +7,10 @@ use elixir_scope_engine::{Chain, Entered, FoundSite, ProcessSlots, SiteTable, Sl
 use rustler::{Env, Term};
 
 use super::change::{Before, Change, print_of, record_of_another};
-use super::{
-    NOWHERE, Thread, Token, What, When, atom, is_worth_a_mark, leave_by, ok, recording, unseen,
-};
+use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording, unseen};
 use crate::callback::{Outcome, Results, State};
 use crate::payload::{Answer, Values};
-use crate::term::{self, Word, atom_word, word};
+use crate::term::{self, Word, atom_word, raw, word};
 use crate::{atoms, gate, host, site};
 
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
@@ -240,14 +238,14 @@ impl<'a> Inside<'a> {
 
     /// The end of a callback, with a mark for the state in its result.
     fn marked(&self, result: Word, outcome: &Outcome) -> Option<Answer<'a>> {
-        let (state, mark) = match outcome.state? {
+        let (word, mark) = match outcome.state? {
             State::Term(state) => (state, STATE_MARK),
             State::Named(_, data) => (data, DATA_MARK),
         };
         let elements = term::elements(self.env, result)?;
         // Whatever else has the same word is the same term.
-        let state = elements.iter().rposition(|element| *element == state)?;
-        is_worth_a_mark(outcome.state?).then_some(Answer {
+        let state = elements.iter().rposition(|element| *element == word)?;
+        (!raw::is_immediate(word)).then_some(Answer {
             normal: atom(atoms::normal()),
             elements,
             state,
