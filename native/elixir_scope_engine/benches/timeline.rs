@@ -165,6 +165,62 @@ fn recorded(changes: u64, check: u64) -> (Timelines, Vec<f64>, Vec<f64>) {
     (timelines, samples, single)
 }
 
+/// The nth change sets a field of one of 140 sessions: which session, and how.
+fn session_delta(n: u64) -> (u64, Vec<u8>) {
+    let session = 1_000_000 + n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 140;
+    let mut delta = vec![delta_format::MAP];
+    delta.extend(atom(SESSIONS));
+    delta.push(delta_format::MAP);
+    delta.extend(int(session));
+    delta.push(delta_format::MAP);
+    delta.extend(atom(AtomId(22_001)));
+    delta.push(delta_format::REPLACE);
+    delta.extend(int(count(n)));
+    delta.extend([delta_format::MAP_END; 3]);
+    (session, delta)
+}
+
+fn bench_sessions(changes: u64, rounds: u64) {
+    let memory = Arc::new(Memory::default());
+    let mut timelines = Timelines::new(&memory, CAP);
+    let mut newest = std::collections::HashMap::new();
+    let mut expected = Vec::new();
+    for n in 0..changes {
+        let (flags, body) = match n {
+            0 => (StatePart::WHOLE | StatePart::FIRST, state(0)),
+            _ => {
+                let (session, delta) = session_delta(n);
+                newest.insert(session, n);
+                (StatePart::DELTA, delta)
+            }
+        };
+        let part = StatePart {
+            flags,
+            sequence: n as u32 + 1,
+            body: &body,
+        };
+        let (id, time) = (EventId(1 + n * IDS), TimeNs(n as i64 * PAUSE));
+        timelines.change(PROCESS, MODULE, id, time, &part, &mut |_| true);
+        if n % (changes / rounds) == 0 && n > 10_000 {
+            let session = 1_000_000 + n % 140;
+            expected.push((session, time, newest.get(&session).copied()));
+        }
+    }
+    println!(
+        "{changes} changes of one of 140 sessions: {:.2} B a change",
+        memory.of(Use::Timelines) as f64 / changes as f64
+    );
+    let samples = expected.iter().map(|&(session, time, n)| {
+        let path = [atom(SESSIONS), int(session), atom(AtomId(22_001))];
+        let path = path.each_ref().map(Vec::as_slice);
+        let seek = Seek::Before(time);
+        let (took, found) = timed(|| timelines.last_change(PROCESS, None, &path, seek));
+        assert_eq!(found, Ok(EventId(1 + n.unwrap() * IDS)));
+        took / 1e3
+    });
+    show("last_change, of one session", "µs", samples.collect());
+}
+
 fn main() {
     if cfg!(debug_assertions) {
         eprintln!("a debug build: no figures. Run it through `cargo bench`.");
@@ -287,4 +343,5 @@ fn main() {
         "ms",
         walks.collect(),
     );
+    bench_sessions(changes, rounds);
 }

@@ -319,7 +319,7 @@ fn touches(before: Option<&Recorded>, change: &Recorded, path: &[&[u8]]) -> bool
 
 /// A change, the time since the one before, and how it is recorded.
 fn story() -> impl Strategy<Value = Vec<(Edit, i64, u8)>> {
-    prop::collection::vec((edit(), 0..4i64, 0..40u8), 1..250)
+    prop::collection::vec((edit(), 0..4i64, 0..40u8), 1..200)
 }
 
 fn play(story: &[(Edit, i64, u8)], cap: usize, is_first: bool) -> (Writer, Vec<Recorded>) {
@@ -484,7 +484,7 @@ fn check_all(writer: &Writer, recorded: &[Recorded]) -> Result<(), TestCaseError
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn answers_are_those_of_a_twin_that_keeps_every_state(story in story(), is_first in any::<bool>()) {
