@@ -362,7 +362,8 @@ impl Timelines {
         scratch.clear();
         replay.write(scratch);
         drop(replay);
-        let is_equal = whole.solid && equal(scratch, whole.value)?;
+        let is_equal =
+            whole.solid && (scratch.as_slice() == whole.value || equal(scratch, whole.value)?);
         if let Some(unfit) = unfit {
             line.unfit(unfit);
         }
