@@ -17,6 +17,19 @@ const NODE: usize = 40;
 pub(super) type Room<'r> = &'r mut dyn FnMut(usize) -> bool;
 
 impl Timelines {
+    /// Some of the processes that are not known to have ended, those in turn: about as many as `count`, from `turn` on, which goes on.
+    pub(crate) fn some(&self, turn: &mut usize, count: usize) -> Vec<ProcessId> {
+        if *turn >= self.lines.len() {
+            *turn = 0;
+        }
+        let lines = self.lines.iter().skip(*turn).take(count).flatten();
+        *turn += count;
+        lines
+            .filter(|line| !line.ended)
+            .map(|line| line.process)
+            .collect()
+    }
+
     /// The process has ended: when its turn comes, nothing of it is carried on.
     pub fn ended(&mut self, process: ProcessId) {
         let Some(known) = self.processes.get(&process) else {
