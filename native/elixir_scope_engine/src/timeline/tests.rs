@@ -765,12 +765,17 @@ fn a_gap_breaks_all_timelines_of_the_process_until_a_whole_state_heals_them() {
     );
     let whole = StatePart::WHOLE | StatePart::BREAKS;
     assert_eq!(change(other, 8, whole, &state), Asked::No);
+    // a snapshot has no number: nothing is missing before it or after it
+    assert_eq!(change(AtomId(9), 0, whole, &state), Asked::No);
     assert_eq!(change(other, 9, StatePart::DELTA, &replace), Asked::No);
     assert_eq!(
         change(MODULE, 10, StatePart::DELTA, &replace),
         Asked::Keyframe
     );
-    assert_eq!(writer.timelines.modules(PROCESS), [MODULE, other]);
+    assert_eq!(
+        writer.timelines.modules(PROCESS),
+        [MODULE, other, AtomId(9)]
+    );
     let quality = |module, time| {
         let found = writer
             .timelines
@@ -783,7 +788,7 @@ fn a_gap_breaks_all_timelines_of_the_process_until_a_whole_state_heals_them() {
     assert_eq!(quality(other, 31), Quality::Approximate);
     assert_eq!(quality(other, 50), Quality::Approximate);
     assert_eq!(quality(other, 70), Quality::Exact);
-    assert_eq!(quality(other, 80), Quality::Unverified);
+    assert_eq!(quality(other, 90), Quality::Unverified);
 }
 
 #[test]
