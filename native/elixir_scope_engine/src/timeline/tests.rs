@@ -355,6 +355,8 @@ fn play(story: &[(Edit, i64, u8)], cap: usize, is_first: bool) -> (Writer, Vec<R
                     0 => StatePart::WHOLE | StatePart::BREAKS,
                     1 => StatePart::WHOLE,
                     2 | 3 => StatePart::CHECK,
+                    // the process begins anew
+                    4 => StatePart::WHOLE | StatePart::FIRST | StatePart::BREAKS,
                     _ => StatePart::DELTA,
                 }
             }
@@ -436,7 +438,7 @@ fn check_all(writer: &Writer, recorded: &[Recorded]) -> Result<(), TestCaseError
         }
         let (old, new, delta, _) = walked.unwrap();
         prop_assert!(equal(&new, &change.truth).unwrap());
-        prop_assert_eq!(old.is_some(), change.id > oldest.id);
+        prop_assert_eq!(old.is_some(), change.id > oldest.id && !change.first);
         if let Some(old) = old {
             prop_assert!(equal(&old, &recorded[at - 1].truth).unwrap());
             let mut patched = crate::value::Patched::new(&old).unwrap();
