@@ -135,7 +135,7 @@ pub fn state_seen<'a>(env: Env<'a>, [literal, old, new]: [Term<'a>; 3]) -> Term<
         }
         let before = match is_none(old) {
             true => Before::Unknown,
-            false => Before::State(State::Term(word(old))),
+            false => Before::Seen(State::Term(word(old))),
         };
         inside.state(thread, before, State::Term(word(new)), atom(atoms::nil()));
     });
