@@ -254,7 +254,11 @@ pub(super) fn record_of_another(
     };
     let body = Recorded {
         trigger: nil,
-        head: StatePart::head(StatePart::WHOLE | cut(is_whole.unwrap_or(false)), 0),
+        // Nobody saw what lies between two snapshots.
+        head: StatePart::head(
+            StatePart::WHOLE | StatePart::BREAKS | cut(is_whole.unwrap_or(false)),
+            0,
+        ),
         bytes: &bytes,
     };
     thread.write(env, what.at(place), body);
