@@ -67,6 +67,9 @@ defmodule ElixirScope.Native do
   #     :event        {:ok, S} | {:ok, S, :hibernate} | {:swap_handler, _, S, _, _}, and in handle_call {:ok, R, S} |
   #                   {:ok, R, S, :hibernate} | {:swap_handler, R, _, S, _, _}; {:remove_handler, R} replies
   #     :socket       as :server; {:ok, S} | {:ok, S, options}, and in join {:ok, R, S}
+  #     :stage        {:producer | :consumer | :producer_consumer, S} | the same with options | {:automatic | :manual, S} |
+  #                   {:noreply, events, S} | {:noreply, events, S, next} | {:reply, R, events, S} | {:reply, R, events, S, next} |
+  #                   {:stop, _, S} | {:stop, _, R, S}
   #     :statem       {:ok | :next_state, N, D} | {:keep_state | :repeat_state, D} | {:stop, _, D}, all but the last with
   #                   actions or without; {:stop_and_reply, _, replies, D}; of replies and timeouts the first one counts
   #

@@ -109,6 +109,22 @@ defmodule ElixirScope.CallbackTest do
     {:handle_in, {:stop, :shutdown, {:ok, 1}, :new}, :new, [reply: {:ok, 1}]}
   ]
 
+  # Nor GenStage.
+  @stage [
+    {:handle_events, {:noreply, [], :new}, :new, nil},
+    {:handle_events, {:noreply, [1, 2], :same}, :none, nil},
+    {:handle_demand, {:noreply, [1], :new, :hibernate}, :new, [hibernate: true]},
+    {:handle_call, {:reply, :yes, [1], :new}, :new, [reply: :yes]},
+    {:handle_call, {:reply, :yes, [], :same, :hibernate}, :none, [reply: :yes, hibernate: true]},
+    {:handle_subscribe, {:manual, :new}, :new, nil},
+    {:handle_subscribe, {:automatic, :same}, :none, nil},
+    {:handle_cancel, {:stop, :normal, :new}, :new, nil},
+    {:handle_call, {:stop, :normal, :bye, :new}, :new, [reply: :bye]},
+    {:started, {:producer, :new}, :new, nil},
+    {:started, {:consumer, :new, subscribe_to: []}, :new, nil},
+    {:started, {:producer_consumer, :new}, :new, nil}
+  ]
+
   @old %{data: 1}
   @machine_old {:closed, @old}
 
@@ -226,6 +242,21 @@ defmodule ElixirScope.CallbackTest do
         end
       end
 
+      test "tells the state and the reply of a stage" do
+        for {callback, answer, state, reply} <- @stage do
+          [_first, {events, old}] =
+            in_one_process([{:handle_events, {:noreply, [], :same}}, {callback, answer}], fn {callback,
+                                                                                              answer},
+                                                                                             old ->
+              site = Answering.site(Stage, callback, 3, GenStage, nil, :stage)
+              Answering.record(site, [:events, :from, old], old, :trigger, filled(answer, old))
+            end)
+
+          check(events, filled(answer, old), change(@old, state), reply, :trigger)
+          assert hd(events).args == [:events, :from, @old]
+        end
+      end
+
       test "tells the state of a process that is new to it, though it leaves it alone" do
         for {shape, old, answers} <- [
               {:server, @old, for({answer, :none, reply} <- @server ++ @call, do: {answer, reply})},
@@ -256,7 +287,7 @@ defmodule ElixirScope.CallbackTest do
       end
 
       test "says nothing of a state where the answer has another form" do
-        for shape <- [nil, :no_shape, :init, :server, :code_change, :statem, :event, :socket],
+        for shape <- [nil, :no_shape, :init, :server, :code_change, :statem, :event, :socket, :stage],
             answer <- [
               :ok,
               :keep,
@@ -612,7 +643,9 @@ defmodule ElixirScope.CallbackTest do
         Generate.seed()
 
         for _ <- 1..500 do
-          shape = Enum.random([:init, :server, :code_change, :statem, :event, :socket, Generate.term(1)])
+          shape =
+            Enum.random([:init, :server, :code_change, :statem, :event, :socket, :stage, Generate.term(1)])
+
           name = Enum.random([:init, :join, :handle_call, nil])
           site = Answering.site(Odd, name, 3, GenServer, nil, shape)
 

@@ -1,7 +1,7 @@
 defmodule ElixirScope.Instrument.Callbacks do
   @moduledoc false
 
-  # The callbacks of behaviours that OTP, Elixir and Phoenix define: which argument is the message that is being handled, who
+  # The callbacks of behaviours that OTP, Elixir, GenStage and Phoenix define: which argument is the message that is being handled, who
   # sent it, which one is the state, and how the result holds the new one. By name: none of these behaviours needs to be there.
 
   # function/arity => {receives, shape, state}. `receives` is {via, index of the message, index of the sender}. `state` is the
@@ -72,8 +72,23 @@ defmodule ElixirScope.Instrument.Callbacks do
     {:terminate, 2} => {nil, nil, nil}
   }
 
+  @stage %{
+    {:init, 1} => {nil, :stage, nil},
+    {:handle_call, 3} => {{:call, 0, 1}, :stage, 2},
+    {:handle_cast, 2} => {{:cast, 0, nil}, :stage, 1},
+    {:handle_info, 2} => {{:send, 0, nil}, :stage, 1},
+    {:handle_demand, 2} => {nil, :stage, 1},
+    {:handle_events, 3} => {nil, :stage, 2},
+    {:handle_subscribe, 4} => {nil, :stage, 3},
+    {:handle_cancel, 3} => {nil, :stage, 2},
+    {:terminate, 2} => {nil, nil, nil},
+    {:code_change, 3} => {nil, :code_change, 1},
+    {:format_status, 2} => {nil, nil, nil}
+  }
+
   @behaviours %{
     GenServer => @server,
+    GenStage => @stage,
     :gen_server => @server,
     :gen_statem => @statem,
     GenStateMachine => @statem,

@@ -25,6 +25,8 @@ pub enum StateShape {
     Event,
     /// Channels and live views: those of a server, and `{:ok, socket}`; of a join `{:ok, reply, socket}`.
     Socket,
+    /// `GenStage`: those of a server with the events before the state; `{:producer, state}` and the like.
+    Stage,
 }
 
 impl StateShape {
@@ -37,6 +39,7 @@ impl StateShape {
             _ if is(name, atoms::statem()) => StateShape::Statem,
             _ if is(name, atoms::event()) => StateShape::Event,
             _ if is(name, atoms::socket()) => StateShape::Socket,
+            _ if is(name, atoms::stage()) => StateShape::Stage,
             _ => return None,
         })
     }
@@ -154,6 +157,7 @@ impl<'a> Results<'a> {
             StateShape::Statem => Some(self.statem(*tag, rest)),
             StateShape::Event => self.event(*tag, rest),
             StateShape::Socket => self.socket(*tag, rest),
+            StateShape::Stage => self.stage(*tag, rest),
         };
         outcome.unwrap_or_default()
     }
@@ -265,6 +269,30 @@ impl<'a> Results<'a> {
             [socket, ..] if is(tag, atoms::ok()) => Some(Outcome::of_state(*socket)),
             _ => self.server(tag, rest),
         }
+    }
+
+    fn stage(self, tag: Word, rest: &[Word]) -> Option<Outcome> {
+        let begins = is(tag, atoms::producer())
+            || is(tag, atoms::consumer())
+            || is(tag, atoms::producer_consumer());
+        Some(match rest {
+            // More than a state are options.
+            [state] | [state, _] if begins => Outcome::of_state(*state),
+            [state] if is(tag, atoms::automatic()) || is(tag, atoms::manual()) => {
+                Outcome::of_state(*state)
+            }
+            [_events, state] if is(tag, atoms::noreply()) => Outcome::of_state(*state),
+            [_events, state, next] if is(tag, atoms::noreply()) => {
+                self.then(Outcome::of_state(*state), *next)
+            }
+            [reply, _events, state] if is(tag, atoms::reply()) => Outcome::of_reply(*reply, *state),
+            [reply, _events, state, next] if is(tag, atoms::reply()) => {
+                self.then(Outcome::of_reply(*reply, *state), *next)
+            }
+            [_reason, state] if is(tag, atoms::stop()) => Outcome::of_state(*state),
+            [_reason, reply, state] if is(tag, atoms::stop()) => Outcome::of_reply(*reply, *state),
+            _ => return None,
+        })
     }
 
     /// What a server does next.
