@@ -32,6 +32,8 @@ defmodule ElixirScope.Test.OtherPrograms do
       OwnNode.run("""
       {:ok, _} = Application.ensure_all_started(:elixir_scope)
       :ok = ElixirScope.start()
+      # all that answers it is loaded here: Mix takes other applications off the code path
+      %{} = ElixirScope.status()
       #{prepare}
       result = (fn -> #{script} end).()
       told = %{result: result, events: ElixirScope.status().capture.events, faults: ElixirScope.status().faults.panics}
