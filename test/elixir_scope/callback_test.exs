@@ -550,7 +550,7 @@ defmodule ElixirScope.CallbackTest do
 
           assert Enum.map(changes, &told/1) == [
                    first(%{left: 3})
-                   | for left <- 2..0 do
+                   | for left <- 2..0//-1 do
                        diff = [%{path: [:left], op: :changed, old: left + 1, new: left}]
                        {%{left: left + 1}, %{left: left}, diff, quality}
                      end
