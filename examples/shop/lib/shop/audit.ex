@@ -6,7 +6,7 @@ defmodule Shop.Audit do
   events had to give way, that is the time since the first rest of the shop that is still on the tape.
   """
 
-  alias Shop.Audit.{Carts, Causes, Check, Orders, Recorder, Requests}
+  alias Shop.Audit.{Carts, Causes, Check, Orders, Past, Recorder, Requests}
   alias Shop.Load.Ledger
   alias Shop.Tape
 
@@ -14,7 +14,8 @@ defmodule Shop.Audit do
   @spec run(Ledger.t()) :: [Check.t()]
   def run(ledger) do
     held = held(ledger)
-    Enum.flat_map([Requests, Carts, Orders, Causes, Recorder], & &1.checks(held))
+    left = Check.new("anything left to check", ledger.entries != [], held.entries != [])
+    [left | Enum.flat_map([Requests, Carts, Orders, Causes, Past, Recorder], & &1.checks(held))]
   end
 
   @doc "What of the ledger can be checked: all of it, unless the oldest events had to give way."

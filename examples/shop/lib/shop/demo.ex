@@ -1,8 +1,9 @@
 defmodule Shop.Demo do
   @moduledoc "Plays shoppers, asks the tape what happened, and holds its answers against what the shoppers know."
 
-  alias Shop.{Audit, Load, Print, Questions}
-  alias Shop.Load.Ledger
+  alias Shop.{Audit, Catalogue, Load, Print, Questions}
+  alias Shop.Load.{Ledger, Moment, Shelves}
+  alias Shop.Questions.Past
   alias Shop.Print.{Progress, Unit}
 
   @doc "Runs the demo; true if tape and shoppers agree. Options as of `Shop.Load.run/1`."
@@ -34,11 +35,19 @@ defmodule Shop.Demo do
 
     ask("What failed most, and with what error?", fn -> Questions.failures(window) end, &Print.failures/1)
     carts(ledger)
+    checkout(Audit.held(ledger))
+    stock(ledger)
 
     ask(
       "What happened in the second before the dispatcher's last crash, and what did it have in its state?",
       fn -> window |> Questions.crashes() |> List.last() |> story() end,
       &Print.crash/1
+    )
+
+    ask(
+      "What was the dispatcher's state just before that crash, and how had it come to it?",
+      fn -> window |> Questions.crashes() |> List.last() |> Past.crashed() end,
+      &Print.Past.crashed/1
     )
 
     ask("What does the recorder hold?", &Questions.memory/0, &Print.memory/1)
@@ -74,15 +83,47 @@ defmodule Shop.Demo do
     cart = Enum.max_by(newest, &length(asked[&1]), fn -> "cart-none" end)
 
     ask(
-      "What did #{cart} hold, from its first state to its last?",
-      fn -> Questions.cart(cart) end,
-      &Print.states/1
+      "What did #{cart} hold, from its first state to its last, and what did each step change?",
+      fn -> Past.cart(cart) end,
+      &Print.Past.steps/1
+    )
+
+    ask(
+      "What was in #{cart} before, between and after the requests of its shopper?",
+      fn -> Past.cart_at(cart, asked |> Map.get(cart, []) |> Moment.at_requests()) end,
+      &Print.Past.views/1
     )
 
     ask(
       "What was asked between its shopper's connection and #{cart}?",
       fn -> Questions.asked_of_cart(cart) end,
       &Print.exchanges/1
+    )
+  end
+
+  # The newest order of more than one product, if there is such.
+  defp checkout(ledger) do
+    orders = for %{entry: %{status: 201}} = taking <- Shelves.takings(ledger), do: taking
+    several = Enum.filter(orders, &(map_size(&1.lines) > 1))
+
+    with %{entry: entry, lines: lines} <- List.last(several) || List.last(orders) do
+      ask(
+        "What did the checkout of #{entry.cart}, #{inspect(lines)}, change, in whichever process?",
+        fn -> Past.checkout(entry) end,
+        &Print.Past.effects(&1, entry.asked_at)
+      )
+    end
+  end
+
+  defp stock(ledger) do
+    takings = Shelves.takings(ledger)
+
+    ask(
+      "When did the stock of each product last change, and by which request?",
+      fn -> Catalogue.products() |> Map.keys() |> Enum.sort() |> Past.last_taken() end,
+      &Print.Past.takings(&1, fn taking ->
+        Shelves.at(takings, taking.sku, taking.change.timestamp, taking.cart)
+      end)
     )
   end
 

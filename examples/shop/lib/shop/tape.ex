@@ -9,6 +9,14 @@ defmodule Shop.Tape do
   # A call that did not end like this was left by an error, an exit or a throw.
   @in_order [:normal, :tail_call]
 
+  # What is no error to the one who asks for the past, but an answer.
+  @untold [:no_state_recorded, :never_changed, :evicted]
+
+  @typedoc "Why the tape has nothing to tell of a process at an instant."
+  @type past ::
+          {:error,
+           :no_state_recorded | :never_changed | :evicted | {:exited, at :: integer(), reason :: term()}}
+
   @doc "This instant on the tape's clock."
   @spec now() :: integer()
   def now, do: answer!(ElixirScope.now())
@@ -57,6 +65,35 @@ defmodule Shop.Tape do
   @spec states(module(), keyword()) :: [%StateChange{}]
   def states(module, opts \\ []), do: all([event_type: :state_change, module: module] ++ opts)
 
+  @doc """
+  The state of a process at an instant, and how far it can be relied on; or what the tape says instead: it has none as early as
+  that, there was no room to keep it, or the process had ended.
+  """
+  @spec state_at(pid(), integer() | :last) :: {:ok, state :: term(), quality :: atom()} | past()
+  def state_at(pid, at) do
+    with {:ok, state, meta} <- pid |> ElixirScope.fetch_state_at(at) |> past!(),
+         do: {:ok, state, meta.quality}
+  end
+
+  @doc "The states that a process came to, oldest first, each with what changed; `[]` where there is none any more."
+  @spec history(pid(), keyword()) :: [%StateChange{}]
+  def history(pid, opts \\ []) do
+    case pid |> ElixirScope.get_state_history(Keyword.put_new(opts, :limit, :infinity)) |> past!() do
+      {:error, _none} -> []
+      changes -> changes
+    end
+  end
+
+  @doc "What changed in the state of a process from one instant to another."
+  @spec diff(pid(), from :: integer(), to :: integer() | :last) :: {:ok, [map()]} | past()
+  def diff(pid, from, to), do: pid |> ElixirScope.get_state_diff(from, to) |> past!()
+
+  @doc "The last change of a part of a state; `before:` an instant, or with `after:` the first one later than that."
+  @spec last_change(pid(), path :: [term()], keyword()) :: {:ok, %StateChange{}} | past()
+  def last_change(pid, path, opts \\ []) do
+    with %StateChange{} = change <- pid |> ElixirScope.last_change(path, opts) |> past!(), do: {:ok, change}
+  end
+
   @doc "How an ended call began."
   @spec beginning(%FunctionExit{}) :: %FunctionEntry{}
   def beginning(%FunctionExit{call_id: call_id}) do
@@ -73,6 +110,10 @@ defmodule Shop.Tape do
 
   defp of(type, module, function, opts),
     do: [event_type: type, module: module, function: function] ++ opts
+
+  defp past!({:error, reason}) when reason in @untold, do: {:error, reason}
+  defp past!({:error, {:exited, at, reason}}), do: {:error, {:exited, at, reason}}
+  defp past!(answer), do: answer!(answer)
 
   defp answer!({:error, :not_running}), do: raise("the recorder is not running, so there is no tape to ask")
   defp answer!({:error, error}) when is_exception(error), do: raise(error)

@@ -1,16 +1,19 @@
 defmodule Shop.Load.Entry do
-  @moduledoc "One request as the shopper knows it: what was asked, in which cart, what came back and how long it took."
+  @moduledoc "One request as the shopper knows it: what was asked, in which cart, what came back, when, and how long it took."
 
   alias Shop.Load.Plan
 
-  @enforce_keys [:step, :cart, :status, :answer, :duration_ns]
-  defstruct [:step, :cart, :status, :answer, :duration_ns]
+  @enforce_keys [:step, :cart, :status, :answer, :asked_at, :answered_at, :duration_ns]
+  defstruct [:step, :cart, :status, :answer, :asked_at, :answered_at, :duration_ns]
 
+  @typedoc "`asked_at` and `answered_at` are instants on the tape's clock; the duration is by the shopper's own."
   @type t :: %__MODULE__{
           step: Plan.step(),
           cart: Shop.cart_id() | nil,
           status: pos_integer(),
           answer: %{String.t() => String.t()},
+          asked_at: integer(),
+          answered_at: integer(),
           duration_ns: pos_integer()
         }
 

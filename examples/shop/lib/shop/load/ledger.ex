@@ -39,6 +39,11 @@ defmodule Shop.Load.Ledger do
     end
   end
 
+  @doc "Its parts; a ledger that was not bound is one."
+  @spec parts(t()) :: [t()]
+  def parts(%__MODULE__{parts: []} = ledger), do: [ledger]
+  def parts(%__MODULE__{parts: parts}), do: parts
+
   @doc "How long it took, in nanoseconds."
   @spec duration_ns(t()) :: non_neg_integer()
   def duration_ns(ledger), do: ledger.until - ledger.since

@@ -2,6 +2,7 @@ defmodule Shop.Load.Shopper do
   @moduledoc "Walks through its journeys, one after the other, on one connection, and writes down each answer."
 
   alias Shop.Load.{Client, Entry, Plan}
+  alias Shop.Tape
 
   @doc "Plays journeys; the entries are in the order of the requests."
   @spec play([Plan.journey()], :inet.port_number(), fun()) :: [Entry.t()]
@@ -25,6 +26,7 @@ defmodule Shop.Load.Shopper do
 
   defp step(step, memory, socket) do
     {method, path, params} = request(step, memory)
+    asked_at = Tape.now()
     began = System.monotonic_time()
     {status, answer} = Client.request(socket, method, path, params)
     ended = System.monotonic_time()
@@ -34,6 +36,8 @@ defmodule Shop.Load.Shopper do
       cart: memory.cart || answer["cart"],
       status: status,
       answer: answer,
+      asked_at: asked_at,
+      answered_at: Tape.now(),
       duration_ns: System.convert_time_unit(ended - began, :native, :nanosecond)
     }
   end
