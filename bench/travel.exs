@@ -229,7 +229,7 @@ defmodule Bench.Travel do
   # Some 10 KB when it is encoded.
   defp state do
     sessions =
-      for n <- 1..80,
+      for n <- 1..150,
           into: %{},
           do: {n, %{user: "user #{n}", seen: n * 1_000, roles: [:reader, :writer], at: {n, n * 1.5}}}
 
