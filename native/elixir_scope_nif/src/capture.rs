@@ -23,7 +23,7 @@ use elixir_scope_engine::{
 use rustler::{Atom, Encoder, Env, Term};
 
 use crate::host::BEAM;
-use crate::payload::Body;
+use crate::payload::{Body, MarkedArgs};
 use crate::settings::Settings;
 use crate::term::{Word, raw, word_of};
 use crate::thread::Thread;
@@ -141,53 +141,46 @@ fn enter<'a, B: Body<'a>>(
     if word == 0 {
         return raw::small(env, -1);
     }
-    let FoundSite {
-        site,
-        is_on,
-        holds_state,
-    } = site::look(place);
-    if !is_on {
-        if holds_state {
-            unseen(env, site);
-        }
+    let found = site::look(place);
+    if found.holds_state {
+        return enter_with_state(env, word, kind, found, body(found.site));
+    }
+    if !found.is_on {
         return raw::small(env, -1);
     }
+    let site = found.site;
     let token = recording(env, word, |thread, process, slot| {
-        let Thread {
-            writer,
-            settings,
-            random,
-            ..
-        } = thread;
-        let place = slot.map_or(NOWHERE, |slot| {
-            let sample = || {
-                if settings.samples_all() {
-                    return true;
-                }
-                // To the program it is one call: what a tail call leads to shares the fate of its caller.
-                let tail = slot.left_by_tail(settings.generation);
-                match tail.filter(|(place, _)| SiteTable::shared().is_callee(*place, site)) {
-                    Some((_, is_sampled)) => is_sampled,
-                    None => Thread::sample(settings, random),
-                }
+        let place = begin(thread, slot, site);
+        if place.is_sampled {
+            let what = What {
+                kind,
+                process,
+                slot,
+                site,
             };
-            slot.enter(settings.generation, sample, || writer.next_correlation())
-        });
-        let mut body = body(site);
-        let chain = match holds_state {
-            true => open_chain(slot, site, place.depth),
-            false => None,
-        };
-        let knows = chain.is_some()
-            && place.is_sampled
-            && stand_for_state(&thread.settings, slot, site, &mut body);
-        let token = Token {
-            depth: place.depth,
-            is_sampled: place.is_sampled,
-            commits: chain.is_some(),
-            continues: chain.is_some_and(|chain| chain.continues),
-            knows,
-            generation: thread.settings.generation,
+            thread.write(env, what.at(place), body(site));
+        }
+        Token::of_call(place, thread.settings.generation).pack()
+    });
+    raw::small(env, token.unwrap_or(-1))
+}
+
+/// The same of a call that may end with a new state. (A function of its own: other calls would pay for it.)
+#[inline(never)]
+fn enter_with_state<'a>(
+    env: Env<'a>,
+    word: u64,
+    kind: EventKind,
+    found: FoundSite,
+    body: impl Body<'a>,
+) -> Term<'a> {
+    let FoundSite { site, is_on, .. } = found;
+    let record = |thread: &mut Thread, process, slot| {
+        let place = begin(thread, slot, site);
+        let chain = open_chain(slot, site, place.depth);
+        let mark = match chain {
+            Some(_) if place.is_sampled => mark_of_state(&thread.settings, slot, site, &body),
+            _ => None,
         };
         if place.is_sampled {
             let what = What {
@@ -196,14 +189,55 @@ fn enter<'a, B: Body<'a>>(
                 slot,
                 site,
             };
-            thread.write(env, what.at(place), body);
+            match mark {
+                Some((index, mark)) => {
+                    let body = MarkedArgs::new(body.arguments(), site, index, mark);
+                    thread.write(env, what.at(place), body);
+                }
+                None => thread.write(env, what.at(place), body),
+            }
         }
+        let token = Token {
+            commits: chain.is_some(),
+            continues: chain.is_some_and(|chain| chain.continues),
+            knows: mark.is_some(),
+            ..Token::of_call(place, thread.settings.generation)
+        };
         token.pack()
-    });
-    if token.is_none() && holds_state {
+    };
+    let token = match is_on {
+        true => recording(env, word, record),
+        false => None,
+    };
+    if token.is_none() {
         unseen(env, site);
     }
     raw::small(env, token.unwrap_or(-1))
+}
+
+/// The process enters the call; whether an outermost one is recorded is decided here.
+#[inline(always)]
+fn begin(thread: &mut Thread, slot: Option<&'static Slot>, site: SiteId) -> Entered {
+    let Thread {
+        writer,
+        settings,
+        random,
+        ..
+    } = thread;
+    slot.map_or(NOWHERE, |slot| {
+        let sample = || {
+            if settings.samples_all() {
+                return true;
+            }
+            // To the program it is one call: what a tail call leads to shares the fate of its caller.
+            let tail = slot.left_by_tail(settings.generation);
+            match tail.filter(|(place, _)| SiteTable::shared().is_callee(*place, site)) {
+                Some((_, is_sampled)) => is_sampled,
+                None => Thread::sample(settings, random),
+            }
+        };
+        slot.enter(settings.generation, sample, || writer.next_correlation())
+    })
 }
 
 /// The call may end with a new state. `None` if an outer one of its module will say so.
@@ -216,31 +250,20 @@ fn open_chain(slot: Option<&'static Slot>, site: SiteId, depth: u16) -> Option<O
     slot.open_chain(SiteTable::shared().get(site)?.module, depth)
 }
 
-/// Has the state that a callback is called with told by a mark: it is on the tape already, as far as is known. If it is not,
-/// the next change will say so, and queries do not put in what is doubtful.
-#[inline(never)]
-fn stand_for_state<'a>(
+/// The mark for the state that a callback is called with, and which argument that is: it is on the tape already, as far as is
+/// known. If it is not, the next change will say so, and queries do not put in what is doubtful.
+fn mark_of_state<'a>(
     settings: &Settings,
     slot: Option<&Slot>,
     site: SiteId,
-    body: &mut impl Body<'a>,
-) -> bool {
-    let Some(def) = SiteTable::shared().get(site) else {
-        return false;
-    };
-    let chain = slot.and_then(|slot| slot.chain(def.module));
-    let Some(StateArgument { index, is_data }) = def
-        .state_argument
-        .filter(|_| chain.is_some_and(|chain| chain.holds(settings.state_epoch)))
-    else {
-        return false;
-    };
-    let argument = body.arguments().get(index as usize);
-    if argument.is_none_or(|state| raw::is_immediate(*state)) {
-        return false;
-    }
-    body.mark(index, if is_data { DATA_MARK } else { STATE_MARK });
-    true
+    body: &impl Body<'a>,
+) -> Option<(u32, [u8; 4])> {
+    let def = SiteTable::shared().get(site)?;
+    let StateArgument { index, is_data } = def.state_argument?;
+    let chain = slot?.chain(def.module)?;
+    let argument = body.arguments().get(index as usize)?;
+    let is_known = chain.holds(settings.state_epoch) && !raw::is_immediate(*argument);
+    is_known.then_some((index, if is_data { DATA_MARK } else { STATE_MARK }))
 }
 
 /// A call that may end with a new state is entered, and nothing of it is recorded.
@@ -348,6 +371,19 @@ struct Token {
 }
 
 impl Token {
+    /// Of a call that ends with no state.
+    #[inline(always)]
+    fn of_call(place: Entered, generation: u32) -> Token {
+        Token {
+            depth: place.depth,
+            is_sampled: place.is_sampled,
+            commits: false,
+            continues: false,
+            knows: false,
+            generation,
+        }
+    }
+
     /// Of what `enter` answered; `None` for a call of which nothing is to be recorded, and for anything else.
     #[inline(always)]
     fn of(token: Term<'_>) -> Option<Token> {

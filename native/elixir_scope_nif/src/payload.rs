@@ -32,10 +32,6 @@ pub trait Body<'t> {
         &[]
     }
 
-    /// The argument at `index` is to be told by this mark.
-    #[inline(always)]
-    fn mark(&mut self, _index: u32, _mark: [u8; 4]) {}
-
     /// Writes all of it the quick way; `None` if that cannot be.
     #[inline(always)]
     fn quick<'w, T: Terms<'t>>(&self, _: Quick<'_, T>, _: Window<'w>) -> Option<Window<'w>> {
@@ -286,8 +282,6 @@ pub struct Args<'v> {
     args: &'v [Word],
     site: SiteId,
     masks: u32,
-    /// The state of the process, known from its timeline, stands at this index, and this mark for it.
-    state: Option<(u32, [u8; 4])>,
 }
 
 impl<'v> Args<'v> {
@@ -298,7 +292,6 @@ impl<'v> Args<'v> {
             args,
             site,
             masks: 0,
-            state: None,
         }
     }
 }
@@ -309,11 +302,6 @@ impl<'t> Body<'t> for Args<'_> {
     #[inline(always)]
     fn arguments(&self) -> &[Word] {
         self.args
-    }
-
-    #[inline(always)]
-    fn mark(&mut self, index: u32, mark: [u8; 4]) {
-        self.state = Some((index, mark));
     }
 
     #[inline(always)]
@@ -334,10 +322,6 @@ impl<'t> Body<'t> for Args<'_> {
         for (at, arg) in self.args.iter().enumerate() {
             window = if self.masks >> at & 1 == 1 {
                 window.byte(format::REDACTED)?
-            } else if let Some((state, mark)) = self.state
-                && state as usize == at
-            {
-                window.bytes(&mark)?
             } else {
                 quick.term(window, *arg)?
             };
@@ -346,7 +330,58 @@ impl<'t> Body<'t> for Args<'_> {
     }
 
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
-        payload.args(self.args, site::arguments(self.site), self.state)
+        payload.args(self.args, site::arguments(self.site), None)
+    }
+}
+
+/// The same, with a mark for the state of the process, which its timeline knows, in the place of one of them.
+pub struct MarkedArgs<'v> {
+    args: Args<'v>,
+    state: u32,
+    mark: [u8; 4],
+}
+
+impl<'v> MarkedArgs<'v> {
+    pub fn new(args: &'v [Word], site: SiteId, state: u32, mark: [u8; 4]) -> Self {
+        MarkedArgs {
+            args: Args::new(args, site),
+            state,
+            mark,
+        }
+    }
+}
+
+impl<'t> Body<'t> for MarkedArgs<'_> {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn prepare(&mut self, masks: &mut Masks, redaction: &Redaction) {
+        self.args.prepare(masks, redaction);
+    }
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let mut window = window.byte(format::LIST)?;
+        for (at, arg) in self.args.args.iter().enumerate() {
+            window = if self.args.masks >> at & 1 == 1 {
+                window.byte(format::REDACTED)?
+            } else if at == self.state as usize {
+                window.bytes(&self.mark)?
+            } else {
+                quick.term(window, *arg)?
+            };
+        }
+        window.byte(format::END)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        let Args { args, site, .. } = self.args;
+        let state = Some((self.state, self.mark));
+        payload.args(args, site::arguments(site), state)
     }
 }
 
