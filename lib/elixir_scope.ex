@@ -314,7 +314,8 @@ defmodule ElixirScope do
       iex> ElixirScope.get_state_diff(cart, before, :last)
       {:ok, [%{path: [:owner, :name], op: :changed, old: "Ann", new: "Bob"}]}
 
-  Of a masked value that changed, only `path` and `op` are there. Reasons and options are those of `get_state_at/3`.
+  `old` is nil of what was added, `new` of what was removed; of a masked value that changed both are `ElixirScope.Redacted`. Reasons and
+  options are those of `get_state_at/3`.
   """
   @spec get_state_diff(pid, from :: Timeline.time() | :last, to :: Timeline.time() | :last, keyword) ::
           {:ok, [Timeline.change()]} | Timeline.error()

@@ -180,7 +180,11 @@ defmodule ElixirScope.Replay do
   @doc """
   The text of what `ElixirScope.get_state_diff/4` answers.
 
-      iex> diff = [%{path: [:cart, "tea"], op: :added, new: 2}, %{path: [:token], op: :changed}]
+      iex> mask = %ElixirScope.Redacted{}
+      iex> diff = [
+      ...>   %{path: [:cart, "tea"], op: :added, old: nil, new: 2},
+      ...>   %{path: [:token], op: :changed, old: mask, new: mask}
+      ...> ]
       iex> diff |> ElixirScope.Replay.format_diff(colors: false) |> IO.iodata_to_binary() |> String.split("\\n")
       ["  + .cart[\\"tea\\"] 2", "  ~ .token (masked)", ""]
   """

@@ -46,11 +46,12 @@ defmodule ElixirScope.Timeline do
           alive: true | :unknown
         }
 
+  @typedoc "`old` is nil of what was added, `new` of what was removed. Of a masked value that changed both are the mark."
   @type change :: %{
-          required(:path) => [term],
-          required(:op) => :added | :removed | :changed,
-          optional(:old) => term,
-          optional(:new) => term
+          path: [term],
+          op: :added | :removed | :changed,
+          old: term,
+          new: term
         }
 
   @type error ::

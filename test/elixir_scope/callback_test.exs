@@ -4,8 +4,9 @@ defmodule ElixirScope.CallbackTest do
   alias ElixirScope.{Native, Redacted, Site, Truncated}
   alias ElixirScope.Test.{Answering, Generate}
   alias ElixirScope.Test.Answering.{Handler, Machine, Server}
+  alias ElixirScopeTest.Specimen
 
-  # What a callback answers, the state that it leaves (:none if that is the one it had), and what else its answer says.
+  # What a callback answers, the state that it changes to (:none where it does not), and what else its answer says.
   @server [
     {{:noreply, :new}, :new, nil},
     {{:noreply, :same}, :none, nil},
@@ -109,6 +110,7 @@ defmodule ElixirScope.CallbackTest do
   ]
 
   @old %{data: 1}
+  @machine_old {:closed, @old}
 
   for path <- [:auto, false] do
     describe "the end of a callback, with terms read by #{if path, do: "words", else: "the NIF interface"}," do
@@ -117,7 +119,7 @@ defmodule ElixirScope.CallbackTest do
       test "tells the state and the reply of a GenServer" do
         for {answer, state, reply} <- @init do
           {:init, events} = of(Server, fn -> GenServer.start(Server, answer) end)
-          check(events, answer, state, reply, nil)
+          check(events, answer, first(state), reply, nil)
         end
 
         for {answer, state, reply} <- @server, way <- [:handle_cast, :handle_info, :handle_call] do
@@ -132,13 +134,15 @@ defmodule ElixirScope.CallbackTest do
               end
             end)
 
-          check(events, answer, state, reply, answer)
+          check(events, filled(answer), change(@old, state), reply, answer)
+          assert List.last(hd(events).args) == @old
         end
 
         for {answer, state, reply} <- @call do
           {:ok, pid} = GenServer.start(Server, {:ok, @old})
           {:handle_call, events} = of(Server, fn -> GenServer.call(pid, answer) end)
-          check(events, answer, state, reply, answer)
+          check(events, filled(answer), change(@old, state), reply, answer)
+          assert [^answer, {_caller, _tag}, @old] = hd(events).args
         end
       end
 
@@ -149,66 +153,105 @@ defmodule ElixirScope.CallbackTest do
           :sys.suspend(pid)
           {:code_change, events} = of(Server, fn -> :sys.change_code(pid, Server, nil, answer) end)
           :sys.resume(pid)
-          check(events, answer, state, nil, nil)
+          check(events, filled(answer), change(@old, state), nil, nil)
+          assert hd(events).args == [nil, @old, answer]
         end
       end
 
       test "tells the name and the data of a gen_statem" do
         for {answer, state, reply} <- @machine_init do
           {:init, events} = of(Machine, fn -> :gen_statem.start(Machine, answer, []) end)
-          check(events, answer, state, reply, nil)
+          check(events, answer, first(state), reply, nil)
         end
 
         for {answer, state, reply} <- @machine do
           {:ok, pid} = :gen_statem.start(Machine, {:ok, :closed, @old}, [])
           {:handle_event, events} = of(Machine, fn -> :gen_statem.cast(pid, {:answer, answer}) end)
-          check(events, answer, state, reply, {:answer, answer})
+          check(events, filled(answer), change(@machine_old, state), reply, {:answer, answer})
+          assert hd(events).args == [:cast, {:answer, answer}, :closed, @old]
         end
 
         for {answer, state, reply} <- @machine_call do
           {:ok, pid} = :gen_statem.start(Machine, {:ok, :closed, @old}, [])
           {:handle_event, events} = of(Machine, fn -> :gen_statem.call(pid, {:answer, answer}) end)
-          check(events, answer, state, reply, {:answer, answer})
+          assert [{:call, from}, {:answer, ^answer}, :closed, @old] = hd(events).args
+          answered = answer |> Machine.with_caller(from) |> filled()
+          check(events, answered, change(@machine_old, state), reply, {:answer, answer})
         end
       end
 
       test "tells the state and the reply of a gen_event handler" do
         {:ok, manager} = :gen_event.start()
 
+        # The second one of a manager begins as the first one does.
         for {answer, state, reply} <- [
               {{:ok, :new}, :new, nil},
-              {{:ok, :new, :hibernate}, :new, [hibernate: true]}
+              {{:ok, :new, :hibernate}, :new, [hibernate: true]},
+              {{:ok, :another}, :another, nil}
             ] do
           {:init, events} =
             of(Handler, fn -> :gen_event.add_handler(manager, {Handler, make_ref()}, answer) end)
 
-          check(events, answer, state, reply, nil)
+          check(events, answer, first(state), reply, nil)
         end
 
         for {answer, state, reply} <- @handler do
           {:ok, manager} = :gen_event.start()
           :ok = :gen_event.add_handler(manager, Handler, {:ok, @old})
           {:handle_event, events} = of(Handler, fn -> :gen_event.notify(manager, {:answer, answer}) end)
-          check(events, answer, state, reply, answer)
+          check(events, filled(answer), change(@old, state), reply, answer)
+          assert hd(events).args == [answer, @old]
         end
 
         for {answer, state, reply} <- @handler_call do
           {:ok, manager} = :gen_event.start()
           :ok = :gen_event.add_handler(manager, Handler, {:ok, @old})
           {:handle_call, events} = of(Handler, fn -> :gen_event.call(manager, Handler, {:answer, answer}) end)
-          check(events, answer, state, reply, answer)
+          check(events, filled(answer), change(@old, state), reply, answer)
+          assert hd(events).args == [answer, @old]
         end
       end
 
       test "tells the socket of channels and live views" do
-        # Not a literal, of which there might be two.
-        old = Map.new(@old)
-
         for {callback, answer, state, reply} <- @socket do
-          site = Answering.site(Socket, callback, 3, Phoenix.Channel, nil, :socket)
-          answered = Answering.fill(answer, same: old)
-          {^callback, events} = of(Socket, fn -> Answering.record(site, [], old, :trigger, answered) end)
-          check(events, answer, state, reply, :trigger)
+          [_first, {events, old}] =
+            in_one_process([{:handle_info, {:noreply, :same}}, {callback, answer}], fn {callback, answer},
+                                                                                       old ->
+              site = Answering.site(Socket, callback, 3, Phoenix.Channel, nil, :socket)
+              Answering.record(site, [:params, :session, old], old, :trigger, filled(answer, old))
+            end)
+
+          check(events, filled(answer, old), change(@old, state), reply, :trigger)
+          assert hd(events).args == [:params, :session, @old]
+        end
+      end
+
+      test "tells the state of a process that is new to it, though it leaves it alone" do
+        for {shape, old, answers} <- [
+              {:server, @old, for({answer, :none, reply} <- @server ++ @call, do: {answer, reply})},
+              {:statem, @machine_old, for({answer, :none, reply} <- @machine, do: {answer, reply})},
+              {:event, @old, [{{:ok, :same}, nil}, {{:ok, :same, :hibernate}, [hibernate: true]}]},
+              {:code_change, @old, [{{:ok, :same}, nil}]},
+              {:socket, @old, [{{:ok, :same}, nil}, {{:noreply, :same}, nil}]}
+            ],
+            {answer, reply} <- answers,
+            # whoever ignores or stops before it is a state machine's says nothing
+            answer != :ignore do
+          [{events, held}, {again, _held}] =
+            in_one_process(
+              [old, old],
+              fn old, held ->
+                site = Answering.site(Unknown, :handle, 2, nil, nil, shape)
+                Answering.record(site, [:message, old], held, :message, filled(answer, held))
+              end,
+              old
+            )
+
+          answered = filled(answer, held)
+          check(events, answered, first(old), reply, :message)
+          assert hd(events).args == [:message, old]
+          check(again, answered, :none, reply, :message)
+          assert hd(again).args == [:message, old]
         end
       end
 
@@ -216,19 +259,48 @@ defmodule ElixirScope.CallbackTest do
         for shape <- [nil, :no_shape, :init, :server, :code_change, :statem, :event, :socket],
             answer <- [
               :ok,
+              :keep,
               {},
               {:ok},
               {:reply},
               {:error, 1},
+              {:ok, 1, 2, 3, 4},
               {:noreply, 1, 2, 3, 4, 5},
+              {:keep_state_and_data},
+              {:stop_and_reply},
               [],
               [:ok | 1],
               %{},
               "ok"
             ] do
-          site = Answering.site(Odd, :callback, 1, nil, nil, shape)
-          {:callback, events} = of(Odd, fn -> Answering.record(site, [], @old, nil, answer) end)
-          assert [%{event_type: :function_entry}, %{event_type: :function_exit, result: ^answer}] = events
+          # A live view is mounted with any options.
+          unless shape == :socket and match?({:ok, _socket, _, _, _}, answer) do
+            site = Answering.site(Odd, :callback, 1, nil, nil, shape)
+
+            [{events, _held}] =
+              in_one_process(
+                [answer],
+                fn answer, held ->
+                  Answering.record(site, [], held, nil, answer)
+                end,
+                @machine_old
+              )
+
+            assert [%{event_type: :function_entry}, %{event_type: :function_exit, result: ^answer}] = events
+          end
+        end
+      end
+
+      test "says nothing of a state where a function of three arguments is none of a machine's states" do
+        site = Answering.site(Machine, :put, 3, :gen_statem, {:send, 1, nil}, :statem)
+
+        for answer <- [:ok, {:ok, self()}, {:ok, 1, 2}, {:error, :timeout}, {:reply, 1, 2}, [1], 7] do
+          [{events, _held}] =
+            in_one_process([:value], fn value, _held ->
+              Answering.record(site, [:server, :key, value], {:put, value}, :key, answer)
+            end)
+
+          assert [%{args: [:server, :key, :value]}, %{event_type: :function_exit, result: ^answer}] = events
         end
       end
 
@@ -242,49 +314,94 @@ defmodule ElixirScope.CallbackTest do
 
         assert [%Events.StateChange{} = first, %{}, %{}] = events = all_events(pid: pid)
         assert Enum.map(events, & &1.event_type) == List.duplicate(:state_change, 3)
-        assert Enum.map(events, & &1.new_state) == [@old, :new, :last]
+        assert Enum.map(events, &told/1) == [first(@old), change(@old, :new), change(:new, :last)]
         assert Enum.map(events, & &1.callback) == [:init, :handle_call, :handle_cast]
+
+        assert Enum.map(events, & &1.trigger_message) ==
+                 [nil, {:reply, :yes, :new}, {:stop, :normal, :last}]
+
         assert {first.module, first.call_id, first.parent_id} == {Server, nil, nil}
       end
 
-      test "keeps a state within its own budget, masked" do
-        state = %{list: Enum.to_list(1..2_000), password: "hunter2"}
-        {:init, [entry, change, exit]} = of(Server, fn -> GenServer.start(Server, {:ok, state}) end)
-        assert change.new_state == %{state | password: %Redacted{}}
-        assert change.quality == :unverified
-        assert length(hd(entry.args) |> elem(1) |> Map.fetch!(:list)) < 2_000
-        assert byte_size(:erlang.term_to_binary(exit.result)) < 8_192
+      @tag recorder: [sampling_rate: 0.0, capture: [raw_terms: path]]
+      test "tells the state of a process that is new to it where the call is not sampled, once" do
+        site = Answering.site(Unknown, :handle, 2, GenServer, nil, :server)
+        pid = spawn(fn -> for _ <- 1..3, do: Answering.record(site, [1, @old], @old, 1, {:noreply, @old}) end)
+        until_dead(pid)
+        assert [%Events.StateChange{callback: :handle} = change] = all_events(pid: pid)
+        assert told(change) == first(@old)
+      end
+
+      test "keeps a state within its own budget, masked, and shows it where it is given and answered" do
+        list = Enum.to_list(1..2_000)
+
+        {:init, [entry, change, exit]} =
+          of(Server, fn -> GenServer.start(Server, {:ok, secret(list, "one")}) end)
+
+        masked = %{list: list, password: %Redacted{}}
+        assert told(change) == first(masked)
+        # what a process is started with is no state
+        assert [{:ok, %{list: cut}}] = entry.args
+        assert length(cut) < 2_000
+        assert exit.result == {:ok, masked}
+
+        {:handle_call, [entry, _reply, exit]} =
+          of(Server, fn -> GenServer.call(change.pid, {:reply, :yes, :same}) end)
+
+        assert [{:reply, :yes, :same}, _from, ^masked] = entry.args
+        assert exit.result == {:reply, :yes, masked}
+      end
+
+      test "says that a masked part changed, and not what it was" do
+        {:ok, pid} = GenServer.start(Server, {:ok, secret([1], "one")})
+        {:handle_info, [_, same, _]} = of(Server, fn -> send(pid, {:noreply, secret([2], "one")}) end)
+        {:handle_info, [_, change, _]} = of(Server, fn -> send(pid, {:noreply, secret([2], "two")}) end)
+        [was, now] = for list <- [[1], [2]], do: secret(list, %Redacted{})
+        assert [%{path: [:list | _]}] = same.state_diff
+        assert {same.old_state, same.new_state, same.quality} == {was, now, :unverified}
+
+        diff = [%{path: [:password], op: :changed, old: %Redacted{}, new: %Redacted{}}]
+        assert told(change) == {now, now, diff, :unverified}
       end
 
       @tag recorder: [capture: [raw_terms: path, max_state_bytes: 512, max_payload_bytes: 100_000]]
       test "says where a state is not whole" do
-        {:init, [_entry, change, _exit]} =
-          of(Server, fn -> GenServer.start(Server, {:ok, Enum.to_list(1..2_000)}) end)
+        list = Enum.to_list(1..2_000)
+        {:init, [entry, change, exit]} = of(Server, fn -> GenServer.start(Server, {:ok, list}) end)
 
         assert %Truncated{kind: :list} = List.last(change.new_state)
-        assert change.quality == :approximate
+        assert {change.old_state, change.state_diff, change.quality} == {nil, nil, :approximate}
+        assert entry.args == [{:ok, list}]
+        assert exit.result == {:ok, %Truncated{kind: :state}}
 
-        {:init, [_entry, change, _exit]} = of(Server, fn -> GenServer.start(Server, {:ok, [1, 2, 3]}) end)
-        assert {change.new_state, change.quality} == {[1, 2, 3], :unverified}
+        # What is known of it only in part is not shown where it could not say so.
+        {:handle_call, [entry, after_it, _reply, _exit]} =
+          of(Server, fn -> GenServer.call(change.pid, {:reply, :yes, :new}) end)
+
+        assert [{:reply, :yes, :new}, _from, %Truncated{kind: :state}] = entry.args
+        assert {after_it.old_state, after_it.new_state} == {change.new_state, :new}
+        assert after_it.quality == :approximate
+
+        {:init, [_entry, change, exit]} = of(Server, fn -> GenServer.start(Server, {:ok, [1, 2, 3]}) end)
+        assert told(change) == first([1, 2, 3])
+        assert exit.result == {:ok, [1, 2, 3]}
 
         :ok = ElixirScope.update_config([:capture, :max_state_bytes], 100_000)
-
-        {:init, [_entry, change, _exit]} =
-          of(Server, fn -> GenServer.start(Server, {:ok, Enum.to_list(1..2_000)}) end)
-
-        assert {change.new_state, change.quality} == {Enum.to_list(1..2_000), :unverified}
+        {:init, [_entry, change, exit]} = of(Server, fn -> GenServer.start(Server, {:ok, list}) end)
+        assert told(change) == first(list)
+        assert exit.result == {:ok, list}
       end
 
       @tag recorder: [capture: [raw_terms: path, max_depth: 3]]
       test "says where a state is too deep, or a machine's data are" do
         {:init, [_entry, change, _exit]} = of(Server, fn -> GenServer.start(Server, {:ok, [[[[1]]]]}) end)
-        assert {change.new_state, change.quality} == {[[[%Truncated{kind: :depth, kept: 0}]]], :approximate}
+        assert told(change) == {nil, [[[%Truncated{kind: :depth, kept: 0}]]], nil, :approximate}
 
         {:init, [_entry, change, _exit]} =
           of(Machine, fn -> :gen_statem.start(Machine, {:ok, :open, [[[[1]]]]}, []) end)
 
-        assert {:open, [[[%Truncated{}]]]} = change.new_state
-        assert change.quality == :approximate
+        assert {:open, [[[%Truncated{kind: :depth}]]]} = change.new_state
+        assert {change.old_state, change.state_diff, change.quality} == {nil, nil, :approximate}
       end
 
       test "says that a fun's environment was not seen where it was not" do
@@ -292,34 +409,139 @@ defmodule ElixirScope.CallbackTest do
         fun = fn -> salt end
         {:init, [_entry, change, _exit]} = of(Server, fn -> GenServer.start(Server, {:ok, fun}) end)
         whole = Native.term_decode(Native.term_encode(fun, %{whole: true})) == fun
-        assert change.quality == if(whole, do: :unverified, else: :approximate)
+        assert change.quality == if(whole, do: :exact, else: :approximate)
+        assert {change.old_state, change.state_diff} == {nil, nil}
+        if whole, do: assert(change.new_state == fun)
+      end
+
+      test "says it of the outermost call of its module only, and shows the others what they were given" do
+        [{begin, _held}, {events, _same}] =
+          in_one_process([:begin, :outer], fn
+            :begin, held ->
+              init = Answering.site(Nested, :init, 1, GenServer, nil, :init)
+              Answering.record(init, [:begin], Answering.none(), nil, {:ok, held})
+
+            :outer, held ->
+              outer = Answering.site(Nested, :handle_call, 3, GenServer, nil, :server)
+              inner = Answering.site(Nested, :handle_cast, 2, GenServer, nil, :server)
+              token = Answering.enter(outer, [:outer, :from, held])
+              between = %{data: held.data + 4}
+              Answering.record(inner, [:inner, between], between, :inner, {:noreply, %{data: 6}})
+              # as it is, and not new to the outer one either
+              Answering.record(inner, [:again, between], between, :again, {:noreply, between})
+              Native.exit_callback(outer, token, {:reply, :yes, %{data: 9}}, held, :outer)
+          end)
+
+        assert [:function_entry, :state_change, :function_exit] = Enum.map(begin, & &1.event_type)
+
+        assert [
+                 %{event_type: :function_entry, args: [:outer, :from, @old]} = outer,
+                 %{event_type: :function_entry, args: [:inner, %{data: 5}]} = inner,
+                 %{event_type: :function_exit, result: {:noreply, %{data: 6}}},
+                 %{event_type: :function_entry, args: [:again, %{data: 5}]},
+                 %{event_type: :function_exit, result: {:noreply, %{data: 5}}},
+                 %{event_type: :state_change, callback: :handle_call, trigger_message: :outer} = change,
+                 %{event_type: :callback_reply, reply: :yes},
+                 %{event_type: :function_exit, result: {:reply, :yes, %{data: 9}}}
+               ] = events
+
+        diff = [%{path: [:data], op: :changed, old: 1, new: 9}]
+        assert told(change) == {@old, %{data: 9}, diff, :unverified}
+        assert {change.call_id, inner.parent_id} == {outer.id, outer.id}
+      end
+
+      test "tells a state that replaced the one on the tape, and does not say what the callback was given instead" do
+        {:ok, pid} = GenServer.start(Server, {:ok, @old})
+        :sys.replace_state(pid, fn @old -> %{data: 2} end)
+
+        {:handle_call, [entry, change, _reply, exit]} =
+          of(Server, fn -> GenServer.call(pid, {:reply, :yes, :same}) end)
+
+        assert [_message, _from, %Truncated{kind: :state}] = entry.args
+        assert exit.result == {:reply, :yes, %{data: 2}}
+        # When it was replaced nobody saw: what lay between is a guess.
+        diff = [%{path: [:data], op: :changed, old: 1, new: 2}]
+        assert told(change) == {@old, %{data: 2}, diff, :approximate}
+        assert ElixirScope.get_state_at(pid, :last) == %{data: 2}
+
+        {:handle_call, [entry, _reply, _exit]} =
+          of(Server, fn -> GenServer.call(pid, {:reply, :yes, :same}) end)
+
+        assert [_message, _from, %{data: 2}] = entry.args
+
+        :sys.replace_state(pid, fn _ -> %{data: 3} end)
+        {:handle_info, [entry, change, _exit]} = of(Server, fn -> send(pid, {:noreply, %{data: 4}}) end)
+        assert [_message, %Truncated{kind: :state}] = entry.args
+        assert {change.new_state, change.quality} == {%{data: 4}, :approximate}
+      end
+
+      test "tells the state of a process that was instrumented while it lived" do
+        on_exit(fn ->
+          ElixirScope.start()
+          ElixirScope.uninstrument(Specimen)
+          ElixirScope.stop()
+          :code.soft_purge(Specimen)
+        end)
+
+        {:ok, server} = Specimen.start_link(%{cart: 1})
+        :ok = ElixirScope.instrument(Specimen)
+        assert ElixirScope.get_state_at(server, :last) == {:error, :no_state_recorded}
+        {:handle_info, [entry, change, exit]} = of(Specimen, fn -> send(server, :nothing) end)
+        assert entry.args == [:nothing, %{cart: 1}]
+        assert told(change) == first(%{cart: 1})
+        assert {change.callback, change.trigger_message, change.call_id} == {:handle_info, :nothing, entry.id}
+        assert exit.result == {:noreply, %{cart: 1}}
+        assert ElixirScope.get_state_at(server, :last) == %{cart: 1}
+        assert ElixirScope.get_state_at(server, change.timestamp) == %{cart: 1}
+        assert ElixirScope.get_state_at(server, entry.timestamp - 1) == {:error, :no_state_recorded}
+
+        {:handle_info, [%{args: [:nothing, %{cart: 1}]}, %{event_type: :function_exit}]} =
+          of(Specimen, fn -> send(server, :nothing) end)
+
+        :ok = Specimen.put(server, :cart, 2)
+        assert [_first, change] = all_events(pid: server, event_type: :state_change)
+        diff = [%{path: [:cart], op: :changed, old: 1, new: 2}]
+        assert told(change) == {%{cart: 1}, %{cart: 2}, diff, :unverified}
+        GenServer.stop(server)
       end
     end
 
     describe "a loop, with terms read by #{if path, do: "words", else: "the NIF interface"}," do
       @describetag recorder: [capture: [raw_terms: path]]
 
-      test "tells its state at each round" do
-        loop = fn -> loop(3) end
-        pid = spawn(loop)
-        until_dead(pid)
-        events = all_events(pid: pid)
+      test "tells its state at each round, and what changed in it" do
+        # One that comes back by a way that was not seen may have changed on it.
+        for {ways, quality} <- [{:unseen, :approximate}, {:seen, :unverified}] do
+          pid = spawn(fn -> loop(3, ways) end)
+          until_dead(pid)
+          events = all_events(pid: pid)
+          changes = Enum.filter(events, &(&1.event_type == :state_change))
 
-        assert [:function_entry, :state_change, :function_exit | _] = Enum.map(events, & &1.event_type)
-        changes = Enum.filter(events, &(&1.event_type == :state_change))
-        assert Enum.map(changes, & &1.new_state) == [%{left: 3}, %{left: 2}, %{left: 1}, %{left: 0}]
+          assert Enum.map(changes, &told/1) == [
+                   first(%{left: 3})
+                   | for left <- 2..0 do
+                       diff = [%{path: [:left], op: :changed, old: left + 1, new: left}]
+                       {%{left: left + 1}, %{left: left}, diff, quality}
+                     end
+                 ]
 
-        for %{callback: :loop, module: __MODULE__, trigger_message: nil} = change <- changes do
-          assert change.call_id == change.parent_id
-          assert %{event_type: :function_entry} = Enum.find(events, &(&1.id == change.call_id))
+          for %{callback: :loop, module: __MODULE__, trigger_message: nil} = change <- changes do
+            assert change.call_id == change.parent_id
+            assert %{event_type: :function_entry} = Enum.find(events, &(&1.id == change.call_id))
+          end
+
+          assert Enum.count(events, &(&1.event_type == :function_entry)) == 4
+          assert Enum.all?(changes, &(&1.callback == :loop))
         end
       end
 
       @tag recorder: [sampling_rate: 0.0, capture: [raw_terms: path]]
       test "tells it where its calls are not sampled" do
-        pid = spawn(fn -> loop(1) end)
+        pid = spawn(fn -> loop(1, :seen) end)
         until_dead(pid)
-        assert [%{new_state: %{left: 1}}, %{new_state: %{left: 0}}] = all_events(pid: pid)
+        assert [%Events.StateChange{}, %Events.StateChange{}] = events = all_events(pid: pid)
+        diff = [%{path: [:left], op: :changed, old: 1, new: 0}]
+        assert Enum.map(events, &told/1) == [first(%{left: 1}), {%{left: 1}, %{left: 0}, diff, :unverified}]
       end
     end
   end
@@ -346,6 +568,7 @@ defmodule ElixirScope.CallbackTest do
         Native.exit_error(site, token, :error, :reason, [])
         Native.exit_callback(site, token, {:reply, 1, 2}, :old, nil)
         Native.loop_state(site, token, :state)
+        Native.loop_state(site, token, :old, :state)
         Native.span_stop(site, token, :name, :normal)
       end
 
@@ -359,6 +582,7 @@ defmodule ElixirScope.CallbackTest do
       site = Answering.site(Server, :handle_call, 3, GenServer, {:call, 0, 1}, :server)
       Native.exit_callback(site, token, {:reply, 1, 2}, :old, nil)
       Native.loop_state(site, token, :state)
+      Native.loop_state(site, token, :old, :state)
       Native.exit_void(@site, token)
       assert all_events() == []
     end
@@ -447,8 +671,54 @@ defmodule ElixirScope.CallbackTest do
     {hd(events).function, events}
   end
 
-  defp check(events, answer, state, reply, trigger) do
-    kinds = [:function_entry, state != :none && :state_change, reply && :callback_reply, :function_exit]
+  # What a process of its own records for each of some steps, which are told the state that it holds, and that state. It is
+  # made there, and no literal: of one there might be two.
+  defp in_one_process(steps, run, state \\ @old) do
+    test = self()
+
+    pid =
+      spawn(fn ->
+        held = :erlang.binary_to_term(:erlang.term_to_binary(state))
+        Enum.each(steps, &run.(&1, held))
+        send(test, {self(), held})
+      end)
+
+    assert_receive {^pid, held}
+    events = all_events(pid: pid)
+    outermost = Enum.filter(events, &(&1.event_type == :function_entry and &1.parent_id == nil))
+
+    for entry <- outermost do
+      {Enum.filter(events, &(&1.correlation_id == entry.correlation_id)), held}
+    end
+  end
+
+  defp filled(answer, old \\ @old)
+  defp filled(answer, {name, data}), do: Answering.fill(answer, same: data, same_name: name)
+  defp filled(answer, old), do: Answering.fill(answer, same: old, same_name: :closed)
+
+  defp secret(list, password), do: %{list: list, password: password}
+
+  # What an event says of a state.
+  defp told(change), do: {change.old_state, change.new_state, change.state_diff, change.quality}
+
+  # What it says of the first one, which is recorded whole.
+  defp first(:none), do: :none
+  defp first(state), do: {nil, state, nil, :exact}
+
+  # What it says of one that became another one as a whole.
+  defp change(_old, :none), do: :none
+  defp change(old, new), do: {old, new, differences(old, new), :unverified}
+
+  defp differences({old_name, old_data}, {name, data}) do
+    for {at, old, new} <- [{0, old_name, name}, {1, old_data, data}], old != new do
+      %{path: [at], op: :changed, old: old, new: new}
+    end
+  end
+
+  defp differences(old, new), do: [%{path: [], op: :changed, old: old, new: new}]
+
+  defp check(events, answer, told, reply, trigger) do
+    kinds = [:function_entry, told != :none && :state_change, reply && :callback_reply, :function_exit]
     assert Enum.map(events, & &1.event_type) == Enum.filter(kinds, & &1), inspect(answer)
     [entry | inside] = events
     callback = entry.function
@@ -456,8 +726,8 @@ defmodule ElixirScope.CallbackTest do
     for event <- inside, do: assert(event.call_id == entry.id)
 
     for %{event_type: :state_change} = change <- inside do
-      assert %{callback: ^callback, old_state: nil, state_diff: nil, quality: :unverified} = change
-      assert {change.new_state, change.trigger_message, change.parent_id} == {state, trigger, entry.id}
+      assert told(change) == told, inspect(answer)
+      assert {change.callback, change.trigger_message, change.parent_id} == {callback, trigger, entry.id}
       assert change.module == entry.module
     end
 
@@ -471,16 +741,18 @@ defmodule ElixirScope.CallbackTest do
     end
 
     exit = List.last(inside)
-    assert exit.exit_reason == :normal
+    assert {exit.exit_reason, exit.result} == {:normal, answer}
     assert exit.correlation_id == entry.correlation_id
   end
 
   @loop Site.new({__MODULE__, :loop, 1, "test/callback_test.exs", 3, 1, [:left], :loop})
 
-  defp loop(left) do
+  defp loop(left, ways) do
     token = Native.enter_1(@loop, left)
-    Native.loop_state(@loop, token, %{left: left})
+    state = %{left: left}
+    Native.loop_state(@loop, token, state)
+    if left > 0 and ways == :seen, do: Native.loop_state(@loop, token, state, %{left: left - 1})
     Native.exit_tail(@loop, token)
-    if left > 0, do: loop(left - 1)
+    if left > 0, do: loop(left - 1, ways)
   end
 end

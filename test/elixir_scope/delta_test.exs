@@ -162,7 +162,7 @@ defmodule ElixirScope.DeltaTest do
 
     one_of([
       fn -> put_elem(tuple, at, change(elem(tuple, at))) end,
-      fn -> Tuple.append(tuple, 1) end,
+      fn -> Tuple.insert_at(tuple, tuple_size(tuple), 1) end,
       fn -> copy(tuple) end
     ]).()
   end
@@ -284,6 +284,42 @@ defmodule ElixirScope.DeltaTest do
     end
   end
 
+  if String.to_integer(System.otp_release()) >= 27 do
+    describe "keys that collide in all bits of their hash" do
+      test "come, change and go" do
+        maps = for colliding <- [0, 1, 2, 3, 5, 17, 40], do: with_twins(colliding, 0)
+        maps = maps ++ for colliding <- [1, 2, 5, 17], do: with_twins(colliding, 1)
+
+        # compared by their pairs: the VM cannot order such keys, which it does when it compares two maps
+        for old <- maps, new <- maps, options <- @paths do
+          with {delta, true} <- Native.term_delta(old, new, options) do
+            options = Map.put(options, :whole, true)
+            assert {patched, true, true} = Native.term_patch(encode(old, options), [delta])
+            assert pairs(decode(patched)) == pairs(new)
+          end
+        end
+      end
+
+      defp with_twins(colliding, value),
+        do:
+          :maps.from_list(for(n <- 1..40, do: {n, n}) ++ for(n <- 1..colliding//1, do: {twin(n), {value, n}}))
+
+      defp pairs(map),
+        do:
+          map
+          |> :maps.to_list()
+          |> Enum.map(fn {key, value} -> {:erlang.term_to_binary(key), value} end)
+          |> Enum.sort()
+
+      # Funs of unlike code but with the same index and hash; the VM's own hash of terms looks at no more.
+      defp twin(n) do
+        fun = fn -> :ok end
+        <<131, 112, size::32, arity, _uniq::binary-16, rest::binary>> = :erlang.term_to_binary(fun)
+        :erlang.binary_to_term(<<131, 112, size::32, arity, n::128, rest::binary>>)
+      end
+    end
+  end
+
   defp grow(map, new) do
     leads!(%{map: map}, %{map: new})
     new
@@ -302,9 +338,7 @@ defmodule ElixirScope.DeltaTest do
     test "is nothing where all was built anew" do
       for _ <- 1..300 do
         term = Enum.reduce(1..20, %State{}, fn _, state -> change_state(state) end)
-        same? = leads!(term, copy(term)) == :same
-        # large maps that are keys are taken for others, where their words are
-        assert same? or Enum.any?(Map.keys(term.items), &(is_map(&1) or is_tuple(&1) or is_list(&1)))
+        assert leads!(term, copy(term)) == :same
       end
     end
   end

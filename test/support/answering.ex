@@ -17,10 +17,13 @@ defmodule ElixirScope.Test.Answering do
 
   @doc "What a callback does."
   def record(site, args, old, trigger, answer) do
-    token = Native.enter_n(site, args)
+    token = enter(site, args)
     Native.exit_callback(site, token, answer, old, trigger)
     answer
   end
+
+  @doc "Its beginning: by a function for so many arguments, which knows which of them is the state."
+  def enter(site, args), do: apply(Native, :"enter_#{length(args)}", [site | args])
 
   @doc "The answer with what stands for the state replaced by it."
   def fill(answer, parts) when is_tuple(answer) do
@@ -107,12 +110,12 @@ defmodule ElixirScope.Test.Answering do
       Answering.record(site, [type, content, name, data], {name, data}, content, answer)
     end
 
-    defp with_caller(answer, from) when is_tuple(answer),
+    def with_caller(answer, from) when is_tuple(answer),
       do: answer |> Tuple.to_list() |> Enum.map(&with_caller(&1, from)) |> List.to_tuple()
 
-    defp with_caller(answer, from) when is_list(answer), do: Enum.map(answer, &with_caller(&1, from))
-    defp with_caller(:from, from), do: from
-    defp with_caller(answer, _from), do: answer
+    def with_caller(answer, from) when is_list(answer), do: Enum.map(answer, &with_caller(&1, from))
+    def with_caller(:from, from), do: from
+    def with_caller(answer, _from), do: answer
   end
 
   defmodule Handler do

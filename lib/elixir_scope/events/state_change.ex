@@ -1,12 +1,12 @@
 defmodule ElixirScope.Events.StateChange do
   use ElixirScope.Events.Event,
     types: [:state_change],
-    doc: "A process changed its state.",
+    doc: "A process changed its state, or holds one that was not on the tape yet.",
     fields: [
       module: {module(), "the callback module that holds the state"},
-      callback: {atom(), "the callback that changed it"},
+      callback: {atom(), "the callback that changed it, or was the first that was recorded with it"},
       trigger_message: {term(), "what the callback was called with"},
-      old_state: {term(), "the state before"},
+      old_state: {term(), "the state before, as far as it is on the tape; `nil` where none is"},
       new_state: {term(), "the state after"},
       state_diff:
         {[map()] | nil,

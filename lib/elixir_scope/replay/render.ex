@@ -70,6 +70,9 @@ defmodule ElixirScope.Replay.Render do
   defp values(:added, %{new: new}, room, style), do: paint(value(new, room), :green, style)
   defp values(:removed, %{old: old}, room, style), do: paint(value(old, room), :red, style)
 
+  defp values(:changed, %{old: %Redacted{}, new: %Redacted{}}, _room, style),
+    do: paint("(masked)", :yellow, style)
+
   # On two lines where one has no room for what has to be told of both.
   defp values(:changed, %{old: old, new: new}, room, style) do
     half = div(room - 4, 2)
@@ -81,8 +84,6 @@ defmodule ElixirScope.Replay.Render do
       true -> [paint(old_text, :red, style), "\n      -> ", paint(value(new, style.width - 9), :green, style)]
     end
   end
-
-  defp values(_op, _without_values, _room, style), do: paint("(masked)", :yellow, style)
 
   defp beside(old, new, style), do: [paint(old, :red, style), " -> ", paint(new, :green, style)]
 

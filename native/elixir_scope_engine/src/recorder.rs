@@ -6,7 +6,7 @@ mod past;
 mod thread;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -75,6 +75,8 @@ pub struct Recorder {
     panics: AtomicU64,
     last_panic: Mutex<Option<String>>,
     cpu_ns: AtomicU64,
+    /// Where the next look for timelines of dead processes begins.
+    timelines_turn: AtomicUsize,
     started_at: TimeNs,
 }
 
@@ -178,6 +180,7 @@ impl Recorder {
             panics: AtomicU64::new(0),
             last_panic: Mutex::new(None),
             cpu_ns: AtomicU64::new(0),
+            timelines_turn: AtomicUsize::new(0),
             started_at: clock.now(),
             clock,
         });

@@ -43,22 +43,17 @@ impl StateShape {
 
     /// Which of so many arguments is the state.
     pub fn argument(self, arity: u32) -> Option<StateArgument> {
-        match self {
+        let index = match self {
             StateShape::Init => None,
-            StateShape::CodeChange => Some(StateArgument::Whole(1)),
-            StateShape::Statem if arity == 3 => Some(StateArgument::Named {
-                name: None,
-                data: 2,
-            }),
-            StateShape::Statem if arity == 4 => Some(StateArgument::Named {
-                name: Some(2),
-                data: 3,
-            }),
-            StateShape::Statem => None,
-            StateShape::Server | StateShape::Event | StateShape::Socket => {
-                arity.checked_sub(1).map(StateArgument::Whole)
-            }
-        }
+            StateShape::CodeChange => Some(1),
+            // the first one begins with no state
+            StateShape::Statem if arity < 3 => None,
+            _ => arity.checked_sub(1),
+        };
+        index.map(|index| StateArgument {
+            index,
+            is_data: self == StateShape::Statem,
+        })
     }
 }
 
@@ -74,7 +69,7 @@ pub enum State {
 /// What the result of a callback says.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Outcome {
-    /// The state from here on; `None` where the callback leaves it as it is.
+    /// The state from here on, which may be the one that it was; `None` where that is not known.
     pub state: Option<State>,
     /// What a caller is answered.
     pub reply: Option<Word>,
@@ -117,6 +112,11 @@ fn is(word: Word, atom: Atom) -> bool {
     word == word_of(atom.as_c_arg())
 }
 
+/// Whether a state machine stays what it is.
+fn keeps_all(tag: Word) -> bool {
+    is(tag, atoms::keep_state_and_data()) || is(tag, atoms::repeat_state_and_data())
+}
+
 /// Reads results, within one call.
 #[derive(Clone, Copy)]
 pub struct Results<'a> {
@@ -142,7 +142,7 @@ impl<'a> Results<'a> {
     /// What `result` says.
     pub fn read(self, result: Word) -> Outcome {
         let Some([tag, rest @ ..]) = term::elements(self.env, result) else {
-            return Outcome::default();
+            return self.word(result);
         };
         let outcome = match self.shape {
             StateShape::Init => self.first(*tag, rest),
@@ -172,24 +172,17 @@ impl<'a> Results<'a> {
     pub fn before(self, now: State) -> Option<State> {
         match now {
             State::Term(_) => Some(State::Term(self.old)),
-            State::Named(..) => self
-                .old_parts()
-                .map(|(name, data)| State::Named(name, data)),
+            State::Named(..) => self.old_state(),
         }
     }
 
-    /// The state that the callback was called with.
-    pub fn state_before(self) -> Option<State> {
-        match self.shape {
-            StateShape::Init => None,
-            StateShape::Statem => self
-                .old_parts()
-                .map(|(name, data)| State::Named(name, data)),
-            _ => Some(State::Term(self.old)),
-        }
+    /// The state that a state machine was in.
+    fn old_state(self) -> Option<State> {
+        self.old_parts()
+            .map(|(name, data)| State::Named(name, data))
     }
 
-    /// Name and data of the state that a state machine was in.
+    /// Its name and its data.
     fn old_parts(self) -> Option<(Word, Word)> {
         match term::elements(self.env, self.old)? {
             [name, data] => Some((*name, *data)),
@@ -199,6 +192,18 @@ impl<'a> Results<'a> {
 
     fn is_called(self, name: Atom) -> bool {
         self.function == term::immediate_atom(word_of(name.as_c_arg()))
+    }
+
+    /// What a result says that has no parts.
+    fn word(self, result: Word) -> Outcome {
+        let leaves = keeps_all(result) || is(result, atoms::stop());
+        Outcome {
+            state: match self.shape {
+                StateShape::Statem if leaves => self.old_state(),
+                _ => None,
+            },
+            ..Outcome::default()
+        }
     }
 
     fn first(self, tag: Word, rest: &[Word]) -> Option<Outcome> {
@@ -293,18 +298,19 @@ impl<'a> Results<'a> {
         let named = |name: Word, data: Word| Some(State::Named(name, data));
         let kept = |data: Word| self.old_parts().map(|(name, _)| State::Named(name, data));
         let ends = is(tag, atoms::stop_and_reply());
-        let moves = is(tag, atoms::ok()) || is(tag, atoms::next_state());
+        // Any other exported function of three arguments may be taken for a state: it answers so for reasons of its own.
+        let begins = is(tag, atoms::ok()) && self.is_called(atoms::init());
+        let moves = begins || is(tag, atoms::next_state());
         let keeps = is(tag, atoms::keep_state()) || is(tag, atoms::repeat_state());
-        let keeps_all =
-            is(tag, atoms::keep_state_and_data()) || is(tag, atoms::repeat_state_and_data());
         let (state, actions) = match rest {
             [name, data] if moves => (named(*name, *data), None),
             [name, data, actions] if moves => (named(*name, *data), Some(*actions)),
             [data] if keeps => (kept(*data), None),
             [data, actions] if keeps => (kept(*data), Some(*actions)),
-            [actions] if keeps_all => (None, Some(*actions)),
+            [actions] if keeps_all(tag) => (self.old_state(), Some(*actions)),
+            [_reason] if is(tag, atoms::stop()) => (self.old_state(), None),
             [_reason, data] if is(tag, atoms::stop()) => (kept(*data), None),
-            [_reason, actions] if ends => (None, Some(*actions)),
+            [_reason, actions] if ends => (self.old_state(), Some(*actions)),
             [_reason, actions, data] if ends => (kept(*data), Some(*actions)),
             _ => (None, None),
         };

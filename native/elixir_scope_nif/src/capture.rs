@@ -22,11 +22,10 @@ use elixir_scope_engine::{
 };
 use rustler::{Atom, Encoder, Env, Term};
 
-use crate::callback::State;
 use crate::host::BEAM;
 use crate::payload::Body;
 use crate::settings::Settings;
-use crate::term::{Word, atom_word, raw, word_of};
+use crate::term::{Word, raw, word_of};
 use crate::thread::Thread;
 use crate::{atoms, gate, host, runtime, site};
 
@@ -181,7 +180,7 @@ fn enter<'a, B: Body<'a>>(
         };
         let knows = chain.is_some()
             && place.is_sampled
-            && stand_for_state(env, &thread.settings, slot, site, &mut body);
+            && stand_for_state(&thread.settings, slot, site, &mut body);
         let token = Token {
             depth: place.depth,
             is_sampled: place.is_sampled,
@@ -217,45 +216,31 @@ fn open_chain(slot: Option<&'static Slot>, site: SiteId, depth: u16) -> Option<O
     slot.open_chain(SiteTable::shared().get(site)?.module, depth)
 }
 
-/// Has the state that a callback is called with told by a mark: it is on the tape already, as far as is known.
+/// Has the state that a callback is called with told by a mark: it is on the tape already, as far as is known. If it is not,
+/// the next change will say so, and queries do not put in what is doubtful.
 #[inline(never)]
 fn stand_for_state<'a>(
-    env: Env<'a>,
     settings: &Settings,
     slot: Option<&Slot>,
     site: SiteId,
     body: &mut impl Body<'a>,
 ) -> bool {
-    let found = || {
-        let def = SiteTable::shared().get(site)?;
-        let chain = slot?.chain(def.module)?;
-        let argument = |index: u32| body.arguments().get(index as usize).copied();
-        let (index, mark, state) = match def.state_argument? {
-            StateArgument::Whole(index) => (index, STATE_MARK, State::Term(argument(index)?)),
-            StateArgument::Named { name, data } => {
-                let name = match name {
-                    Some(name) => argument(name)?,
-                    None => atom_word(def.function?),
-                };
-                (data, DATA_MARK, State::Named(name, argument(data)?))
-            }
-        };
-        (chain.holds(settings.state_epoch)
-            && is_worth_a_mark(state)
-            && chain.leads_to(settings.state_epoch, change::print_of(env, state)))
-        .then_some((index, mark))
-    };
-    let Some((index, mark)) = found() else {
+    let Some(def) = SiteTable::shared().get(site) else {
         return false;
     };
-    body.mark(index, mark);
+    let chain = slot.and_then(|slot| slot.chain(def.module));
+    let Some(StateArgument { index, is_data }) = def
+        .state_argument
+        .filter(|_| chain.is_some_and(|chain| chain.holds(settings.state_epoch)))
+    else {
+        return false;
+    };
+    let argument = body.arguments().get(index as usize);
+    if argument.is_none_or(|state| raw::is_immediate(*state)) {
+        return false;
+    }
+    body.mark(index, if is_data { DATA_MARK } else { STATE_MARK });
     true
-}
-
-/// What fits into a word is told as quickly as its mark.
-fn is_worth_a_mark(state: State) -> bool {
-    let (State::Term(state) | State::Named(_, state)) = state;
-    !raw::is_immediate(state)
 }
 
 /// A call that may end with a new state is entered, and nothing of it is recorded.

@@ -312,12 +312,13 @@ defmodule ElixirScope.Travel.OracleTest do
       end
     end
 
+    # So many, that whole states would come to prove what was before them.
     test "is never called exact where the process is watched" do
-      for kind <- [:agent, :watched_machine] do
+      for {kind, rounds} <- [agent: 3_000, watched_machine: @rounds] do
         pid = start(kind)
 
         operations =
-          for n <- 1..@rounds,
+          for n <- 1..rounds,
               do: if(rem(n, 10) == 0, do: {:replace, States.operation()}, else: States.operation())
 
         run = fn
@@ -326,7 +327,9 @@ defmodule ElixirScope.Travel.OracleTest do
         end
 
         truth = Truth.keep(operations, run, fn -> hold(kind, pid) end)
-        assert :exact not in Enum.map(wrong(pid, truth), &quality/1)
+        wrong = wrong(pid, truth)
+        assert wrong != []
+        assert :exact not in Enum.map(wrong, &quality/1)
       end
     end
   end
@@ -405,7 +408,7 @@ defmodule ElixirScope.Travel.OracleTest do
   end
 
   describe "masked values" do
-    test "stay masked, and their changes are changes without values" do
+    test "stay masked, and their changes are changes from one mark to another" do
       instrument()
       pid = begin(Server)
       before = ElixirScope.now()
@@ -417,8 +420,7 @@ defmodule ElixirScope.Travel.OracleTest do
                ElixirScope.fetch_state_at(pid, :last)
 
       assert {:ok, [change]} = ElixirScope.get_state_diff(pid, between, :last)
-      assert %{path: [:password], op: :changed} = change
-      refute inspect(change) =~ "two"
+      assert change == %{path: [:password], op: :changed, old: %Redacted{}, new: %Redacted{}}
       assert %{} = ElixirScope.last_change(pid, [:password], after: between)
       assert {:error, :no_state_recorded} = ElixirScope.get_state_at(pid, before - 1_000_000_000)
     end

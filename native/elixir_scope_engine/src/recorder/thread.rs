@@ -13,6 +13,8 @@ use crate::ring::Drained;
 const BUSY: Duration = Duration::from_millis(5);
 /// Between two drains when none do.
 const IDLE: Duration = Duration::from_millis(50);
+/// Timelines whose processes are asked for in one round of housekeeping.
+const TIMELINES_ASKED: usize = 256;
 /// Between two rounds of housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -82,6 +84,18 @@ impl Recorder {
         let dead = drain.ingest.dead(&|process| self.host.is_alive(process));
         self.drain_once(&mut drain);
         drain.ingest.sweep(&mut |process| !dead.contains(&process));
+        drop(drain);
+        // Their last changes are in the timelines, and stay there until their turn comes.
+        let mut turn = self.timelines_turn.load(Ordering::Relaxed);
+        let mut asked = self.timelines.read().some(&mut turn, TIMELINES_ASKED);
+        self.timelines_turn.store(turn, Ordering::Relaxed);
+        asked.retain(|process| !self.host.is_alive(*process));
+        if !asked.is_empty() {
+            let mut timelines = self.timelines.write();
+            asked
+                .into_iter()
+                .for_each(|process| timelines.ended(process));
+        }
     }
 
     fn keep_house(&self) {

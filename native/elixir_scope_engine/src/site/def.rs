@@ -5,16 +5,11 @@ use crate::event::AtomId;
 
 /// Which argument of a callback is the state of its process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StateArgument {
-    /// The one with this index.
-    Whole(u32),
-    /// That of a state machine is two: its name, an argument or the name of the function, and its data.
-    Named {
-        /// The index of the name, where it is not that of the function.
-        name: Option<u32>,
-        /// The index of the data.
-        data: u32,
-    },
+pub struct StateArgument {
+    /// Its index.
+    pub index: u32,
+    /// Whether it is the data of a state machine, whose state is a name besides.
+    pub is_data: bool,
 }
 
 /// Where in the program something records, and what is known of it at compile time.

@@ -255,7 +255,7 @@ impl Open {
 }
 
 /// A block ends when it has one change for so many bytes of its base: so bases take as many bytes a change at most.
-const SHARE: usize = 16;
+const SHARE: usize = 10;
 const LEAST: usize = 64;
 const MOST: usize = 1 << 16;
 /// Or when its deltas take so many bytes beside those of the base.

@@ -3,6 +3,7 @@
 
 mod answer;
 mod block;
+mod forgotten;
 mod index;
 mod last_change;
 mod line;
@@ -14,7 +15,7 @@ mod take;
 mod verdicts;
 mod walk;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -25,6 +26,7 @@ pub use walk::{Stride, View, Walk};
 
 use crate::event::{AtomId, ProcessId};
 use crate::memory::{Charge, Memory, Use};
+use forgotten::Forgotten;
 use index::Scan;
 use line::Line;
 
@@ -42,8 +44,7 @@ pub struct Timelines {
     /// Timelines of one state each, by the id of its change.
     bases: BTreeSet<(u64, u32)>,
     bases_bytes: usize,
-    /// Processes of which nothing is kept any more, the newest last.
-    forgotten: VecDeque<ProcessId>,
+    forgotten: Forgotten,
     /// Timelines whose first state could not be kept, some of them.
     homeless: Vec<Homeless>,
     /// For the tables above.
@@ -88,7 +89,7 @@ impl Timelines {
             queue: BTreeSet::new(),
             bases: BTreeSet::new(),
             bases_bytes: 0,
-            forgotten: VecDeque::new(),
+            forgotten: Forgotten::new(cap / 64),
             homeless: Vec::new(),
             tables: memory.charge(Use::Timelines, 0),
             scan: Scan::default(),

@@ -2,6 +2,7 @@
 //! on for as long as such states take half of the memory at most.
 
 use super::answer::Missing;
+use super::forgotten::Forgotten;
 use super::index::Scan;
 use super::line::{Line, Place};
 use super::replay::Replay;
@@ -16,6 +17,19 @@ const NODE: usize = 40;
 pub(super) type Room<'r> = &'r mut dyn FnMut(usize) -> bool;
 
 impl Timelines {
+    /// Some of the processes that are not known to have ended, those in turn: about as many as `count`, from `turn` on, which goes on.
+    pub(crate) fn some(&self, turn: &mut usize, count: usize) -> Vec<ProcessId> {
+        if *turn >= self.lines.len() {
+            *turn = 0;
+        }
+        let lines = self.lines.iter().skip(*turn).take(count).flatten();
+        *turn += count;
+        lines
+            .filter(|line| !line.ended)
+            .map(|line| line.process)
+            .collect()
+    }
+
     /// The process has ended: when its turn comes, nothing of it is carried on.
     pub fn ended(&mut self, process: ProcessId) {
         let Some(known) = self.processes.get(&process) else {
@@ -56,8 +70,9 @@ impl Timelines {
         for at in 0..self.lines.len() as u32 {
             self.forget(at);
         }
-        self.forgotten.clear();
+        self.forgotten = Forgotten::new(self.cap / 64);
         self.homeless.clear();
+        self.recount_tables();
     }
 
     /// Makes room for so many bytes more, so that it can be said of the timeline `keep` that it is still there. Its changes may
@@ -190,11 +205,7 @@ impl Timelines {
         };
         self.evicted += line.evicted + line.changes();
         self.free.push(at);
-        let most = self.cap / 64 / size_of::<ProcessId>();
-        while self.forgotten.len() >= most.max(1) {
-            self.forgotten.pop_front();
-        }
-        self.forgotten.push_back(line.process);
+        self.forgotten.add(line.process);
         if let Some(known) = self.processes.get_mut(&line.process) {
             known.lines.retain(|(_, line)| *line != at);
             if known.lines.is_empty() {
@@ -206,7 +217,7 @@ impl Timelines {
 
     /// Why nothing is known of a process, or of the module in it.
     pub(super) fn unknown(&self, process: ProcessId) -> Missing {
-        if self.forgotten.contains(&process) {
+        if self.forgotten.contains(process) {
             Missing::Evicted
         } else {
             Missing::NoStateRecorded
@@ -238,7 +249,7 @@ impl Timelines {
             + self.free.capacity() * size_of::<u32>()
             + self.processes.capacity() * Self::ROW
             + (self.queue.len() + self.bases.len()) * NODE
-            + self.forgotten.capacity() * size_of::<ProcessId>()
+            + self.forgotten.bytes()
             + self.homeless.capacity() * size_of::<Homeless>()
             + self.scratch.capacity()
             + self.scan.postings.capacity() * size_of::<u32>()

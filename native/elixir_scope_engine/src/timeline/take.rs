@@ -82,7 +82,11 @@ impl Timelines {
         match taken {
             Taken::Kept => {
                 self.changes += 1;
-                self.line_mut(at).map_or(Asked::No, Line::asks)
+                self.line_mut(at).map_or(Asked::No, |line| {
+                    // a process may have the number of one that is dead
+                    line.ended = false;
+                    line.asks()
+                })
             }
             taken => self.lose(at, &taken),
         }
@@ -92,8 +96,11 @@ impl Timelines {
     #[inline]
     fn find(&mut self, process: ProcessId, module: AtomId, sequence: u32) -> Option<u32> {
         let known = self.processes.get_mut(&process)?;
-        let follows = known.sequence.wrapping_add(1) == sequence;
-        known.sequence = sequence;
+        // A snapshot that another process took has no number: nothing is known of what came before it, nor missing.
+        let follows = sequence == 0 || known.sequence.wrapping_add(1) == sequence;
+        if sequence != 0 {
+            known.sequence = sequence;
+        }
         if !follows {
             for &(_, line) in &known.lines {
                 if let Some(Some(line)) = self.lines.get_mut(line as usize) {
@@ -362,7 +369,8 @@ impl Timelines {
         scratch.clear();
         replay.write(scratch);
         drop(replay);
-        let is_equal = whole.solid && equal(scratch, whole.value)?;
+        let is_equal =
+            whole.solid && (scratch.as_slice() == whole.value || equal(scratch, whole.value)?);
         if let Some(unfit) = unfit {
             line.unfit(unfit);
         }

@@ -126,9 +126,11 @@ impl<'v> Walk<'v> {
 }
 
 impl<'v> Stride<'_, 'v> {
+    /// What lies before, if the process did not begin anew.
     fn before(&self) -> Option<&Replay<'v>> {
         match self.what {
             What::Base(_, false) => None,
+            _ if self.is_first() => None,
             _ => self.walk.replay.as_ref(),
         }
     }
@@ -159,7 +161,8 @@ impl<'v> Stride<'_, 'v> {
         }
     }
 
-    /// How the old state became the new one, as a delta; where none is known before, the new one in its whole.
+    /// How the old state became the new one, as a delta; where none is known before, the new one in its whole. One that begins
+    /// anew may be told by how it differs from what lay before.
     #[must_use]
     pub fn delta(&self) -> Cow<'v, [u8]> {
         let block = match self.what {
@@ -189,7 +192,10 @@ impl<'v> Stride<'_, 'v> {
         let flags = self.flags();
         let verdicts = &self.walk.view.verdicts;
         let (id, unfit) = match self.what {
-            What::Delta(entry) => (entry.mark.id, self.before().and_then(|before| before.unfit)),
+            What::Delta(entry) => {
+                let before = self.walk.replay.as_ref();
+                (entry.mark.id, before.and_then(|before| before.unfit))
+            }
             What::Base(block, _) => {
                 let block = self.walk.view.blocks.get(block);
                 (block.map_or(0, |block| block.stretch().first.id), None)

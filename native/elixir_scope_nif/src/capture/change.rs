@@ -49,6 +49,8 @@ pub(super) enum Before {
     /// That is not known.
     Unknown,
     State(State),
+    /// What was seen of it last, from beside its callbacks: `sys:replace_state` may have come in between.
+    Seen(State),
 }
 
 /// A state that a process has now.
@@ -109,7 +111,7 @@ impl Change<'_> {
             .slot
             .is_some_and(|slot| slot.take_keyframe_wanted());
         let old = match self.before {
-            Before::State(old) if !is_wanted => Some(old),
+            Before::State(old) | Before::Seen(old) if !is_wanted => Some(old),
             _ => None,
         };
         let chain = self.chain();
@@ -125,6 +127,13 @@ impl Change<'_> {
                 self.took(i64::from(written.steps) * STEP_NS);
                 let is_due = chain.advance(print(terms, self.now));
                 if !is_due {
+                    return Some(Told {
+                        flags: StatePart::DELTA | cut(written.is_whole),
+                    });
+                }
+                // A check would prove what was held in between, too.
+                if matches!(self.before, Before::Seen(_)) {
+                    chain.check_after(Chain::MOST_UNCHECKED);
                     return Some(Told {
                         flags: StatePart::DELTA | cut(written.is_whole),
                     });
@@ -245,7 +254,11 @@ pub(super) fn record_of_another(
     };
     let body = Recorded {
         trigger: nil,
-        head: StatePart::head(StatePart::WHOLE | cut(is_whole.unwrap_or(false)), 0),
+        // Nobody saw what lies between two snapshots.
+        head: StatePart::head(
+            StatePart::WHOLE | StatePart::BREAKS | cut(is_whole.unwrap_or(false)),
+            0,
+        ),
         bytes: &bytes,
     };
     thread.write(env, what.at(place), body);

@@ -7,12 +7,10 @@ use elixir_scope_engine::{Chain, Entered, FoundSite, ProcessSlots, SiteTable, Sl
 use rustler::{Env, Term};
 
 use super::change::{Before, Change, print_of, record_of_another};
-use super::{
-    NOWHERE, Thread, Token, What, When, atom, is_worth_a_mark, leave_by, ok, recording, unseen,
-};
+use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording, unseen};
 use crate::callback::{Outcome, Results, State};
 use crate::payload::{Answer, Values};
-use crate::term::{self, Word, atom_word, word};
+use crate::term::{self, Word, atom_word, raw, word};
 use crate::{atoms, gate, host, site};
 
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
@@ -27,15 +25,12 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
             if let Some(shape) = site::state_shape(literal) {
                 let results = Results::new(env, shape, inside.function(), word(old_state));
                 let outcome = results.read(word(result));
-                let is_first = is_none(old_state);
-                let state = outcome
-                    .state
-                    .or_else(|| results.state_before().filter(|_| !is_first));
                 let mut is_known = token.knows;
-                if let (true, Some(now)) = (token.commits, state) {
-                    let is_new = outcome.state.is_some() && results.is_new(now);
-                    // One that is left alone is recorded all the same where none is on the tape yet.
-                    if is_new || is_first || !inside.holds(thread) {
+                if let (true, Some(now)) = (token.commits, outcome.state) {
+                    let is_first = is_none(old_state);
+                    let is_new = is_first || results.is_new(now);
+                    // One that is left alone is recorded all the same where it is not on the tape.
+                    if is_new || !inside.leads_to(thread, now) {
                         let before = match results.before(now) {
                             _ if is_first => Before::Nothing,
                             Some(before) if is_new => Before::State(before),
@@ -70,9 +65,8 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
 pub fn loop_state<'a>(env: Env<'a>, [literal, token, state]: [Term<'a>; 3]) -> Term<'a> {
     in_loop(env, literal, token, |inside, thread, token| {
         let state = State::Term(word(state));
-        let chain = inside.chain();
         let is_known = token.continues
-            && chain.is_some_and(|chain| inside.leads_to(thread, chain, state))
+            && inside.leads_to(thread, state)
             && !inside.slot.is_some_and(Slot::is_keyframe_wanted);
         if !is_known {
             inside.state(thread, Before::Unknown, state, atom(atoms::nil()));
@@ -141,7 +135,7 @@ pub fn state_seen<'a>(env: Env<'a>, [literal, old, new]: [Term<'a>; 3]) -> Term<
         }
         let before = match is_none(old) {
             true => Before::Unknown,
-            false => Before::State(State::Term(word(old))),
+            false => Before::Seen(State::Term(word(old))),
         };
         inside.state(thread, before, State::Term(word(new)), atom(atoms::nil()));
     });
@@ -232,7 +226,7 @@ impl<'a> Inside<'a> {
         site::function(self.site)
     }
 
-    /// Whether the state is on the tape.
+    /// Whether a state is on the tape.
     fn holds(&self, thread: &Thread) -> bool {
         let epoch = thread.settings.state_epoch;
         self.chain().is_some_and(|chain| chain.holds(epoch))
@@ -240,14 +234,14 @@ impl<'a> Inside<'a> {
 
     /// The end of a callback, with a mark for the state in its result.
     fn marked(&self, result: Word, outcome: &Outcome) -> Option<Answer<'a>> {
-        let (state, mark) = match outcome.state? {
+        let (word, mark) = match outcome.state? {
             State::Term(state) => (state, STATE_MARK),
             State::Named(_, data) => (data, DATA_MARK),
         };
         let elements = term::elements(self.env, result)?;
         // Whatever else has the same word is the same term.
-        let state = elements.iter().rposition(|element| *element == state)?;
-        is_worth_a_mark(outcome.state?).then_some(Answer {
+        let state = elements.iter().rposition(|element| *element == word)?;
+        (!raw::is_immediate(word)).then_some(Answer {
             normal: atom(atoms::normal()),
             elements,
             state,
@@ -259,8 +253,12 @@ impl<'a> Inside<'a> {
         self.slot?.chain(self.module)
     }
 
-    fn leads_to(&self, thread: &Thread, chain: &Chain, state: State) -> bool {
-        chain.leads_to(thread.settings.state_epoch, print_of(self.env, state))
+    /// Whether this state is on the tape, as far as is known.
+    fn leads_to(&self, thread: &Thread, state: State) -> bool {
+        let epoch = thread.settings.state_epoch;
+        self.chain().is_some_and(|chain| {
+            chain.holds(epoch) && chain.leads_to(epoch, print_of(self.env, state))
+        })
     }
 
     fn state(&self, thread: &mut Thread, before: Before, now: State, trigger: Word) {

@@ -1,17 +1,21 @@
 //! A few bytes that tell most states from one another: a tripwire for a state that changed unseen, and no proof.
 
+use super::raw::is_immediate;
 use super::{MapPairs, Shape, Terms, Word};
 
-/// So many words are looked at, from the top down.
-const WORDS: usize = 64;
+/// So many words are looked at, from the top down,
+const WORDS: usize = 48;
+/// and what so many of them point to.
+const POINTERS: usize = 16;
 
 /// Of what the words of this call hold: of contents, never of addresses.
 pub fn fingerprint<'t, T: Terms<'t>>(terms: T, words: &[Word]) -> u32 {
     let mut print = Print {
         terms,
         hash: 0,
-        queue: [0; WORDS],
+        queue: [0; POINTERS],
         end: 0,
+        left: WORDS,
     };
     print.look_at(words);
     let mut next = 0;
@@ -25,8 +29,10 @@ pub fn fingerprint<'t, T: Terms<'t>>(terms: T, words: &[Word]) -> u32 {
 struct Print<T> {
     terms: T,
     hash: u64,
-    queue: [Word; WORDS],
+    /// Words that point to something.
+    queue: [Word; POINTERS],
     end: usize,
+    left: usize,
 }
 
 impl<'t, T: Terms<'t>> Print<T> {
@@ -35,15 +41,19 @@ impl<'t, T: Terms<'t>> Print<T> {
         self.hash = (self.hash.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
-    /// As far as there is room.
+    /// As far as there is room. What is its word alone is its contents.
     #[inline]
     fn look_at(&mut self, words: &[Word]) {
-        let room = self.queue.get_mut(self.end..).unwrap_or_default();
-        let count = words.len().min(room.len());
-        for (to, from) in room.iter_mut().zip(words) {
-            *to = *from;
+        let count = words.len().min(self.left);
+        self.left -= count;
+        for word in words.iter().take(count) {
+            if is_immediate(*word) {
+                self.mix(*word as u64);
+            } else if let Some(place) = self.queue.get_mut(self.end) {
+                *place = *word;
+                self.end += 1;
+            }
         }
-        self.end += count;
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -70,8 +80,8 @@ impl<'t, T: Terms<'t>> Print<T> {
             }
             Shape::FlatMap(keys, values) => {
                 self.mix((keys.len() as u64) << 8 | 3);
+                // a map of as many other keys has other values, most likely
                 self.look_at(values);
-                self.look_at(keys);
             }
             Shape::Cons(head, tail) => {
                 self.mix(4);

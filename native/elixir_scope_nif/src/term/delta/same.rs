@@ -2,7 +2,7 @@
 //! it need.
 
 use super::Delta;
-use crate::term::{Bits, Shape, Terms, Word};
+use crate::term::{Bits, SeeChanges, Shape, Terms, Word};
 
 /// So deep is looked into containers.
 const DEEPEST: u32 = 8;
@@ -30,6 +30,11 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
                 self.are_same(keys, other_keys, depth) && self.are_same(values, other_values, depth)
             }
             (Shape::Cons(..), Shape::Cons(..)) => self.are_same_lists(one, other, depth),
+            (Shape::Map, Shape::Map) => {
+                let terms = self.terms;
+                let mut alike = Alike { delta: self, depth };
+                terms.changes(one, other, &mut alike) == Ok(true)
+            }
             _ => self.is_same_shape(one, left, other, right),
         }
     }
@@ -104,5 +109,42 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
             }),
             _ => false,
         }
+    }
+}
+
+/// Two maps that may be the same one.
+struct Alike<'m, 'd, T> {
+    delta: &'m mut Delta<'d, T>,
+    depth: u32,
+}
+
+/// They are not.
+#[derive(PartialEq, Eq)]
+struct Unlike;
+
+impl<'t, T: Terms<'t>> SeeChanges for Alike<'_, '_, T> {
+    type Stop = Unlike;
+
+    fn step(&mut self, words: u32) -> Result<(), Unlike> {
+        self.delta.step(words).map_err(|_| Unlike)
+    }
+
+    fn same_key(&mut self, one: Word, other: Word) -> bool {
+        self.delta.is_same_within(one, other, self.depth - 1)
+    }
+
+    fn changed(&mut self, _key: Word, old: Word, new: Word) -> Result<(), Unlike> {
+        match self.delta.is_same_within(old, new, self.depth - 1) {
+            true => Ok(()),
+            false => Err(Unlike),
+        }
+    }
+
+    fn added(&mut self, _key: Word, _value: Word) -> Result<(), Unlike> {
+        Err(Unlike)
+    }
+
+    fn removed(&mut self, _key: Word) -> Result<(), Unlike> {
+        Err(Unlike)
     }
 }

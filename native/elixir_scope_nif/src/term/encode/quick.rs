@@ -8,7 +8,7 @@ use elixir_scope_engine::value::{Budget, Sink, format};
 use elixir_scope_engine::{Fill, Window};
 
 use super::Rules;
-use crate::term::{See, Shape, Terms, Word, immediate_atom, note_atom};
+use crate::term::{RefNumbers, See, Shape, Terms, Word, immediate_atom, note_atom};
 
 /// The largest window: so much is written twice at most.
 const MOST_BYTES: usize = 4_096;
@@ -104,6 +104,7 @@ impl<'w, 't, T: Terms<'t>, C: Count, const HERE: bool> See<'t> for Value<'_, 'w,
             Shape::Nil => window.byte(format::NIL),
             Shape::Float(value) => window.float(value),
             Shape::Pid(process) => window.tagged(format::PID, process),
+            Shape::Ref(numbers) => reference(window, &numbers),
             Shape::FlatMap(keys, values) if HERE => quick.map_here(window, keys, values, depth),
             Shape::FlatMap(keys, values) => quick.map(window, keys, values, depth),
             Shape::Tuple(elements) => quick.tuple(window, elements, depth),
@@ -111,6 +112,18 @@ impl<'w, 't, T: Terms<'t>, C: Count, const HERE: bool> See<'t> for Value<'_, 'w,
             _ => None,
         }
     }
+}
+
+/// Every call of a server bears one, as the tail of a list.
+#[inline(never)]
+fn reference<'w>(window: Window<'w>, numbers: &RefNumbers) -> Option<Window<'w>> {
+    let mut item = [format::REF; 22];
+    item[1] = numbers.count;
+    let (_, words) = item.split_at_mut(2);
+    for (to, word) in words.chunks_exact_mut(4).zip(numbers.words()) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    window.bytes(item.get(..2 + 4 * numbers.words().len())?)
 }
 
 /// Writes the key of a map that is no atom, and tells whether the value under it is masked.
@@ -304,11 +317,13 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         let mut window = window.byte(format::LIST)?;
         for _ in 0..self.length() {
             window = self.value::<false>(window, head, depth)?;
-            // an atom, a number or the like: the list is improper
             match self.terms.shape(tail) {
                 Shape::Cons(next, after) => (head, tail) = (next, after),
                 Shape::Nil => return window.byte(format::END),
-                _ => return None,
+                _ => {
+                    let window = window.byte(format::TAIL)?;
+                    return self.value::<false>(window, tail, depth);
+                }
             }
         }
         None
