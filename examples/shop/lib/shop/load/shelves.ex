@@ -5,9 +5,7 @@ defmodule Shop.Load.Shelves do
 
   alias Shop.Load.{Entry, Ledger, Moment}
 
-  @typedoc """
-  A checkout that took goods. With a declined card (402), they were put back before it was answered.
-  """
+  @typedoc "A checkout that took goods. With a declined card (402), they were put back before it was answered."
   @type taking :: %{entry: Entry.t(), lines: Shop.lines()}
 
   @doc """
@@ -19,14 +17,11 @@ defmodule Shop.Load.Shelves do
     first_taken =
       part.entries |> Enum.filter(&checkout?/1) |> Enum.map(& &1.asked_at) |> Enum.min(fn -> part.until end)
 
-    looked? = &(&1.step == :products and &1.answered_at <= first_taken)
-    stock(Enum.find(part.entries, looked?))
+    case Enum.find(part.entries, &(&1.step == :products and &1.answered_at <= first_taken)) do
+      nil -> %{}
+      look -> Entry.units(look)
+    end
   end
-
-  @doc "The stock that a shopper was told."
-  @spec stock(Entry.t()) :: %{Shop.sku() => non_neg_integer()}
-  def stock(%Entry{step: :products, answer: answer}),
-    do: Map.new(answer, fn {sku, units} -> {sku, String.to_integer(units)} end)
 
   @doc "The checkouts of a ledger that took goods, with what they took."
   @spec takings(Ledger.t()) :: [taking()]
@@ -53,7 +48,9 @@ defmodule Shop.Load.Shelves do
     {takings, _lines} =
       Enum.flat_map_reduce(entries, nil, fn entry, lines ->
         taken =
-          if checkout?(entry) and entry.status in [201, 402], do: [%{entry: entry, lines: lines}], else: []
+          if checkout?(entry) and entry.status in [201, 402],
+            do: [%{entry: entry, lines: lines || %{}}],
+            else: []
 
         {taken, Moment.lines(entry, lines)}
       end)
