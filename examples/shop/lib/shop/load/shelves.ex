@@ -23,10 +23,14 @@ defmodule Shop.Load.Shelves do
     end
   end
 
-  @doc "The checkouts of a ledger that took goods, with what they took."
+  @doc "The checkouts of a ledger that took goods, with what they took, in the order in which they were asked."
   @spec takings(Ledger.t()) :: [taking()]
-  def takings(ledger),
-    do: ledger |> Ledger.by_cart() |> Enum.flat_map(fn {_cart, entries} -> of_cart(entries) end)
+  def takings(ledger) do
+    ledger
+    |> Ledger.by_cart()
+    |> Enum.flat_map(fn {_cart, entries} -> of_cart(entries) end)
+    |> Enum.sort_by(& &1.entry.asked_at)
+  end
 
   @doc "The checkouts that took a product and had been asked and not answered at an instant; of one cart, where it is named."
   @spec at([taking()], Shop.sku(), integer(), Shop.cart_id() | nil) :: [Entry.t()]

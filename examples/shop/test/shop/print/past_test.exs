@@ -46,11 +46,15 @@ defmodule Shop.Print.PastTest do
     assert opened =~ ~r/2.000 ms  after open_cart +\(gave way\) +%{}$/
   end
 
-  test "takings/2 says where a request had to give way" do
+  test "takings/2 says where a change or its request had to give way" do
     change = %StateChange{trigger_message: {:take, %{"lamp" => 1}}, wall_time: 1_700_000_000_000_000_000}
     taking = %{sku: "lamp", change: change, units: {1, 0}, cart: nil, request: nil}
     assert [_head, line] = lines(fn -> Past.takings([taking]) end)
-    assert line =~ ~r/lamp +1 -> 0  22:13:20.000  {:take, %{"lamp" => 1}}  \(its events gave way\)$/
+    assert line =~ ~r/lamp +1 -> 0  22:13:20.000  {:take, %{"lamp" => 1}}  \(gave way\)$/
+
+    gone = %{sku: "lamp", change: nil, units: {nil, nil}, cart: nil, request: nil}
+    assert [_head, line] = lines(fn -> Past.takings([gone]) end)
+    assert line =~ ~r/lamp +\(gave way\)$/
   end
 
   test "of nothing all say so" do
