@@ -14,8 +14,7 @@ defmodule Shop.Audit do
   @spec run(Ledger.t()) :: [Check.t()]
   def run(ledger) do
     held = held(ledger)
-    left = Check.new("anything left to check", ledger.entries != [], held.entries != [])
-    [left | Enum.flat_map([Requests, Carts, Orders, Causes, Past, Recorder], & &1.checks(held))]
+    [left(ledger, held) | Enum.flat_map([Requests, Carts, Orders, Causes, Past, Recorder], & &1.checks(held))]
   end
 
   @doc "What of the ledger can be checked: all of it, unless the oldest events had to give way."
@@ -24,6 +23,10 @@ defmodule Shop.Audit do
     %{evicted: evicted, oldest: oldest} = Tape.status().store
     if evicted == 0, do: ledger, else: Ledger.held(ledger, oldest)
   end
+
+  @doc "A check that something is left to check, where there was anything."
+  @spec left(Ledger.t(), held :: Ledger.t()) :: Check.t()
+  def left(ledger, held), do: Check.new("anything left to check", ledger.entries != [], held.entries != [])
 
   @doc "Whether all of them agree."
   @spec passed?([Check.t()]) :: boolean()

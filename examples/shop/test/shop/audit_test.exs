@@ -3,9 +3,10 @@ defmodule Shop.AuditTest do
 
   alias Shop.{Audit, Load}
   alias Shop.Audit.Check
-  alias Shop.Load.{Entry, Ledger}
+  alias Shop.Load.{Entry, Ledger, Shelves}
 
   doctest Shop.Audit.Check
+  doctest Shop.Audit.Verdict
 
   setup_all do
     {:ok, ledger: Load.run(requests: 600, shoppers: 8)}
@@ -31,7 +32,78 @@ defmodule Shop.AuditTest do
     told =
       change(ledger, &match?(%Entry{step: {:add_item, _sku, _units}}, &1), &put_in(&1.answer["moon"], "1"))
 
-    assert failed(told) == ["carts, each with all its states in order"]
+    assert failed(told) == [
+             "carts, each with all its states in order",
+             "carts at instants of their shoppers",
+             "steps of carts, each with what it changed"
+           ]
+  end
+
+  test "notices a cart that its shopper saw with another content", %{ledger: ledger} do
+    seen = change(ledger, &match?(%Entry{step: :view_cart}, &1), &put_in(&1.answer["moon"], "1"))
+    assert "carts at instants of their shoppers" in failed(seen)
+  end
+
+  test "notices another stock than was told", %{ledger: ledger} do
+    told = change(ledger, &match?(%Entry{step: :products}, &1), &put_in(&1.answer["tea"], "7"))
+    assert "stock whenever a shopper looked" in failed(told)
+  end
+
+  test "notices a sale that nobody knows of", %{ledger: ledger} do
+    unsold = change(ledger, &(&1 in Ledger.orders(ledger)), &%{&1 | status: 422})
+    assert "stock whenever the shop was at rest" in failed(unsold)
+  end
+
+  test "notices that a checkout took something else", %{ledger: ledger} do
+    [%{entry: %{cart: cart}} | _more] = Shelves.takings(ledger)
+    filled? = &match?(%Entry{cart: ^cart, step: :view_cart}, &1)
+    other = change(ledger, filled?, &Map.update!(&1, :answer, fn lines -> Map.put(lines, "moon", "1") end))
+    assert "what checkouts took and put back" in failed(other)
+  end
+
+  test "notices that another request was the last to take a product", %{ledger: ledger} do
+    last = ledger |> Shelves.takings() |> Enum.max_by(& &1.entry.asked_at)
+    earlier = &%{&1 | asked_at: ledger.since, answered_at: ledger.since}
+
+    assert "first and last changes of a product's stock, by their requests" in failed(
+             change(ledger, &(&1 == last.entry), earlier)
+           )
+  end
+
+  test "notices that a dispatcher packed something else", %{ledger: ledger} do
+    [order | _more] = Enum.reject(Ledger.orders(ledger), &(Ledger.order_id(&1) in Ledger.crashers(ledger)))
+    unsent = change(ledger, &(&1 == order), &%{&1 | status: 422})
+    assert "orders packed, by the states of dispatchers" in failed(unsent)
+  end
+
+  test "checks each part of the past, and knows what it checked", %{ledger: ledger} do
+    figures = Map.new(Audit.run(ledger), &{&1.what, &1.tape})
+
+    for what <- [
+          "carts as they were opened",
+          "carts at instants of their shoppers",
+          "steps of carts, each with what it changed",
+          "stock whenever the shop was at rest",
+          "stock whenever a shopper looked",
+          "what checkouts took and put back",
+          "first and last changes of a product's stock, by their requests",
+          "dispatchers' states just before they crashed",
+          "orders packed, by the states of dispatchers",
+          "answers that the tape calls exact"
+        ],
+        do: assert(figures[what] > 0, what)
+
+    assert figures["states that a later whole one proved wrong"] == 0
+  end
+
+  test "fails where nothing is left to check", %{ledger: ledger} do
+    assert "anything left to check" in for(
+             check <- [Audit.left(ledger, %{ledger | entries: []})],
+             not Check.ok?(check),
+             do: check.what
+           )
+
+    assert Check.ok?(Audit.left(ledger, ledger))
   end
 
   test "notices that something else was out of stock", %{ledger: ledger} do
@@ -74,7 +146,8 @@ defmodule Shop.AuditTest do
 
   # Changes the first entry for which `which?` holds.
   defp change(ledger, which?, how) do
-    {before, [entry | rest]} = Enum.split_while(ledger.entries, &(not which?.(&1)))
-    %{ledger | entries: before ++ [how.(entry) | rest]}
+    {before, [part | rest]} = Enum.split_while(Ledger.parts(ledger), &(not Enum.any?(&1.entries, which?)))
+    {earlier, [entry | later]} = Enum.split_while(part.entries, &(not which?.(&1)))
+    Ledger.bind(before ++ [%{part | entries: earlier ++ [how.(entry) | later]} | rest])
   end
 end

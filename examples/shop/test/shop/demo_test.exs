@@ -13,6 +13,13 @@ defmodule Shop.DemoTest do
     assert output =~ ~r/Shop.Cart.handle_call\(:view, .*\) +-> {:reply, {:ok, %{/
     assert output =~ ~r/\d+ +Shop.Bank.charge\/2 +answered +:declined/
     assert output =~ ~r/init +%{id: "cart-\d+", lines: %{}}/
+    assert output =~ ~r/{:add, "\w+", \d} +%{id: "cart-\d+", lines: %{.*}} +\+ .lines\["\w+"\] \d/
+    assert output =~ ~r/before all +\(none\) +\(none\)/
+    assert output =~ ~r/after add_item +%{"\w+" => \d.*} +[+~] .lines\["\w+"\] .* +%{"\w+" => \d.*}/
+    assert output =~ ~r/ms  shelves +~ \["\w+"\] \d+ -> \d+/
+    assert output =~ ~r/ms  order book +\+ \[\d+\] :paid/
+    assert output =~ ~r/lamp +\d+ -> \d+ .* POST \/carts\/cart-\d+\/checkout +order \d+ of cart-\d+/
+    assert output =~ ~r/#PID<[\d.]+> had %{last: .*packed: \d+}, \w+\n/
     assert output =~ ~r/:close +:ok +[\d.]+ [nµm]s/u
     assert output =~ ~r/with %{last: .*packed: \d+} as its state/
     assert output =~ ~s(%MatchError{term: ["AB12CD"]})

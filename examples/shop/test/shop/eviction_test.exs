@@ -4,6 +4,7 @@ defmodule Shop.EvictionTest do
 
   alias Shop.{Audit, Load, Tape}
   alias Shop.Audit.Check
+  alias Shop.Load.Shelves
 
   # So little that the oldest events of this many requests have to give way.
   @bytes 3 * 1024 * 1024
@@ -19,13 +20,30 @@ defmodule Shop.EvictionTest do
     ledger = Load.run(requests: @requests, shoppers: 8)
     assert Tape.status().store.evicted > 0
     assert length(Audit.held(ledger).entries) in 1..(@requests - 1)
-    assert for(check <- Audit.run(ledger), not Check.ok?(check), do: check) == []
+    checks = Audit.run(ledger)
+    assert for(check <- checks, not Check.ok?(check), do: check) == []
+
+    # The lamps were sold before that.
+    assert Enum.any?(
+             checks,
+             &(&1.what =~ ~r/changes of a product's stock.* \(\d+ not on the tape any more\)/)
+           )
+  end
+
+  test "what the shelves held is still known when the events around it are gone" do
+    ledger = Load.run(requests: @requests, shoppers: 8)
+    inventory = Process.whereis(Shop.Inventory)
+    first = hd(ledger.parts)
+    assert first.since < Tape.status().store.oldest
+    assert {:ok, stock, _quality} = Tape.state_at(inventory, first.since)
+    assert stock == Shelves.opening(first)
   end
 
   test "the demo says how much that is" do
     output = capture_io(fn -> send(self(), {:passed, Shop.Demo.run(requests: @requests, shoppers: 8)}) end)
     assert for(line <- String.split(output, "\n"), line =~ "FAIL", do: line) == []
     assert_received {:passed, true}
+    assert output =~ ~r/lamp +\(gave way\)\n/
     assert output =~ ~r/The last [\d,]+ requests of 6,000: older events had to give way/
   end
 

@@ -50,9 +50,7 @@ defmodule Shop.Audit.Carts do
 
   # What the shopper was told whenever the cart changed.
   defp told(%Entry{step: :open_cart}), do: [%{}]
-  defp told(%Entry{step: {:add_item, _sku, _units}, answer: answer}), do: [lines(answer)]
-  defp told(%Entry{step: {:remove_item, _sku}, answer: answer}), do: [lines(answer)]
+  defp told(%Entry{step: {:add_item, _sku, _units}} = entry), do: [Entry.units(entry)]
+  defp told(%Entry{step: {:remove_item, _sku}} = entry), do: [Entry.units(entry)]
   defp told(%Entry{}), do: []
-
-  defp lines(answer), do: Map.new(answer, fn {sku, units} -> {sku, String.to_integer(units)} end)
 end

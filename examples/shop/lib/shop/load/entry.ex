@@ -18,6 +18,15 @@ defmodule Shop.Load.Entry do
         }
 
   @doc """
+  The units by product that it was told.
+
+      iex> Shop.Load.Entry.units(%{answer: %{"tea" => "2"}})
+      %{"tea" => 2}
+  """
+  @spec units(t()) :: %{Shop.sku() => non_neg_integer()}
+  def units(%{answer: answer}), do: Map.new(answer, fn {sku, units} -> {sku, String.to_integer(units)} end)
+
+  @doc """
   The route that this request took.
 
       iex> Shop.Load.Entry.route({:add_item, "tea", 2})

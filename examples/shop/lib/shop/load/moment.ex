@@ -26,14 +26,16 @@ defmodule Shop.Load.Moment do
   def at_requests(entries),
     do: Enum.filter(of_cart(entries), &(&1.entry == nil or &1.at == &1.entry.answered_at))
 
-  @doc "What a shopper knows to be in its cart after a request, when it knew `lines` before."
+  @doc "What a shopper knows to be in its cart after a request, when it knew `lines` before: only some answers tell it anew."
   @spec lines(Entry.t(), Shop.lines() | nil) :: Shop.lines() | nil
   def lines(%Entry{step: :open_cart, status: 201}, _lines), do: %{}
-  def lines(%Entry{step: {:check_out, _card, _postcode}}, lines), do: lines
-  def lines(%Entry{step: :order}, lines), do: lines
+  def lines(%Entry{step: :view_cart} = entry, lines), do: told(entry, lines)
+  def lines(%Entry{step: {:add_item, _sku, _units}} = entry, lines), do: told(entry, lines)
+  def lines(%Entry{step: {:remove_item, _sku}} = entry, lines), do: told(entry, lines)
+  def lines(%Entry{}, lines), do: lines
 
-  def lines(%Entry{answer: answer, status: 200}, _lines),
-    do: Map.new(answer, fn {sku, units} -> {sku, String.to_integer(units)} end)
+  defp told(%Entry{status: 200} = entry, _lines), do: Entry.units(entry)
+  defp told(_refused, lines), do: lines
 
   defp moment(entry, lines) do
     lines = lines(entry, lines)

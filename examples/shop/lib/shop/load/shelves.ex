@@ -5,9 +5,7 @@ defmodule Shop.Load.Shelves do
 
   alias Shop.Load.{Entry, Ledger, Moment}
 
-  @typedoc """
-  A checkout that took goods. With a declined card (402), they were put back before it was answered.
-  """
+  @typedoc "A checkout that took goods. With a declined card (402), they were put back before it was answered."
   @type taking :: %{entry: Entry.t(), lines: Shop.lines()}
 
   @doc """
@@ -19,19 +17,20 @@ defmodule Shop.Load.Shelves do
     first_taken =
       part.entries |> Enum.filter(&checkout?/1) |> Enum.map(& &1.asked_at) |> Enum.min(fn -> part.until end)
 
-    looked? = &(&1.step == :products and &1.answered_at <= first_taken)
-    stock(Enum.find(part.entries, looked?))
+    case Enum.find(part.entries, &(&1.step == :products and &1.answered_at <= first_taken)) do
+      nil -> %{}
+      look -> Entry.units(look)
+    end
   end
 
-  @doc "The stock that a shopper was told."
-  @spec stock(Entry.t()) :: %{Shop.sku() => non_neg_integer()}
-  def stock(%Entry{step: :products, answer: answer}),
-    do: Map.new(answer, fn {sku, units} -> {sku, String.to_integer(units)} end)
-
-  @doc "The checkouts of a ledger that took goods, with what they took."
+  @doc "The checkouts of a ledger that took goods, with what they took, in the order in which they were asked."
   @spec takings(Ledger.t()) :: [taking()]
-  def takings(ledger),
-    do: ledger |> Ledger.by_cart() |> Enum.flat_map(fn {_cart, entries} -> of_cart(entries) end)
+  def takings(ledger) do
+    ledger
+    |> Ledger.by_cart()
+    |> Enum.flat_map(fn {_cart, entries} -> of_cart(entries) end)
+    |> Enum.sort_by(& &1.entry.asked_at)
+  end
 
   @doc "The checkouts that took a product and had been asked and not answered at an instant; of one cart, where it is named."
   @spec at([taking()], Shop.sku(), integer(), Shop.cart_id() | nil) :: [Entry.t()]
@@ -53,7 +52,9 @@ defmodule Shop.Load.Shelves do
     {takings, _lines} =
       Enum.flat_map_reduce(entries, nil, fn entry, lines ->
         taken =
-          if checkout?(entry) and entry.status in [201, 402], do: [%{entry: entry, lines: lines}], else: []
+          if checkout?(entry) and entry.status in [201, 402],
+            do: [%{entry: entry, lines: lines || %{}}],
+            else: []
 
         {taken, Moment.lines(entry, lines)}
       end)

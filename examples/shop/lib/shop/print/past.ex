@@ -82,27 +82,26 @@ defmodule Shop.Print.Past do
   def takings([], _in_ledger), do: nothing()
 
   def takings(takings, in_ledger) do
-    rows =
-      for taking <- takings do
-        {old, new} = taking.units
-
-        [
-          taking.sku,
-          "#{old} -> #{new}",
-          Unit.clock(taking.change.wall_time),
-          led(taking.change),
-          request(taking.request),
-          taking |> in_ledger.() |> Enum.map_join(", ", &ledger/1)
-        ]
-      end
-
-    Table.print(rows,
+    Table.print(Enum.map(takings, &taking(&1, in_ledger)),
       head: ["", "units", "at", "for", "by", "the ledger says"],
       align: [:left, :right, :left, :left, :left, :left]
     )
   end
 
-  defp request(nil), do: "(its events gave way)"
+  defp taking(%{change: nil, sku: sku}, _in_ledger), do: [sku, "", "", "", "(gave way)", ""]
+
+  defp taking(%{change: change, units: {old, new}} = taking, in_ledger) do
+    [
+      taking.sku,
+      "#{old} -> #{new}",
+      Unit.clock(change.wall_time),
+      led(change),
+      request(taking.request),
+      taking |> in_ledger.() |> Enum.map_join(", ", &ledger/1)
+    ]
+  end
+
+  defp request(nil), do: "(gave way)"
   defp request(request), do: "#{request.method} /#{Enum.join(request.path, "/")}"
 
   defp ledger(%Entry{answer: %{"order" => order}} = entry), do: "order #{order} of #{entry.cart}"

@@ -18,11 +18,12 @@ defmodule Shop.Questions.Past do
   @typedoc "Something that a request changed, and how long after it was asked."
   @type effect :: %{at: integer(), what: String.t(), diff: [map()]}
 
-  @typedoc "The last change of a product's stock; the request is nil where its events had to give way."
+  @typedoc "The last change of a product's stock; change and request are nil where they are not on the tape, or not any more."
   @type taking :: %{
           sku: Shop.sku(),
-          change: %StateChange{},
-          units: {integer() | nil, integer()},
+          change: %StateChange{} | nil,
+          units: {integer() | nil, integer() | nil},
+          cart: Shop.cart_id() | nil,
           request: Request.t() | nil
         }
 
@@ -78,7 +79,7 @@ defmodule Shop.Questions.Past do
   def checkout(%Entry{step: {:check_out, _card, _postcode}, answer: %{"order" => order}} = entry) do
     events = Questions.request_of_order(String.to_integer(order))
     while = for %StateChange{module: Shop.Inventory} = change <- events, do: while(change, entry)
-    Enum.flat_map(events, &effect/1) ++ Enum.concat(while)
+    Enum.sort_by(Enum.flat_map(events, &effect/1) ++ Enum.concat(while), & &1.at)
   end
 
   defp while(change, entry) do
@@ -113,13 +114,18 @@ defmodule Shop.Questions.Past do
   @spec last_taken([Shop.sku()], keyword()) :: [taking()]
   def last_taken(skus, opts \\ []) do
     inventory = Process.whereis(Shop.Inventory)
-
-    for sku <- skus, {:ok, change} <- [Tape.last_change(inventory, [sku], opts)] do
-      request = requested(change.correlation_id)
-      units = {change.old_state[sku], change.new_state[sku]}
-      %{sku: sku, change: change, units: units, cart: cart_of(request), request: request}
-    end
+    Enum.map(skus, fn sku -> taking(sku, Tape.last_change(inventory, [sku], opts)) end)
   end
+
+  defp taking(sku, {:ok, change}) do
+    request = requested(change.correlation_id)
+    # The first state of all has none before it.
+    units = {change.old_state && change.old_state[sku], change.new_state[sku]}
+    %{sku: sku, change: change, units: units, cart: cart_of(request), request: request}
+  end
+
+  defp taking(sku, {:error, _not_told}),
+    do: %{sku: sku, change: nil, units: {nil, nil}, cart: nil, request: nil}
 
   defp cart_of(%Request{path: ["carts", cart | _more]}), do: cart
   defp cart_of(_request), do: nil

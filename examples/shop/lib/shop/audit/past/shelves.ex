@@ -1,36 +1,34 @@
 defmodule Shop.Audit.Past.Shelves do
   @moduledoc """
   The stock at past instants is what was there at first, with what was delivered, without what was sold; each checkout took what it had
-  in its cart; and the last one that took a product is the one that the shoppers know.
+  in its cart; and the last one that took a product is one that the shoppers know.
   """
 
   alias ElixirScope.Events.{PerformanceMetric, StateChange}
   alias Shop.{Catalogue, Tape}
   alias Shop.Audit.Verdict
-  alias Shop.Load.{Ledger, Shelves}
+  alias Shop.Load.{Entry, Ledger, Shelves}
 
   @doc false
   def judge(ledger) do
-    window = Ledger.window(ledger)
-    inventory = Process.whereis(Shop.Inventory)
-    looks = for %{step: :products} = entry <- ledger.entries, do: Shelves.stock(entry)
+    tape = tape(Ledger.window(ledger))
+    rests = Enum.reject(Ledger.parts(ledger), &(&1.entries == []))
+    looks = for %{step: :products} = entry <- ledger.entries, do: Entry.units(entry)
     takings = Shelves.takings(ledger)
-    deliveries = deliveries(inventory, window)
-    rests = Enum.filter(Ledger.parts(ledger), &(&1.entries != []))
-    requests = Map.new(Tape.ends(Shop.Web.Request, :new, window), &{&1.correlation_id, &1.result})
-
-    questions =
-      for part <- rests, sku <- Map.keys(Catalogue.products()), way <- [:before, :after], do: {part, sku, way}
+    turns = Enum.flat_map(rests, &turns(&1, tape))
 
     [
-      {"stock whenever the shop was at rest", 2 * length(rests),
-       Enum.flat_map(rests, &at_rest(&1, inventory, deliveries))},
-      {"stock whenever a shopper looked", length(looks), looked(looks, inventory, window)},
-      {"what checkouts took and put back", takings |> Enum.map(&moves/1) |> Enum.sum(),
-       taken(takings, inventory, deliveries, requests, window)},
-      {"last and first changes of a product's stock, by their requests", length(questions),
-       for({part, sku, way} <- questions, do: turn(part, sku, way, inventory, requests))}
+      {"stock whenever the shop was at rest", 2 * length(rests), Enum.flat_map(rests, &at_rest(&1, tape))},
+      {"stock whenever a shopper looked", length(looks), looked(looks, tape)},
+      {"what checkouts took and put back", takings |> Enum.map(&moves/1) |> Enum.sum(), taken(takings, tape)},
+      {"first and last changes of a product's stock, by their requests", length(turns), turns}
     ]
+  end
+
+  defp tape(window) do
+    inventory = Process.whereis(Shop.Inventory)
+    requests = Map.new(Tape.ends(Shop.Web.Request, :new, window), &{&1.correlation_id, &1.result})
+    %{window: window, inventory: inventory, requests: requests, deliveries: deliveries(inventory, window)}
   end
 
   # A delivery is measured in the callback that puts it on the shelves: it is there from the next state on.
@@ -45,84 +43,88 @@ defmodule Shop.Audit.Past.Shelves do
     |> elem(1)
   end
 
-  defp at_rest(part, inventory, deliveries) do
-    opening = Shelves.opening(part)
+  defp at_rest(part, tape) do
     sold = Shelves.sold(part)
-
-    delivered =
-      for {change, sku, units} <- deliveries, change.timestamp in part.since..part.until, do: {sku, units}
+    opening = Shelves.opening(part)
+    delivered = Enum.filter(tape.deliveries, fn {change, _sku, _units} -> in_part?(change, part) end)
 
     closing =
       Map.new(opening, fn {sku, units} ->
-        {sku, units + Enum.sum(for {^sku, units} <- delivered, do: units) - Map.get(sold, sku, 0)}
+        {sku, units + delivered(delivered, sku) - Map.get(sold, sku, 0)}
       end)
 
     for {at, stock} <- [{part.since, opening}, {part.until, closing}],
-        do: Verdict.on(Tape.state_at(inventory, at), &(&1 == stock))
+        do: Verdict.on(Tape.state_at(tape.inventory, at), &(&1 == stock))
   end
 
-  # What shoppers were told, in whichever order: each look is on the tape, and has the state of its instant.
-  defp looked(looks, inventory, window) do
-    calls = Tape.calls(Shop.Inventory, :handle_call, [where: [{[:args, 0], :==, :stock}]] ++ window)
+  defp delivered(deliveries, sku), do: Enum.sum(for {_change, ^sku, units} <- deliveries, do: units)
 
-    {verdicts, _untold} =
+  defp in_part?(change, part), do: change.timestamp in part.since..part.until
+
+  # Which shopper's look was which on the tape is not known: each look there has the state of its instant, and one of them was told it.
+  defp looked(looks, tape) do
+    calls = Tape.calls(Shop.Inventory, :handle_call, [where: [{[:args, 0], :==, :stock}]] ++ tape.window)
+
+    {verdicts, _left} =
       Enum.map_reduce(calls, Enum.frequencies(looks), fn call, told ->
-        state = Tape.state_at(inventory, call.timestamp)
-        verdict = Verdict.on(state, &(Map.get(told, &1, 0) > 0))
-        {verdict, if(verdict.outcome == :right, do: Map.update!(told, elem(state, 1), &(&1 - 1)), else: told)}
+        answer = Tape.state_at(tape.inventory, call.timestamp)
+        verdict = Verdict.on(answer, &(Map.get(told, &1, 0) > 0))
+
+        {verdict,
+         if(verdict.outcome == :right, do: Map.update!(told, elem(answer, 1), &(&1 - 1)), else: told)}
       end)
 
     verdicts
   end
 
-  defp moves(%{entry: %{status: 402}}), do: 2
+  # How often a checkout changes the stock.
   defp moves(%{entry: %{status: 201}}), do: 1
+  defp moves(%{entry: %{status: 402}}), do: 2
 
-  defp taken(takings, inventory, deliveries, requests, window) do
-    changes = Enum.group_by(Tape.history(inventory, window), &cart(requests[&1.correlation_id]))
-    delivered = Enum.group_by(deliveries, fn {change, _sku, _units} -> change.id end, &Tuple.delete_at(&1, 0))
+  defp taken(takings, tape) do
+    changes = Enum.group_by(Tape.history(tape.inventory, tape.window), &cart(&1, tape))
 
     Enum.flat_map(takings, fn %{entry: entry, lines: lines} = taking ->
-      during =
-        Enum.filter(Map.get(changes, entry.cart, []), &(&1.timestamp in entry.asked_at..entry.answered_at))
-
+      during = Enum.filter(Map.get(changes, entry.cart, []), &during?(&1, entry))
       signs = Enum.take([-1, +1], moves(taking))
 
       if length(during) == length(signs),
-        do: Enum.zip_with(during, signs, &moved(inventory, &1, lines, &2, Map.get(delivered, &1.id, []))),
+        do: Enum.zip_with(during, signs, &moved(&1, lines, &2, tape)),
         else: Enum.map(signs, fn _sign -> Verdict.new(false, nil) end)
     end)
   end
 
-  defp moved(inventory, change, lines, sign, delivered) do
-    known =
-      for {sku, units} <- lines,
-          difference = sign * units + Enum.sum(for {^sku, units} <- delivered, do: units),
-          into: %{},
-          do: {[sku], difference}
+  defp moved(change, lines, sign, tape) do
+    delivered = Enum.filter(tape.deliveries, fn {at, _sku, _units} -> at.id == change.id end)
+    known = Map.new(lines, fn {sku, units} -> {[sku], sign * units + delivered(delivered, sku)} end)
 
-    case Tape.diff(inventory, change.timestamp - 1, change.timestamp) do
+    case Tape.diff(tape.inventory, change.timestamp - 1, change.timestamp) do
       {:ok, diff} -> Verdict.new(Map.new(diff, &{&1.path, &1.new - &1.old}) == known, change.quality)
       {:error, :evicted} -> Verdict.untold()
       {:error, _reason} -> Verdict.new(false, nil)
     end
   end
 
-  # Where several checkouts took the product at the same time, the shoppers do not know which of them was the last.
-  defp turn(part, sku, way, inventory, requests) do
-    takings = Enum.filter(Shelves.takings(part), &is_map_key(&1.lines, sku))
+  defp turns(part, tape) do
+    takings = Shelves.takings(part)
+
+    for sku <- Map.keys(Catalogue.products()), way <- [:before, :after] do
+      turn(part, Enum.filter(takings, &is_map_key(&1.lines, sku)), sku, way, tape)
+    end
+  end
+
+  defp turn(part, takings, sku, way, tape) do
     at = if way == :before, do: part.until, else: part.since
 
-    case Tape.last_change(inventory, [sku], [{way, at}]) do
-      {:ok, change} when takings == [] -> Verdict.new(outside?(change, part), change.quality)
-      {:ok, change} -> Verdict.new(by_one_of?(change, candidates(takings, way), requests), change.quality)
+    case Tape.last_change(tape.inventory, [sku], [{way, at}]) do
+      {:ok, change} when takings == [] -> Verdict.new(not in_part?(change, part), change.quality)
+      {:ok, change} -> Verdict.new(by_one_of?(change, candidates(takings, way), tape), change.quality)
       {:error, :evicted} -> Verdict.untold()
       {:error, _never} -> Verdict.new(takings == [], nil)
     end
   end
 
-  defp outside?(change, part), do: change.timestamp not in part.since..part.until
-
+  # Where several checkouts took the product at the same time, the shoppers do not know which of them was the last.
   defp candidates(takings, :before) do
     last_asked = takings |> Enum.map(& &1.entry.asked_at) |> Enum.max()
     Enum.filter(takings, &(&1.entry.answered_at >= last_asked))
@@ -133,15 +135,18 @@ defmodule Shop.Audit.Past.Shelves do
     Enum.filter(takings, &(&1.entry.asked_at <= first_answered))
   end
 
-  defp by_one_of?(change, takings, requests) do
-    cart = cart(requests[change.correlation_id])
-
-    Enum.any?(
-      takings,
-      &(&1.entry.cart == cart and change.timestamp in &1.entry.asked_at..&1.entry.answered_at)
-    )
+  defp by_one_of?(change, takings, tape) do
+    cart = cart(change, tape)
+    Enum.any?(takings, &(&1.entry.cart == cart and during?(change, &1.entry)))
   end
 
-  defp cart(%{path: ["carts", cart, "checkout"]}), do: cart
-  defp cart(_request), do: nil
+  defp during?(change, entry), do: change.timestamp in entry.asked_at..entry.answered_at
+
+  # The cart in the path of the request that a change goes back to.
+  defp cart(change, tape) do
+    case tape.requests[change.correlation_id] do
+      %{path: ["carts", cart, "checkout"]} -> cart
+      _other -> nil
+    end
+  end
 end
