@@ -248,7 +248,10 @@ defmodule ElixirScope.DeltaTest do
 
     test "for floats by their bits, and integers of every size" do
       <<negative_zero::float>> = <<1::1, 0::63>>
-      assert {<<1, 3, 0, 0, 0, 0, 0, 0, 0, 128>>, true} = Native.term_delta(0.0, negative_zero, %{})
+
+      assert {<<7, _proof::2-bytes, 3, 0, 0, 0, 0, 0, 0, 0, 128>>, true} =
+               Native.term_delta(0.0, negative_zero, %{})
+
       assert Native.term_delta({0.5}, copy({0.5}), %{}) == :same
       for bits <- 0..130, do: assert(size([2 ** bits], copy([2 ** bits])) == 0)
       for bits <- 0..130, do: assert(size([2 ** bits], [2 ** bits + 1]) > 0)
@@ -328,7 +331,7 @@ defmodule ElixirScope.DeltaTest do
   describe "a delta is short" do
     test "where little changed, however large the term" do
       state = Enum.reduce(1..500, %State{}, fn _, state -> change_state(state) end)
-      assert size(state, %{state | count: state.count + 1}) <= 16
+      assert size(state, %{state | count: state.count + 1}) <= 18
       assert size(state, put_in(state.items[17], 1)) <= 24
       assert size(state, %{state | log: [1 | state.log]}) <= 16
       assert size(state, %{state | queue: :queue.in(1, state.queue)}) <= 24
@@ -339,6 +342,72 @@ defmodule ElixirScope.DeltaTest do
       for _ <- 1..300 do
         term = Enum.reduce(1..20, %State{}, fn _, state -> change_state(state) end)
         assert leads!(term, copy(term)) == :same
+      end
+    end
+  end
+
+  describe "a delta proves what it takes away" do
+    defp fits?(value, old, new, options \\ %{}) do
+      {delta, _whole} = Native.term_delta(old, new, options)
+      {_value, fits?, _knows} = Native.term_patch(encode(value, options), [delta])
+      fits?
+    end
+
+    @values [
+      1,
+      -70_000,
+      2.5,
+      :name,
+      nil,
+      "text",
+      "a longer text, of which only the ends count",
+      [],
+      {},
+      %{},
+      {1, :two},
+      {:two, 1},
+      [1, 2],
+      [1, 3],
+      [1, 2 | 3],
+      %{a: 1},
+      %{a: 2},
+      %{b: {1}},
+      Map.new(1..40, &{&1, &1})
+    ]
+
+    test "so that it fits no other value" do
+      values = [self(), hd(Port.list()), make_ref(), (&Enum.map/2) | @values]
+
+      for old <- values, other <- values, old != other, path <- @paths do
+        # a reference, and a fun of a module, are rare things on the NIF interface
+        rare? = path == %{raw: false} and (is_reference(old) or is_function(old))
+
+        refute not rare? and fits?(%{state: other}, %{state: old}, %{state: :new}, path),
+               inspect({old, other})
+
+        refute not rare? and fits?(%{state: other, gone: 1}, %{state: old, gone: 1}, %{gone: 1}, path)
+        refute not rare? and fits?([0, other, 9], [0, old, 9], [0, :new, 9], path)
+        assert fits?(%{state: old}, %{state: old}, %{state: :new}, path)
+        assert fits?(%{state: old, gone: 1}, %{state: old, gone: 1}, %{gone: 1}, path)
+      end
+    end
+
+    test "of elements that a list loses, wherever they stood" do
+      tail = Enum.map(1..3, &{&1})
+      refute fits?([:other | tail], [:old | tail], tail)
+      refute fits?([1, :other, 3], [1, :old, 3], [1])
+      refute fits?([1, :other, 3], [1, :old, 3], [1 | :end])
+      assert fits?([1, :old, 3], [1, :old, 3], [1])
+    end
+
+    test "but says nothing of what is masked" do
+      for old <- [%{password: 1}, {:password, 1}, [{:password, 1}]], new <- [:new, nil] do
+        secret = fn term, by ->
+          term |> inspect() |> String.replace("1", by) |> Code.eval_string() |> elem(0)
+        end
+
+        {delta, _} = Native.term_delta({old, 0}, {new, 0}, %{redact: ["password"]})
+        assert {^delta, _} = Native.term_delta({secret.(old, "2"), 0}, {new, 0}, %{redact: ["password"]})
       end
     end
   end

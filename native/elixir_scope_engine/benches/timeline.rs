@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use elixir_scope_engine::event::{AtomId, EventId, ProcessId, TimeNs};
-use elixir_scope_engine::value::{Container, Fit, Writer, delta_format, equal, find_step};
+use elixir_scope_engine::value::{Container, Fit, Writer, delta_format, diff, equal, find_step};
 use elixir_scope_engine::{Asked, Memory, Quality, Seek, StatePart, Timelines, Use, When};
 
 const PROCESS: ProcessId = ProcessId(0x2a_0003);
@@ -95,8 +95,8 @@ fn count(n: u64) -> u64 {
 fn delta(n: u64) -> Vec<u8> {
     let mut delta = vec![delta_format::MAP];
     delta.extend(atom(COUNT));
-    delta.push(delta_format::REPLACE);
-    delta.extend(int(count(n)));
+    // with the proof that capture writes
+    diff(&int(count(n) - 1), &int(count(n)), &mut delta).unwrap();
     delta.push(delta_format::MAP_END);
     delta
 }
@@ -174,7 +174,8 @@ fn session_delta(n: u64) -> (u64, Vec<u8>) {
     delta.extend(int(session));
     delta.push(delta_format::MAP);
     delta.extend(atom(AtomId(22_001)));
-    delta.push(delta_format::REPLACE);
+    // as long as with the proof that capture writes, and nothing to be proved
+    delta.extend([delta_format::PROVED_REPLACE, 0, 0]);
     delta.extend(int(count(n)));
     delta.extend([delta_format::MAP_END; 3]);
     (session, delta)

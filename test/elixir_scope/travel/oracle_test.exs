@@ -332,6 +332,35 @@ defmodule ElixirScope.Travel.OracleTest do
         assert :exact not in Enum.map(wrong, &quality/1)
       end
     end
+
+    # Deeper than any fingerprint looks; and the next callback writes over just what was replaced, so that its delta would
+    # lead to the right state from the wrong one.
+    test "is never called exact where a callback writes over what was replaced" do
+      instrument()
+      deep = fn n -> [1, 2, {3, %{n: n}, n * 1.0, "#{n}", Enum.to_list(1..rem(n, 5)//1)}] end
+      put = &put_in(&1, [:a, :b, :c, :d, :e, :f], deep.(&2))
+      state = put.(%{a: %{b: %{c: %{d: %{e: %{f: nil}}}}}, pad: Enum.to_list(1..30)}, 0)
+      {:ok, pid} = Server.start_link(state)
+
+      run = fn
+        {:replace, n} -> :sys.replace_state(pid, &put.(&1, n))
+        {:whole, n} -> GenServer.call(pid, {:reply, {:whole, put.(state, n)}})
+      end
+
+      # in the second half all is seen
+      operations = for n <- 1..4_000, do: {if(rem(n, 10) == 0 and n < 2_000, do: :replace, else: :whole), n}
+      truth = Truth.keep(operations, run, fn -> :sys.get_state(pid) end)
+      wrong = wrong(pid, truth)
+      assert wrong != [], "the test replaces states that nobody sees"
+      assert :exact not in Enum.map(wrong, &quality/1)
+
+      exact =
+        for {time, _state} <- Truth.instants(truth),
+            {:ok, _, %{quality: :exact}} <- [ElixirScope.fetch_state_at(pid, time)],
+            do: time
+
+      assert exact != [], "no whole state came to prove anything"
+    end
   end
 
   defp replace(kind, pid, operation) when kind in [:machine, :functions, :watched_machine],

@@ -361,11 +361,12 @@ impl Timelines {
         let mut state = Vec::new();
         let mut replay = line.replay()?;
         let unfit = replay.first_unfit;
-        let mut fits = unfit.is_none();
+        let mut fits_itself = true;
         if let Some(delta) = whole.delta {
             replay.apply(mark.id, delta);
-            fits = replay.first_unfit.is_none();
+            fits_itself = replay.unfit != Some(mark.id);
         }
+        let fits = unfit.is_none() && fits_itself;
         scratch.clear();
         replay.write(scratch);
         drop(replay);
@@ -375,12 +376,13 @@ impl Timelines {
             line.unfit(unfit);
         }
         let clean = !line.lost && !line.verdicts.doubt() && whole.flags & flag::BREAKS == 0;
-        let proves = clean && is_equal;
+        let proves = clean && is_equal && fits_itself;
         let refutes = clean && !is_equal && knows && fits;
         let mut flags = whole.flags | if line.lost { flag::GAP } else { 0 };
         let delta = whole.delta.unwrap_or(&[delta_format::SAME]);
         let mut form = Form::Delta;
-        if !is_equal {
+        // what does not fit would not fit again at each replay
+        if !is_equal || !fits_itself {
             if whole.delta.is_none() {
                 flags |= flag::BREAKS;
             } else {
@@ -418,7 +420,7 @@ impl Timelines {
         }
         let before = if proves {
             Quality::Exact
-        } else if refutes {
+        } else if refutes || clean && !fits_itself {
             Quality::Approximate
         } else {
             Quality::Unverified

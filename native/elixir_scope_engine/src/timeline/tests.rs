@@ -694,6 +694,52 @@ fn a_whole_state_that_is_as_replay_says_proves_what_lies_before_it() {
 }
 
 #[test]
+fn a_delta_that_was_made_for_another_state_makes_doubtful_what_lies_around() {
+    let state = |n: i64| Tree::Tuple(vec![Tree::Int(n), Tree::Int(5)]).bytes();
+    let to = |old: i64, new: i64| {
+        let mut delta = Vec::new();
+        diff(&state(old), &state(new), &mut delta).unwrap();
+        delta
+    };
+    let check = |old: i64, new: i64| [to(old, new), state(new)].concat();
+    // what became 7 unseen is overwritten by a delta, or by that of a check
+    for in_check in [false, true] {
+        let mut writer = Writer::new(1 << 20);
+        let mut put = |flags, body: &[u8]| {
+            writer.time += 10;
+            assert_eq!(writer.put(PROCESS, flags, body), Asked::No);
+        };
+        put(StatePart::WHOLE | StatePart::FIRST, &state(1));
+        put(StatePart::CHECK, &check(1, 2));
+        put(StatePart::DELTA, &to(2, 3));
+        if !in_check {
+            put(StatePart::DELTA, &to(7, 4));
+        }
+        put(StatePart::CHECK, &check(if in_check { 7 } else { 4 }, 5));
+        put(StatePart::DELTA, &to(5, 6));
+        put(StatePart::CHECK, &check(6, 8));
+        let end = writer.time;
+        let at = |time| {
+            let found = writer
+                .timelines
+                .state_at(PROCESS, None, When::At(TimeNs(time)));
+            let found = found.unwrap();
+            (found.state, found.quality)
+        };
+        assert_eq!(at(15), (state(1), Quality::Exact));
+        assert_eq!(at(20), (state(2), Quality::Exact));
+        for doubtful in 21..end - 20 {
+            assert_eq!(at(doubtful).1, Quality::Approximate, "{doubtful}");
+        }
+        assert_eq!(at(end - 20), (state(5), Quality::Exact));
+        assert_eq!(at(end - 15), (state(5), Quality::Exact));
+        assert_eq!(at(end - 5), (state(6), Quality::Exact));
+        assert_eq!(at(end), (state(8), Quality::Exact));
+        assert_eq!(writer.timelines.stats().mismatches, 0);
+    }
+}
+
+#[test]
 fn a_check_that_does_not_match_is_counted_and_the_chain_goes_on_from_it() {
     let mut writer = Writer::new(1 << 20);
     let state = |n: i64| Tree::Tuple(vec![Tree::Int(n), Tree::Int(5)]).bytes();

@@ -51,10 +51,15 @@ impl Verdicts {
         self.doubt = doubt;
     }
 
-    /// The change `id` did not fit what was there.
+    /// The change `id` did not fit what was there: the state before it was another one, nobody knows since when, and what
+    /// follows may be wrong elsewhere. All of it is approximate, from the last whole state up to the next one.
     pub(super) fn unfit(&mut self, id: u64) {
+        if self.doubt && id >= self.end() {
+            return;
+        }
         if id >= self.end() {
-            self.begin_doubt(id);
+            self.close(id, Quality::Approximate);
+            self.doubt = true;
         } else {
             self.spoil(id);
         }

@@ -31,7 +31,7 @@ mod writer;
 
 pub use cut::{Cut, DATA_MARK, Mark, STATE_MARK};
 pub use delta::{
-    Applied, Change, ChangeOp, Patched, Step, Touch, Touched, changes, diff,
+    Applied, Change, ChangeOp, Glance, Patched, Proof, Step, Touch, Touched, changes, diff,
     format as delta_format, skip_delta, touch,
 };
 pub use inspect::{Limits, inspect};

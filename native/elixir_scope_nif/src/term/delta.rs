@@ -5,10 +5,11 @@
 //! term, masks and marks included, as far as it differs from what it would have written of the old one.
 //!
 //! * `list`, `map`: the containers whose parts move
+//! * `proof`: what tells at replay whether a change fits
 //! * `same`: whether two words are the same value, as far as that is told at once
 
 use elixir_scope_engine::value::delta_format as format;
-use elixir_scope_engine::value::{Budget, Watched, format as value_format};
+use elixir_scope_engine::value::{Budget, Proof, Watched, format as value_format};
 
 use super::encode::{Rules, encode_part, masks_under, pair_counts};
 use super::redact::Redaction;
@@ -16,6 +17,7 @@ use super::{Shape, Terms, Word};
 
 mod list;
 mod map;
+mod proof;
 mod same;
 
 /// So many words are looked at, at most: one or two milliseconds.
@@ -189,7 +191,7 @@ impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
         if place.depth < self.budget.depth.min(MOST_NESTED) {
             match (before, after) {
                 (Shape::Tuple(before), Shape::Tuple(after)) if before.len() == after.len() => {
-                    return self.tuple(before, after, new, place);
+                    return self.tuple(before, after, (old, new), place);
                 }
                 (Shape::FlatMap(old_keys, old_values), Shape::FlatMap(keys, values)) => {
                     return self.flat_maps((old_keys, old_values), (keys, values), place);
@@ -205,10 +207,36 @@ impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
         if self.is_same_shape(old, before, new, after) {
             return Ok(false);
         }
-        self.replace(new, place)
+        let proof = self.proof(old, before)?;
+        self.replace_proved(proof, new, place)
     }
 
-    /// The value stands for the old one.
+    /// The value takes the place of an old one.
+    fn replace_old(&mut self, old: Word, value: Word, place: Place) -> Result<bool, Stop> {
+        let proof = self.proof(old, self.terms.shape(old))?;
+        self.replace_proved(proof, value, place)
+    }
+
+    fn replace_proved(&mut self, proof: u16, value: Word, place: Place) -> Result<bool, Stop> {
+        self.proved(format::REPLACE, format::PROVED_REPLACE, None, proof);
+        self.encode(value, place)?;
+        Ok(true)
+    }
+
+    /// One of two tags, the second with a proof.
+    #[inline]
+    fn proved(&mut self, tag: u8, proved: u8, count: Option<u32>, proof: u16) {
+        let is_proved = proof != Proof::NONE;
+        self.byte(if is_proved { proved } else { tag });
+        if let Some(count) = count {
+            self.varint(u64::from(count));
+        }
+        if is_proved {
+            self.out.extend_from_slice(&proof.to_le_bytes());
+        }
+    }
+
+    /// The value stands where none did.
     fn replace(&mut self, value: Word, place: Place) -> Result<bool, Stop> {
         self.byte(format::REPLACE);
         self.encode(value, place)?;
@@ -245,7 +273,7 @@ impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
         &mut self,
         old: &[Word],
         new: &[Word],
-        term: Word,
+        (old_term, term): (Word, Word),
         place: Place,
     ) -> Result<bool, Stop> {
         if let ([old_key, before], [key, after]) = (old, new)
@@ -256,7 +284,7 @@ impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
             if was_hidden || is_hidden {
                 // Where the key is another one nothing is known of what it hides, or hid.
                 if !self.is_same(*old_key, *key) {
-                    return self.replace(term, place);
+                    return self.replace_old(old_term, term, place);
                 }
                 if self.is_same(*before, *after) {
                     return Ok(false);

@@ -352,7 +352,7 @@ pub trait SeeChanges {
     fn added(&mut self, key: Word, value: Word) -> Result<(), Self::Stop>;
 
     /// A key was removed.
-    fn removed(&mut self, key: Word) -> Result<(), Self::Stop>;
+    fn removed(&mut self, key: Word, old: Word) -> Result<(), Self::Stop>;
 }
 
 /// Looks into terms, for the length of one NIF call (`'t`). An implementation is a small copyable handle.

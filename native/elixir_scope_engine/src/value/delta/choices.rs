@@ -3,6 +3,7 @@
 use super::super::tree::Tree;
 use super::super::varint::put_varint;
 use super::format;
+use super::proof::{proof, proof_of_dropped};
 
 fn put(tag: u8, number: usize, out: &mut Vec<u8>) {
     let mut bytes = [0; 10];
@@ -40,8 +41,33 @@ impl Choices<'_> {
             (2.., Tree::List(elements, tail)) if !elements.is_empty() => {
                 self.change_list(elements, tail, out)
             }
-            _ => self.replace(out),
+            _ => self.replace_old(tree, out),
         }
+    }
+
+    /// A proof, or none: both are deltas.
+    fn proof(
+        &mut self,
+        of: impl FnOnce() -> u16,
+        out: &mut Vec<u8>,
+        tags: [u8; 2],
+        count: Option<usize>,
+    ) {
+        let proof = if self.of(3) > 0 { Some(of()) } else { None };
+        let tag = tags[usize::from(proof.is_some())];
+        match count {
+            Some(count) => put(tag, count, out),
+            None => out.push(tag),
+        }
+        out.extend(proof.into_iter().flat_map(u16::to_le_bytes));
+    }
+
+    fn replace_old(&mut self, old: &Tree, out: &mut Vec<u8>) -> Tree {
+        let new = self.new_tree();
+        let tags = [format::REPLACE, format::PROVED_REPLACE];
+        self.proof(|| proof(&turned(old).bytes()), out, tags, None);
+        out.extend(new.bytes());
+        new
     }
 
     fn replace(&mut self, out: &mut Vec<u8>) -> Tree {
@@ -76,7 +102,10 @@ impl Choices<'_> {
             }
             match choice {
                 0 => now.push((key.clone(), value.clone())),
-                1 => out.push(format::REMOVED),
+                1 => {
+                    let tags = [format::REMOVED, format::PROVED_REMOVED];
+                    self.proof(|| proof(&turned(value).bytes()), out, tags, None);
+                }
                 _ => now.push((key.clone(), self.change(value, out))),
             }
         }
@@ -109,7 +138,15 @@ impl Choices<'_> {
                     at += some;
                 }
                 2 if some > 0 => {
-                    put(format::DROP, some, out);
+                    let gone = || {
+                        proof_of_dropped(
+                            old[at..at + some]
+                                .iter()
+                                .map(|tree| proof(&turned(tree).bytes())),
+                        )
+                    };
+                    let tags = [format::DROP, format::PROVED_DROP];
+                    self.proof(gone, out, tags, Some(some));
                     at += some;
                 }
                 4 if some > 0 => {

@@ -6,6 +6,7 @@ use super::super::reader::Malformed;
 use super::super::varint::put_varint;
 use super::format;
 use super::keys::Keys;
+use super::proof::{Proof, proof, proof_of_dropped};
 use super::span::{Head, Next, Shapes, Span};
 
 /// How deep containers are compared part by part; what lies deeper is replaced whole.
@@ -111,9 +112,9 @@ impl Diff<'_> {
         match (changed, self.out.len() - start) {
             (false, 0) => self.out.push(format::SAME),
             // not opened, or the new value is shorter than what tells it from the old one
-            (true, size) if size == 0 || size > 1 + new.bytes.len() => {
+            (true, size) if size == 0 || size > 3 + new.bytes.len() => {
                 self.out.truncate(start);
-                self.put(format::REPLACE, new);
+                self.replace(proof(old.bytes), new);
             }
             _ => {}
         }
@@ -141,6 +142,23 @@ impl Diff<'_> {
             _ => true,
         };
         Ok((alike && !old.cut && !new.cut).then_some((old, new)))
+    }
+
+    fn replace(&mut self, proof: u16, new: Span<'_>) {
+        self.proved(format::REPLACE, format::PROVED_REPLACE, None, proof);
+        self.out.extend_from_slice(new.bytes);
+    }
+
+    /// One of two tags, the second with a proof.
+    fn proved(&mut self, tag: u8, proved: u8, count: Option<usize>, proof: u16) {
+        let is_proved = proof != Proof::NONE;
+        self.out.push(if is_proved { proved } else { tag });
+        if let Some(count) = count {
+            self.number(count);
+        }
+        if is_proved {
+            self.out.extend_from_slice(&proof.to_le_bytes());
+        }
     }
 
     fn put(&mut self, tag: u8, value: Span<'_>) {
@@ -187,11 +205,12 @@ impl Diff<'_> {
                 }
             }
         }
-        for ((key, _), stays) in old.pairs().zip(stayed) {
+        for ((key, value), stays) in old.pairs().zip(stayed) {
             if !stays {
                 changed = true;
                 self.out.extend_from_slice(key.bytes);
-                self.out.push(format::REMOVED);
+                let proof = proof(value.bytes);
+                self.proved(format::REMOVED, format::PROVED_REMOVED, None, proof);
             }
         }
         self.out.push(format::MAP_END);
@@ -250,8 +269,10 @@ impl Diff<'_> {
             // only where the end is another can the last of them be the same
             self.count(format::KEEP, same);
         } else {
-            if back > 0 {
-                self.count(format::DROP, out);
+            if back > 0 && out > 0 {
+                let gone = old.parts.iter().skip(front).take(out);
+                let proof = proof_of_dropped(gone.map(|part| proof(part.bytes)));
+                self.proved(format::DROP, format::PROVED_DROP, Some(out), proof);
             }
             for &part in new.parts.iter().skip(front).take(come) {
                 self.put(format::INSERT, part);

@@ -7,6 +7,8 @@
 //! | `SAME` | nothing |
 //! | `REPLACE` value | this value stands in its place, which may be masked or bear marks of a budget |
 //! | `REMOVED` | only as the delta of a map's entry: the key is gone |
+//! | `PROVED_REPLACE` proof(2) value | as `REPLACE`, and the proof of the value that stood there |
+//! | `PROVED_REMOVED` proof(2) | as `REMOVED`, and the proof of the value that is gone |
 //! | `UNKNOWN` | something in here changed; what it is was hidden by a budget |
 //! | `TUPLE` (varint(gap) delta)… 0 | elements of a tuple changed, its size did not. `gap` is 1 at least; an index is the one before it plus the gap, and starts from -1 |
 //! | `MAP` (key delta)… `MAP_END` | entries of a map changed. `key` is a value; `REPLACE` under a key that is not there adds it |
@@ -16,6 +18,7 @@
 //! | --- | --- |
 //! | `KEEP` varint(n) | the next `n` elements of the old list, 1 at least |
 //! | `DROP` varint(n) | none of the next `n` elements of the old list, 1 at least |
+//! | `PROVED_DROP` varint(n) proof(2) | as `DROP`, and the proof of these elements |
 //! | `INSERT` value | this element |
 //! | `CHANGE` delta | the next element of the old list, changed so |
 //!
@@ -27,6 +30,9 @@
 //!
 //! `SAME` may stand in any place: a part was built anew and came out equal. `MAP_END` is a byte with which no value begins.
 //! Funs, binaries and numbers are replaced whole. A list that becomes empty is replaced by the empty list.
+//!
+//! A proof is a hash of what the change took away, in little-endian bytes; 0 is no proof. By it a delta is known that fits
+//! another value than the one that it was made for. See [`Proof`](super::Proof) for what it is of.
 
 /// A delta: nothing changed.
 pub const SAME: u8 = 0x00;
@@ -42,6 +48,10 @@ pub const TUPLE: u8 = 0x04;
 pub const MAP: u8 = 0x05;
 /// A delta: ops on a list follow, up to a stop.
 pub const LIST: u8 = 0x06;
+/// A delta: a proof of the old value follows, and a value that takes its place.
+pub const PROVED_REPLACE: u8 = 0x07;
+/// A delta of a map's entry: it is gone, a proof of it follows.
+pub const PROVED_REMOVED: u8 = 0x08;
 
 /// In the place of a gap: no more elements of the tuple changed.
 pub const TUPLE_END: u8 = 0x00;
@@ -62,3 +72,5 @@ pub const REST: u8 = 0x05;
 pub const CLOSE: u8 = 0x06;
 /// A stop: the list ends here, a value that is its tail follows.
 pub const LIST_TAIL: u8 = 0x07;
+/// An op: so many elements are gone, a proof of them follows.
+pub const PROVED_DROP: u8 = 0x08;

@@ -69,7 +69,9 @@ impl<'a> Frame<'a> {
             None => list.parts.len().saturating_sub(self.next),
         };
         let count = match op {
-            Item::Keep(count) | Item::Drop(count) => usize::try_from(count).unwrap_or(usize::MAX),
+            Item::Keep(count) | Item::Drop(count, _) => {
+                usize::try_from(count).unwrap_or(usize::MAX)
+            }
             Item::Change => 1,
             _ => 0,
         };
@@ -84,7 +86,7 @@ impl<'a> Frame<'a> {
                 let found = matches!(op, Item::Change) && !self.beyond;
                 (found.then(|| self.next - 1), !self.beyond)
             }
-            Item::Drop(_) => {
+            Item::Drop(..) => {
                 self.make_room(list, left - count);
                 match &mut self.apart {
                     Some(apart) => dropped.extend(apart.drain(..count)),

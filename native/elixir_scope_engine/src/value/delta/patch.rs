@@ -1,6 +1,7 @@
 //! A value with deltas laid over it: how replay goes from a keyframe to a moment.
 
 mod at;
+mod proof;
 
 use std::collections::VecDeque;
 
@@ -18,7 +19,7 @@ use super::span::{Shapes, Span};
 pub struct Applied {
     /// How many bytes the delta took.
     pub size: usize,
-    /// Every part of it found its place. What did not was left out.
+    /// Every part of it found its place, and what it took away was what its proofs say. What found no place was left out.
     pub fits: bool,
     /// It says all that changed; no part of it is unknown.
     pub knows: bool,
@@ -82,8 +83,14 @@ impl<'a> Patched<'a> {
         while let Some(item) = reader.next()? {
             match item {
                 Item::Same => fits &= matches!(place, Place::Part(..)),
-                Item::Replace(value) => fits &= self.replace(place, value),
-                Item::Removed => fits &= self.remove(place),
+                Item::Replace(proof, value) => {
+                    fits &= self.agrees(place, proof);
+                    fits &= self.replace(place, value);
+                }
+                Item::Removed(proof) => {
+                    fits &= self.agrees(place, proof);
+                    fits &= self.remove(place);
+                }
                 Item::Unknown => knows = false,
                 Item::Tuple | Item::Map | Item::List => {
                     let node = self.open(place, item)?;
@@ -297,11 +304,14 @@ impl<'a> Patched<'a> {
             return (None, false);
         };
         let mut dropped = SmallVec::<[Part<'a>; 4]>::new();
-        let done = frame.op(open, op, &mut dropped);
+        let (at, mut fits) = frame.op(open, op, &mut dropped);
+        if let Item::Drop(_, proof) = op {
+            fits &= self.agrees_with_dropped(proof, &dropped);
+        }
         for part in dropped {
             self.release(part);
         }
-        done
+        (at, fits)
     }
 
     /// Appends the value as it is now.

@@ -5,14 +5,17 @@ use smallvec::SmallVec;
 use super::super::order::take;
 use super::super::reader::{Flaw, Malformed, Reader, Token};
 use super::format;
+use super::proof::Proof;
 
 /// One item of a delta. `Tuple`, `Map` and `List` are followed by the items of what changed in them, up to their `End`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Item<'a> {
     /// A delta: see the [`format`](mod@format); so for the rest.
     Same,
-    Replace(&'a [u8]),
-    Removed,
+    /// With the proof of the old value.
+    Replace(u16, &'a [u8]),
+    /// The same.
+    Removed(u16),
     Unknown,
     Tuple,
     Map,
@@ -22,7 +25,8 @@ pub(super) enum Item<'a> {
     /// The delta of the entry under this key follows.
     Key(&'a [u8]),
     Keep(u64),
-    Drop(u64),
+    /// With the proof of the elements.
+    Drop(u64, u16),
     Insert(&'a [u8]),
     /// The delta of a list's next element follows.
     Change,
@@ -108,11 +112,16 @@ impl<'a> DeltaReader<'a> {
         let at = self.reader.at();
         let level = match self.reader.byte()? {
             format::SAME => return Ok(Item::Same),
-            format::REPLACE => return Ok(Item::Replace(take(&mut self.reader)?)),
+            tag @ (format::REPLACE | format::PROVED_REPLACE) => {
+                let proof = self.proof(tag == format::PROVED_REPLACE)?;
+                return Ok(Item::Replace(proof, take(&mut self.reader)?));
+            }
             format::UNKNOWN => return Ok(Item::Unknown),
-            format::REMOVED => {
+            tag @ (format::REMOVED | format::PROVED_REMOVED) => {
                 return match self.levels.last() {
-                    Some(Level::Map) => Ok(Item::Removed),
+                    Some(Level::Map) => {
+                        Ok(Item::Removed(self.proof(tag == format::PROVED_REMOVED)?))
+                    }
                     _ => Err(Malformed {
                         at,
                         flaw: Flaw::Place,
@@ -141,7 +150,10 @@ impl<'a> DeltaReader<'a> {
         let at = self.reader.at();
         Ok(match self.reader.byte()? {
             format::KEEP => Item::Keep(self.count()?),
-            format::DROP => Item::Drop(self.count()?),
+            tag @ (format::DROP | format::PROVED_DROP) => {
+                let count = self.count()?;
+                Item::Drop(count, self.proof(tag == format::PROVED_DROP)?)
+            }
             format::INSERT => Item::Insert(take(&mut self.reader)?),
             format::CHANGE => {
                 self.delta = true;
@@ -167,6 +179,16 @@ impl<'a> DeltaReader<'a> {
                 });
             }
         })
+    }
+
+    /// The proof that stands here, if one does.
+    #[inline]
+    fn proof(&mut self, stands: bool) -> Result<u16, Malformed> {
+        if !stands {
+            return Ok(Proof::NONE);
+        }
+        let bytes = [self.reader.byte()?, self.reader.byte()?];
+        Ok(u16::from_le_bytes(bytes))
     }
 
     fn count(&mut self) -> Result<u64, Malformed> {

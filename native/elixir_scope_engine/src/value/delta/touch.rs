@@ -52,8 +52,8 @@ pub fn touch(delta: &[u8], found: &mut impl FnMut(Touch<'_>)) -> Result<(), Malf
     while let Some(item) = reader.next()? {
         let kind = match item {
             Item::Same => None,
-            Item::Replace(value) => Some(replaced(value)?),
-            Item::Removed => Some(Touched::Removed),
+            Item::Replace(_, value) => Some(replaced(value)?),
+            Item::Removed(_) => Some(Touched::Removed),
             Item::Unknown => Some(Touched::Unknown),
             Item::Tuple | Item::Map => {
                 levels.push(Level::Fixed);

@@ -1,6 +1,6 @@
 //! Lists. They share their ends, which tells elements in front that come and go; and where they were built anew, elements.
 
-use elixir_scope_engine::value::delta_format as format;
+use elixir_scope_engine::value::{Proof, delta_format as format};
 
 use super::{Delta, Place, Stop};
 use crate::term::{Shape, Terms, Word};
@@ -44,7 +44,7 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
     /// Lists of one element at least.
     pub(super) fn lists(&mut self, old: Word, new: Word, place: Place) -> Result<bool, Stop> {
         let length = self.budget.length.map_or(u64::MAX, u64::from);
-        let before = self.out.len();
+        let (before, whole) = (self.out.len(), old);
         self.byte(format::LIST);
         let mut lists = Lists {
             old,
@@ -76,7 +76,7 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
                 }
                 (None, Some(_)) if lists.passed >= length => {
                     self.out.truncate(before);
-                    return self.replace(new, place);
+                    return self.replace_old(whole, new, place);
                 }
                 (Some(was), Some(is)) => match self.gap(was, is, &mut lists.ahead)? {
                     Gap::Change => self.change(was, is, &mut lists, place)?,
@@ -86,7 +86,7 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
                     }
                     Gap::Drop(count) => {
                         self.keep(&mut lists);
-                        self.drop(count, &mut lists);
+                        self.drop(count, &mut lists)?;
                     }
                 },
                 (None, Some(_)) => {
@@ -153,14 +153,30 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
         Ok(())
     }
 
-    fn drop(&mut self, count: u32, lists: &mut Lists) {
-        self.byte(format::DROP);
-        self.varint(u64::from(count));
+    fn drop(&mut self, count: u32, lists: &mut Lists) -> Result<(), Stop> {
+        let proof = self.proof_of_dropped(lists.old, count)?;
+        self.proved(format::DROP, format::PROVED_DROP, Some(count), proof);
         for _ in 0..count {
             if let Some(was) = self.cell(lists.old) {
                 lists.old = was.tail;
             }
         }
+        Ok(())
+    }
+
+    /// Proves the first elements of the rest that is dropped by the list's end, if they are shown.
+    fn drop_rest(&mut self, lists: &mut Lists) -> Result<(), Stop> {
+        let length = self.budget.length.map_or(u64::MAX, u64::from);
+        let (mut list, mut count) = (lists.old, 0);
+        while let Some(was) = self.cell(list)
+            && count < Proof::ELEMENTS as u32
+        {
+            (list, count) = (was.tail, count + 1);
+        }
+        if count == 0 || lists.passed + u64::from(count) > length {
+            return Ok(());
+        }
+        self.drop(count, lists)
     }
 
     /// The new list ends, and the old one goes on or ends in another way.
@@ -168,6 +184,7 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
         let end = self.terms.shape(lists.new);
         if let Shape::Nil = end {
             self.keep(&mut lists);
+            self.drop_rest(&mut lists)?;
             self.byte(format::CLOSE);
             return Ok(true);
         }
@@ -176,6 +193,7 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
             return Ok(false);
         }
         self.keep(&mut lists);
+        self.drop_rest(&mut lists)?;
         self.byte(format::LIST_TAIL);
         self.encode(lists.new, place.inside())?;
         Ok(true)

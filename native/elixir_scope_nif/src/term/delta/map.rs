@@ -1,7 +1,7 @@
 //! Maps, of all shapes.
 
 use elixir_scope_engine::value::delta_format as format;
-use elixir_scope_engine::value::{Reader, Token};
+use elixir_scope_engine::value::{Proof, Reader, Token};
 
 use super::{Delta, Place, Stop};
 use crate::term::encode::masks_under;
@@ -59,7 +59,7 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
                     .clone()
                     .position(|(key, _)| this.same_key(*old_key, *key));
                 let Some(found) = found else {
-                    this.removed(*old_key, place)?;
+                    this.removed(*old_key, *old, place)?;
                     continue;
                 };
                 for (key, value) in pairs.by_ref().take(found) {
@@ -97,7 +97,7 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
     pub(super) fn map_across(&mut self, old: Word, new: Word, place: Place) -> Result<bool, Stop> {
         let largest = self.terms.map_size(old).max(self.terms.map_size(new));
         if largest > NEARLY_FLAT {
-            return self.replace(new, place);
+            return self.replace_old(old, new, place);
         }
         self.map_by_lookup(old, new, place)
     }
@@ -124,9 +124,9 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
                 return Ok(());
             }
             let mut pairs = terms.map(old);
-            while let Some((key, _)) = pairs.as_mut().and_then(MapPairs::next_pair) {
+            while let Some((key, value)) = pairs.as_mut().and_then(MapPairs::next_pair) {
                 if terms.value_under(new, key).is_none() {
-                    this.removed(key, place)?;
+                    this.removed(key, value, place)?;
                 }
             }
             Ok(())
@@ -163,9 +163,13 @@ impl<'t, T: Terms<'t>> Delta<'_, T> {
         Ok(())
     }
 
-    fn removed(&mut self, key: Word, place: Place) -> Result<(), Stop> {
+    fn removed(&mut self, key: Word, old: Word, place: Place) -> Result<(), Stop> {
         self.key(key, place)?;
-        self.byte(format::REMOVED);
+        let proof = match masks_under(self.terms, self.redaction, key) {
+            true => Proof::NONE,
+            false => self.proof(old, self.terms.shape(old))?,
+        };
+        self.proved(format::REMOVED, format::PROVED_REMOVED, None, proof);
         Ok(())
     }
 
@@ -235,7 +239,7 @@ impl<'t, T: Terms<'t>> SeeChanges for Entries<'_, '_, T> {
         self.delta.added(key, value, self.place)
     }
 
-    fn removed(&mut self, key: Word) -> Result<(), Stop> {
-        self.delta.removed(key, self.place)
+    fn removed(&mut self, key: Word, old: Word) -> Result<(), Stop> {
+        self.delta.removed(key, old, self.place)
     }
 }

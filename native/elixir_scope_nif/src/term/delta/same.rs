@@ -144,7 +144,7 @@ impl<'t, T: Terms<'t>> SeeChanges for Alike<'_, '_, T> {
         Err(Unlike)
     }
 
-    fn removed(&mut self, _key: Word) -> Result<(), Unlike> {
+    fn removed(&mut self, _key: Word, _old: Word) -> Result<(), Unlike> {
         Err(Unlike)
     }
 }

@@ -264,7 +264,7 @@ impl<'s, S: SeeChanges> Lockstep<'s, S> {
                         Some((key, after)) => {
                             self.see.changed(key, value, after).map_err(Halt::Stop)?
                         }
-                        None => self.see.removed(key).map_err(Halt::Stop)?,
+                        None => self.see.removed(key, value).map_err(Halt::Stop)?,
                     }
                     self.come(new, level, same.map(|(key, _)| key))
                 }
@@ -294,7 +294,7 @@ impl<'s, S: SeeChanges> Lockstep<'s, S> {
             self.see.changed(key, before, after)
         } else {
             self.see
-                .removed(old_key)
+                .removed(old_key, before)
                 .and_then(|()| self.see.added(key, after))
         };
         told.map_err(Halt::Stop)
@@ -313,7 +313,7 @@ impl<'s, S: SeeChanges> Lockstep<'s, S> {
                 &mut |this, key, value| match this.find(new, key, level)? {
                     Some((_, after)) if after == value => Ok(()),
                     Some((key, after)) => this.see.changed(key, value, after).map_err(Halt::Stop),
-                    None => this.see.removed(key).map_err(Halt::Stop),
+                    None => this.see.removed(key, value).map_err(Halt::Stop),
                 },
             )?;
             self.each(
@@ -350,11 +350,11 @@ impl<'s, S: SeeChanges> Lockstep<'s, S> {
     unsafe fn gone(&mut self, child: Word, level: u32, but: Option<Word>) -> Stepped<S> {
         // SAFETY: the caller's promise.
         unsafe {
-            self.each(child, level, &mut |this, key, _value| {
+            self.each(child, level, &mut |this, key, value| {
                 if Some(key) == but {
                     return Ok(());
                 }
-                this.see.removed(key).map_err(Halt::Stop)
+                this.see.removed(key, value).map_err(Halt::Stop)
             })
         }
     }
