@@ -345,9 +345,10 @@ impl Causality {
         // It was born within its parent's call; if that is not known, not long ago.
         let born = stacks.began(parent);
         let earliest = born.unwrap_or(TimeNs(time.0.saturating_sub(TOLD_WITHIN_NS)));
-        // A message that it handled since may be among what was lost.
+        // A message that it handled since, or has yet to handle, may be among what was lost.
         if stacks.doubt_until() >= earliest {
             stacks.spawned(child, CorrelationId::NONE, None);
+            stacks.may_have_got_all_lost(child);
             return;
         }
         // Its first calls may have been recorded before this: they go back to the same root.

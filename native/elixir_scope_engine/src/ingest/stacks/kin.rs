@@ -44,6 +44,15 @@ impl Stacks {
         }
     }
 
+    /// Of a process that was spawned while records were lost: any of them may have been a message to it.
+    pub(crate) fn may_have_got_all_lost(&mut self, process: ProcessId) {
+        if let Some(stack) = self.get_mut(process)
+            && stack.frames.is_empty()
+        {
+            stack.lost = 0;
+        }
+    }
+
     /// Whether nothing was lost since a process was spawned that goes back to whoever did so.
     pub(crate) fn is_sure_of_origin(&self, process: ProcessId) -> bool {
         let stack = self.index.get(&process);
