@@ -6,14 +6,14 @@ defmodule Shop.Load.Entry do
   @enforce_keys [:step, :cart, :status, :answer, :asked_at, :answered_at, :duration_ns]
   defstruct [:step, :cart, :status, :answer, :asked_at, :answered_at, :duration_ns]
 
-  @typedoc "`asked_at` and `answered_at` are instants on the tape's clock; the duration is by the shopper's own."
+  @typedoc "`asked_at` and `answered_at` are instants on the tape's clock, nil where nothing is recorded; the duration is by the shopper's own."
   @type t :: %__MODULE__{
           step: Plan.step(),
           cart: Shop.cart_id() | nil,
           status: pos_integer(),
           answer: %{String.t() => String.t()},
-          asked_at: integer(),
-          answered_at: integer(),
+          asked_at: integer() | nil,
+          answered_at: integer() | nil,
           duration_ns: pos_integer()
         }
 

@@ -26,7 +26,7 @@ defmodule Shop.Load.Shopper do
 
   defp step(step, memory, socket) do
     {method, path, params} = request(step, memory)
-    asked_at = Tape.now()
+    asked_at = instant()
     began = System.monotonic_time()
     {status, answer} = Client.request(socket, method, path, params)
     ended = System.monotonic_time()
@@ -37,10 +37,13 @@ defmodule Shop.Load.Shopper do
       status: status,
       answer: answer,
       asked_at: asked_at,
-      answered_at: Tape.now(),
+      answered_at: instant(),
       duration_ns: System.convert_time_unit(ended - began, :native, :nanosecond)
     }
   end
+
+  # A load that nobody records is played as well.
+  defp instant, do: if(ElixirScope.running?(), do: Tape.now())
 
   defp remember(memory, %Entry{status: 201, answer: %{"cart" => cart}}), do: %{memory | cart: cart}
   defp remember(memory, %Entry{status: 201, answer: %{"order" => order}}), do: %{memory | order: order}
