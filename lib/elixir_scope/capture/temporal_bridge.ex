@@ -293,8 +293,9 @@ defmodule ElixirScope.Capture.TemporalBridge do
   defp find({:event, id}, _state),
     do: Error.invalid(:to, {:event, id}, "{:event, id} with the id of an event")
 
-  defp find(%module{id: id} = to, state) do
-    if module != DateTime and Events.event?(to), do: by_id(id), else: find_time(to, state)
+  # An event that somebody made need not have an id.
+  defp find(%_{id: id} = to, state) when is_integer(id) and id > 0 do
+    if Events.event?(to), do: by_id(id), else: find_time(to, state)
   end
 
   defp find(to, state), do: find_time(to, state)

@@ -146,6 +146,8 @@ defmodule ElixirScope.Capture.TemporalBridgeTest do
       assert message_of(TemporalBridge.seek(bridge, :end)) =~ ":first or :last"
       assert message_of(TemporalBridge.seek(bridge, {:event, 0})) =~ "with the id of an event"
       assert {:error, %Error{reason: {:no_event, 77}}} = TemporalBridge.seek(bridge, {:event, 77})
+      # an event that somebody made
+      assert {:error, %Error{}} = TemporalBridge.seek(bridge, %ElixirScope.Events.StateChange{id: nil})
       assert message_of(TemporalBridge.step(bridge, :line)) =~ "one of :event, :call, :state_change, :message"
       assert message_of(TemporalBridge.step(bridge, {:up, :call})) =~ "{:back, kind}"
       assert message_of(TemporalBridge.trace_execution_path(bridge, :last)) =~ "an event, or its id"
