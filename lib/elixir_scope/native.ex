@@ -406,6 +406,57 @@ defmodule ElixirScope.Native do
   @spec unmute() :: :ok
   def unmute, do: absent(:ok)
 
+  # -- The VM's tracer --------------------------------------------------------------------------------------------------
+
+  # Called by the VM itself, on any scheduler: this module is the tracer, `{ElixirScope.Native, 0}`.
+
+  @spec enabled(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
+  def enabled(_tag, _state, _tracee), do: absent(:remove)
+
+  @spec trace(tag :: atom, state :: term, tracee :: pid | port, term, opts :: map) :: term
+  def trace(_tag, _state, _tracee, _first, _opts), do: absent(:ok)
+
+  # At most 16 at a time, numbers 0 to 15. `args` and `returns` say whether the terms are recorded; `scope` whom it is about besides
+  # its members.
+  @spec trace_open(%{
+          events: [:call | :return | :exception | :send | :receive | :procs | :gc],
+          args: boolean,
+          returns: boolean,
+          max: pos_integer | :infinity,
+          rate: pos_integer | :infinity,
+          for: pos_integer | :infinity,
+          scope: :members | :all | :new,
+          only_inside: mfa | nil,
+          follow: nil | :spawn | :message
+        }) :: {:ok, number :: 0..15} | {:error, :too_many_traces | :not_running}
+  def trace_open(_config), do: missing()
+
+  @spec trace_members(number :: 0..15, [pid], boolean) :: :ok
+  def trace_members(_number, _pids, _in), do: missing()
+
+  # Which traces a function belongs to; before the VM is told its pattern. The match spec of that can say `{:es, stop, frames}`: `stop`
+  # is true or a set of numbers as bits, of those that end with this call; `frames` a list of frames, one, or anything else.
+  @spec trace_function(mfa, file :: String.t(), line :: non_neg_integer, [number :: 0..15]) :: :ok
+  def trace_function(_function, _file, _line, _numbers), do: missing()
+
+  # Nothing more is recorded by it. The first reason holds.
+  @spec trace_end(number :: 0..15, atom) :: :ok
+  def trace_end(_number, _reason), do: missing()
+
+  # After its flags and patterns are gone.
+  @spec trace_free(number :: 0..15) :: :ok
+  def trace_free(_number), do: missing()
+
+  @spec trace_status() :: [
+          {number :: 0..15, :running | {:ended, :max | :rate | :for | :stop_when | :stopped},
+           recorded :: non_neg_integer, skipped :: non_neg_integer}
+        ]
+  def trace_status, do: missing()
+
+  # The `TraceControl` event, which is of no process.
+  @spec trace_note(operation :: atom, target :: term, limits :: map, reason :: term) :: :ok
+  def trace_note(_operation, _target, _limits, _reason), do: absent(:ok)
+
   # -- Queries (dirty CPU) ----------------------------------------------------------------------------------------------
 
   @spec get_events(query) :: [struct] | {:error, term}

@@ -13,6 +13,9 @@ defmodule ElixirScope.Events.FunctionEntry do
       file: {String.t() | nil, "the source file"},
       line: {non_neg_integer() | nil, "the line in it"},
       clause: {non_neg_integer() | nil, "which clause was entered, from 1; 0 where that is not known"},
-      behaviour: {module() | nil, "the behaviour that the function is a callback of"}
+      behaviour: {module() | nil, "the behaviour that the function is a callback of"},
+      stack:
+        {[tuple] | nil,
+         "where it was called from, innermost first, as in a stack trace: one frame, or all; where a trace was asked for them"}
     ]
 end

@@ -18,6 +18,8 @@ mod subscription;
 mod sync;
 mod term_ring;
 mod timeline;
+#[cfg(not(loom))]
+mod trace;
 pub mod value;
 
 pub use barrier::Barrier;
@@ -51,3 +53,5 @@ pub use timeline::{
     Asked, Found, Missing, Quality, Seek, StateHead, StatePart, Stride, TimelineStats, Timelines,
     View, Walk, When,
 };
+#[cfg(not(loom))]
+pub use trace::{Ending, Follow, Group, Member, Scope, TraceConfig, TraceSet, TraceState, Traces};

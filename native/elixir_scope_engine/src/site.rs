@@ -150,6 +150,9 @@ impl SiteTable {
         std::iter::once(first).chain(larger)
     }
 
+    /// More indexes than this are never given; they count from 1.
+    pub const CAPACITY: usize = (1 << FIRST_BITS) + (1 << LARGER_BITS[0]) + (1 << LARGER_BITS[1]);
+
     /// The numbers that sites may have: all but 0 and those with one of two certain bits.
     pub const NUMBERS: u64 = !FLAGS;
 

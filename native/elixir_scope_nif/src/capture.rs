@@ -32,22 +32,22 @@ use crate::{atoms, gate, host, runtime, site};
 pub use calls::{Enter, enter_list, exit, exit_error, exit_tail, exit_void};
 pub use change::states_told;
 pub use marks::{Fields, MapFields, SpanStart, span_stop};
-pub use messages::{message, spawned};
+pub use messages::{Receiver, message, spawned};
 pub use states::{exit_callback, loop_next, loop_state, state_of, state_seen};
 
 /// What is recorded, and of whom.
 #[derive(Clone, Copy)]
-struct What {
-    kind: EventKind,
-    process: ProcessId,
-    slot: Option<&'static Slot>,
-    site: SiteId,
+pub struct What {
+    pub kind: EventKind,
+    pub process: ProcessId,
+    pub slot: Option<&'static Slot>,
+    pub site: SiteId,
 }
 
 impl What {
     /// The head of the record, which takes the next number of its process: to be written, or to be missed.
     #[inline(always)]
-    fn at(self, place: Entered) -> RecordHead {
+    pub fn at(self, place: Entered) -> RecordHead {
         RecordHead {
             kind: self.kind,
             depth: place.depth,
@@ -61,7 +61,7 @@ impl What {
 }
 
 /// The place of a process that has no slot.
-const NOWHERE: Entered = Entered {
+pub const NOWHERE: Entered = Entered {
     depth: RecordHead::NO_DEPTH,
     correlation: CorrelationId::NONE,
     is_sampled: true,
@@ -69,7 +69,7 @@ const NOWHERE: Entered = Entered {
 
 /// The slot of a process that has none yet, unless there is no room.
 #[cold]
-fn claim(slots: &'static SharedSlots, process: ProcessId) -> Option<&'static Slot> {
+pub fn claim(slots: &'static SharedSlots, process: ProcessId) -> Option<&'static Slot> {
     slots.get(process, &**BEAM)
 }
 
@@ -89,7 +89,7 @@ fn recording<R>(
 
 /// The same, for a process that was looked up.
 #[inline(always)]
-fn recording_of<R>(
+pub fn recording_of<R>(
     word: u64,
     process: ProcessId,
     slot: Option<&'static Slot>,
@@ -423,7 +423,7 @@ impl Token {
 
 /// The word of an atom of ours.
 #[inline(always)]
-fn atom(atom: Atom) -> Word {
+pub fn atom(atom: Atom) -> Word {
     word_of(atom.as_c_arg())
 }
 

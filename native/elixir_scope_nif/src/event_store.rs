@@ -142,6 +142,14 @@ fn read_struct(event: Term<'_>) -> Option<Read> {
             encode_whole(get(event, *name)?, &mut payload).ok()?;
         }
     }
+    // An entry has its stack only if there is one; see `Source::Stack`.
+    let stack = layout.fields.iter().find(|(_, from)| *from == Source::Stack);
+    if let Some(stack) = stack.and_then(|(name, _)| get(event, *name))
+        && stack.is_list()
+        && !stack.is_empty_list()
+    {
+        encode_whole(stack, &mut payload).ok()?;
+    }
     let pid = get(event, atoms::pid())?;
     let process = match pid.decode::<LocalPid>() {
         Ok(_) => host::process(pid),

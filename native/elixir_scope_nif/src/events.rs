@@ -1,7 +1,7 @@
 //! Event structs of Elixir, made from rows of the store, and rows made from structs.
 
 use elixir_scope_engine::event::{AtomId, CorrelationId, EventKind};
-use elixir_scope_engine::value::{Malformed, Reader};
+use elixir_scope_engine::value::{Malformed, Reader, format};
 use elixir_scope_engine::{EventHead, RecorderConfig, Rows, SiteTable};
 use once_cell::sync::OnceCell;
 use rustler::{Atom, Encoder, Env, Term};
@@ -32,6 +32,8 @@ pub enum Source {
     Behaviour,
     /// The value at this index of the payload.
     Payload(usize),
+    /// A list behind the values of the payload, where one stands.
+    Stack,
     /// A field of the struct that this kind does not have.
     Absent,
 }
@@ -50,6 +52,7 @@ const fn own(kind: EventKind) -> (&'static str, &'static [&'static str]) {
                 "line",
                 "clause",
                 "behaviour",
+                "stack",
             ],
         ),
         EventKind::FunctionExit => (
@@ -109,6 +112,7 @@ fn source(kind: EventKind, field: &str) -> Source {
         "line" => Source::Line,
         "clause" => Source::Clause,
         "behaviour" => Source::Behaviour,
+        "stack" => Source::Stack,
         _ => Source::Absent,
     }
 }
@@ -122,6 +126,12 @@ pub struct Layout {
     pub event_type: Atom,
     pub fields: Vec<(Atom, Source)>,
     keys: Vec<Word>,
+}
+
+impl Layout {
+    fn place_of(&self, source: Source) -> Option<usize> {
+        self.fields.iter().position(|(_, from)| *from == source)
+    }
 }
 
 static LAYOUTS: OnceCell<Vec<Layout>> = OnceCell::new();
@@ -242,6 +252,13 @@ impl<'a> Shared<'a> {
             for value in values.iter_mut().take(layout.fields.len()).skip(own) {
                 *value = word(self.decoder.next(&mut reader)?);
             }
+            if head.kind == EventKind::FunctionEntry
+                && reader.rest().first() == Some(&format::LIST)
+                && let Some(at) = layout.place_of(Source::Stack)
+                && let Some(value) = values.get_mut(at)
+            {
+                *value = word(self.decoder.next(&mut reader)?);
+            }
         }
         let map = term::map(
             self.env,
@@ -287,7 +304,7 @@ impl<'a> Shared<'a> {
                 .filter(|site| site.clause > 0)
                 .map(|site| number(site.clause))),
             Source::Behaviour => of(site().and_then(|site| site.behaviour).map(term::atom_word)),
-            Source::Payload(_) | Source::Absent => self.nil,
+            Source::Payload(_) | Source::Stack | Source::Absent => self.nil,
         }
     }
 

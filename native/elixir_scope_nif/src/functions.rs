@@ -7,7 +7,7 @@ use crate::entry::functions;
 use crate::term::raw;
 use crate::{
     atoms, capture, event_store, library, query, recorder, ring_buffer, site, subscription,
-    term_tests, timeline,
+    term_tests, timeline, tracer,
 };
 
 fn ok(env: Env<'_>) -> Term<'_> {
@@ -16,6 +16,10 @@ fn ok(env: Env<'_>) -> Term<'_> {
 
 fn no_token(env: Env<'_>) -> Term<'_> {
     raw::small(env, -1)
+}
+
+fn discard(env: Env<'_>) -> Term<'_> {
+    atoms::discard().to_term(env)
 }
 
 fn no(env: Env<'_>) -> Term<'_> {
@@ -74,6 +78,16 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     dirty c"switch" / 1 => site::switch;
     capture c"mute" / 0 => capture::mute, or ok;
     capture c"unmute" / 0 => capture::unmute, or ok;
+
+    capture c"enabled" / 3 => tracer::enabled, or discard;
+    capture c"trace" / 5 => tracer::trace, or ok;
+    normal c"trace_open" / 1 => tracer::trace_open;
+    dirty c"trace_members" / 3 => tracer::trace_members;
+    normal c"trace_function" / 4 => tracer::trace_function;
+    normal c"trace_end" / 2 => tracer::trace_end;
+    dirty c"trace_free" / 1 => tracer::trace_free;
+    normal c"trace_status" / 0 => tracer::trace_status;
+    capture c"trace_note" / 4 => tracer::trace_note, or ok;
 
     dirty c"get_events" / 1 => query::get_events;
     dirty c"count_events" / 1 => query::count_events;

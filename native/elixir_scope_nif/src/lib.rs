@@ -27,3 +27,4 @@ mod term;
 mod term_tests;
 mod thread;
 mod timeline;
+mod tracer;

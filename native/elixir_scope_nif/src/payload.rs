@@ -3,7 +3,7 @@
 use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::value::{Full, Sink, Watched, format};
 use elixir_scope_engine::{Fill, RecordBuf, Window};
-use rustler::{Atom, Env, MapIterator, Term};
+use rustler::{Atom, Encoder, Env, MapIterator, Term};
 use smallvec::SmallVec;
 
 use crate::callback::State;
@@ -200,6 +200,11 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// An atom of ours.
     pub fn symbol(&mut self, atom: Atom) -> Result<(), Full> {
         self.value(atom.to_term(self.env))
+    }
+
+    /// A number of ours.
+    pub fn integer(&mut self, number: u64) -> Result<(), Full> {
+        self.value(number.encode(self.env))
     }
 
     /// `nil`

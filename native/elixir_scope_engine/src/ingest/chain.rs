@@ -3,12 +3,13 @@
 //!
 //! | event | behind its fields |
 //! | --- | --- |
-//! | entry | the first call of the chain; nothing for the first one itself |
+//! | entry | where it was called from, if a trace asked: a list; the first call of the chain, nothing for the first one itself |
 //! | tail call | the time since its entry, then as of an entry |
 //! | other exit | as of its entry |
 
 use super::encode::{Integers, put_int};
 use crate::event::{EventId, EventKind};
+use crate::value::format::LIST;
 use crate::value::split_first;
 
 /// What stands behind the fields of a call's event.
@@ -38,6 +39,10 @@ impl Link {
         for _ in kind.fields() {
             rest = split_first(rest).ok()?.1;
         }
+        // An entry can tell where it was called from, in front of this.
+        if rest.first() == Some(&LIST) {
+            rest = split_first(rest).ok()?.1;
+        }
         let mut values = Integers(rest);
         Some(Link {
             since_entry: if is_tail { Some(values.int()?) } else { None },
@@ -50,6 +55,22 @@ impl Link {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::value::format::{END, NIL};
+
+    #[test]
+    fn where_an_entry_was_called_from_is_no_link() {
+        let (args, frames) = (NIL, [LIST, 0x81, END]);
+        let mut payload = vec![args];
+        payload.extend(frames);
+        let read = |payload: &[u8]| Link::decode(EventKind::FunctionEntry, payload, false);
+        assert_eq!(read(&payload), Some(Link::default()));
+        let link = Link {
+            since_entry: None,
+            chain: EventId(9),
+        };
+        link.encode(&mut payload);
+        assert_eq!(read(&payload), Some(link));
+    }
 
     #[test]
     fn a_link_is_read_back_and_where_none_stands_none_is_read() {

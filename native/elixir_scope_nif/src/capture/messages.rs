@@ -1,6 +1,7 @@
 //! Messages that are sent, and processes that are spawned.
 
 use elixir_scope_engine::event::EventKind;
+use elixir_scope_engine::{Group, Traces};
 use rustler::{Atom, Env, Term};
 
 use super::{atom, mark};
@@ -8,8 +9,11 @@ use crate::payload::by;
 use crate::term::{self, Word, word, word_of};
 use crate::{atoms, host};
 
-/// `message(site, type, receiver, message)`
+/// `message(site, type, receiver, message)`: nothing where the VM's tracer tells of it.
 pub fn message<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
+    if is_traced(env, Group::Send) {
+        return atoms::ok().to_term(env);
+    }
     let [place, send_type, receiver, message] = args;
     let body = by(|payload| {
         let to = Receiver::of(env, receiver, |node| payload.is_this_node(node));
@@ -36,8 +40,11 @@ pub fn message<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
     mark(env, EventKind::MessageSend, place, body)
 }
 
-/// `spawned(site, result)`: nothing where the result names no process.
+/// `spawned(site, result)`: nothing where the result names no process, or the VM's tracer tells of it.
 pub fn spawned<'a>(env: Env<'a>, [place, result]: [Term<'a>; 2]) -> Term<'a> {
+    if is_traced(env, Group::Procs) {
+        return atoms::ok().to_term(env);
+    }
     let Some(process) = child(env, result) else {
         return atoms::ok().to_term(env);
     };
@@ -50,19 +57,26 @@ pub fn spawned<'a>(env: Env<'a>, [place, result]: [Term<'a>; 2]) -> Term<'a> {
     mark(env, EventKind::ProcessSpawn, place, body)
 }
 
+/// Whether a trace records what this process does of such a sort, so that it would be recorded twice.
+#[inline]
+fn is_traced(env: Env<'_>, group: Group) -> bool {
+    let traces = Traces::shared();
+    traces.any_wants(group) && !traces.wanted(group, host::this_process(env)).is_empty()
+}
+
 /// Who a message goes to.
 #[derive(Default)]
-struct Receiver {
-    process: Option<Word>,
+pub struct Receiver {
+    pub process: Option<Word>,
     /// What it was called, unless by its pid.
-    name: Option<Word>,
+    pub name: Option<Word>,
     /// Whether a name of this node is known to be nobody's.
-    is_nobody: bool,
+    pub is_nobody: bool,
 }
 
 impl Receiver {
     /// A pid, `{pid, tag}` of a caller, or a name of any form.
-    fn of(env: Env<'_>, receiver: Term<'_>, is_this_node: impl Fn(Word) -> bool) -> Receiver {
+    pub fn of(env: Env<'_>, receiver: Term<'_>, is_this_node: impl Fn(Word) -> bool) -> Receiver {
         if receiver.is_pid() {
             return Receiver {
                 process: Some(word(receiver)),

@@ -1,0 +1,399 @@
+//! Traces of the host's own tracer: who belongs to which, what each wants, and when it has had enough. See the README beside
+//! this file.
+
+mod members;
+mod set;
+#[allow(
+    clippy::module_inception,
+    reason = "the file of one trace, in the room of all"
+)]
+mod trace;
+
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+use crate::event::{ProcessId, SiteId, TimeNs};
+use crate::host::Host;
+use crate::site::SiteTable;
+
+pub use members::Member;
+pub use set::{Group, TraceSet};
+pub use trace::{Ending, TraceState};
+
+use members::Members;
+use set::SetWord;
+use trace::Trace;
+
+/// What a trace records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceConfig<'a> {
+    /// Which sorts of events.
+    pub groups: &'a [Group],
+    /// Which processes besides its members.
+    pub scope: Scope,
+    /// Whether arguments of calls are recorded.
+    pub args: bool,
+    /// Whether results are recorded.
+    pub results: bool,
+    /// Only what happens while a call of this function is open.
+    pub only_inside: SiteId,
+    /// Who joins the members.
+    pub follow: Option<Follow>,
+    /// So many events end it.
+    pub max: u64,
+    /// More than so many in one second end it.
+    pub rate: u32,
+    /// It ends then.
+    pub until: TimeNs,
+}
+
+/// Which processes belong to a trace besides its members.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// None.
+    Members,
+    /// All.
+    Everyone,
+    /// Those that are born while it runs; each becomes a member at its birth.
+    Newborn,
+}
+
+/// Who joins the members of a trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Follow {
+    /// Whom they spawn.
+    Spawn,
+    /// Whom they send a message.
+    Message,
+}
+
+/// All traces.
+#[derive(Debug)]
+pub struct Traces {
+    running: SetWord,
+    /// Numbers that are given, running or ended.
+    taken: SetWord,
+    wanting: [SetWord; Group::COUNT],
+    everyone: SetWord,
+    newborn: SetWord,
+    with_args: SetWord,
+    with_results: SetWord,
+    inside_only: SetWord,
+    follow_spawn: SetWord,
+    follow_message: SetWord,
+    enclosing: [AtomicU32; TraceSet::MOST],
+    traces: [Trace; TraceSet::MOST],
+    /// By site: the traces that a function belongs to.
+    functions: [AtomicU16; SiteTable::CAPACITY],
+    members: Members,
+}
+
+static SHARED: Traces = Traces::new();
+
+impl Default for Traces {
+    fn default() -> Self {
+        Traces::new()
+    }
+}
+
+impl Traces {
+    /// No traces.
+    #[must_use]
+    pub const fn new() -> Traces {
+        Traces {
+            running: SetWord::new(),
+            taken: SetWord::new(),
+            wanting: [const { SetWord::new() }; Group::COUNT],
+            everyone: SetWord::new(),
+            newborn: SetWord::new(),
+            with_args: SetWord::new(),
+            with_results: SetWord::new(),
+            inside_only: SetWord::new(),
+            follow_spawn: SetWord::new(),
+            follow_message: SetWord::new(),
+            enclosing: [const { AtomicU32::new(0) }; TraceSet::MOST],
+            traces: [const { Trace::new() }; TraceSet::MOST],
+            functions: [const { AtomicU16::new(0) }; SiteTable::CAPACITY],
+            members: Members::new(),
+        }
+    }
+
+    /// The one table of this library: it stands in the library itself, all zeros at first, and what is not used costs nothing.
+    #[inline(always)]
+    #[must_use]
+    pub fn shared() -> &'static Traces {
+        &SHARED
+    }
+
+    /// Begins a trace at `now`, and gives its number; `None` when there are [`TraceSet::MOST`] already.
+    pub fn open(&self, config: &TraceConfig<'_>, now: TimeNs) -> Option<u32> {
+        let number = self.taken.take_free()?;
+        let one = TraceSet::of(number);
+        for group in Group::ALL {
+            self.wanting(*group).put(one, config.groups.contains(group));
+        }
+        self.everyone.put(one, config.scope == Scope::Everyone);
+        self.newborn.put(one, config.scope == Scope::Newborn);
+        self.with_args.put(one, config.args);
+        self.with_results.put(one, config.results);
+        self.inside_only.put(one, config.only_inside.is_some());
+        self.follow_spawn
+            .put(one, config.follow == Some(Follow::Spawn));
+        self.follow_message
+            .put(one, config.follow == Some(Follow::Message));
+        if let Some(enclosing) = self.enclosing.get(number as usize) {
+            enclosing.store(config.only_inside.0, Ordering::Relaxed);
+        }
+        self.trace(number)?.begin(config, now);
+        // Last: what it wants is there by now.
+        self.running.put(one, true);
+        Some(number)
+    }
+
+    /// Ends a trace: nothing more is recorded by it. The first reason holds.
+    pub fn end(&self, number: u32, ending: Ending) {
+        if let Some(trace) = self.trace(number) {
+            self.running.put(TraceSet::of(number), false);
+            trace.end(ending);
+        }
+    }
+
+    /// Gives the number of an ended trace back, with all that belongs to it.
+    pub fn free(&self, number: u32) {
+        let one = TraceSet::of(number);
+        self.end(number, Ending::Stopped);
+        for functions in &self.functions {
+            if functions.load(Ordering::Relaxed) != 0 {
+                functions.fetch_and(!(one.bits() as u16), Ordering::Relaxed);
+            }
+        }
+        self.taken.put(one, false);
+        if self.taken.load().is_empty() {
+            self.members.clear();
+        } else {
+            self.members.leave(one);
+        }
+    }
+
+    /// How a trace stands, and how many events it has counted; `None` for a number that is not given.
+    #[must_use]
+    pub fn state(&self, number: u32) -> Option<TraceState> {
+        self.taken
+            .load()
+            .contains(number)
+            .then(|| self.trace(number).map(Trace::state))
+            .flatten()
+    }
+
+    /// The traces that run.
+    #[inline(always)]
+    #[must_use]
+    pub fn running(&self) -> TraceSet {
+        self.running.load()
+    }
+
+    /// The numbers that are given.
+    #[must_use]
+    pub fn taken(&self) -> TraceSet {
+        self.taken.load()
+    }
+
+    /// Puts a process into a trace, or takes it out; false when there is no room.
+    pub fn set_member(
+        &self,
+        number: u32,
+        process: ProcessId,
+        is_in: bool,
+        host: &dyn Host,
+    ) -> bool {
+        let one = TraceSet::of(number);
+        if is_in {
+            return self.join(process, one, host);
+        }
+        if let Some(member) = self.members.find(process) {
+            member.leave(one);
+        }
+        true
+    }
+
+    /// The entry of a process, if it has one.
+    #[inline]
+    #[must_use]
+    pub fn member(&self, process: ProcessId) -> Option<&Member> {
+        self.members.find(process)
+    }
+
+    /// The same; one is made if there is room.
+    pub fn member_or_new(&self, process: ProcessId, host: &dyn Host) -> Option<&Member> {
+        self.members.get(process, host)
+    }
+
+    fn join(&self, process: ProcessId, traces: TraceSet, host: &dyn Host) -> bool {
+        match self.members.get(process, host) {
+            Some(member) => {
+                member.join(traces);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A process has ended: what stands for it is free.
+    pub fn forget(&self, process: ProcessId) {
+        self.members.forget(process);
+    }
+
+    /// The running traces that a process belongs to.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, process: ProcessId) -> TraceSet {
+        let running = self.running.load();
+        if running.is_empty() {
+            return running;
+        }
+        self.belongs(self.member(process)) & running
+    }
+
+    #[inline]
+    fn belongs(&self, member: Option<&Member>) -> TraceSet {
+        self.everyone.load() | member.map_or(TraceSet::EMPTY, Member::traces)
+    }
+
+    /// The running traces that want an event of this sort from a process.
+    #[inline]
+    #[must_use]
+    pub fn wanted(&self, group: Group, process: ProcessId) -> TraceSet {
+        let wanting = self.wanting(group).load() & self.running.load();
+        if wanting.is_empty() {
+            return wanting;
+        }
+        let member = self.member(process);
+        let wanted = self.belongs(member) & wanting;
+        let enclosed = wanted & self.inside_only.load();
+        if enclosed.is_empty() {
+            return wanted;
+        }
+        wanted & !enclosed | member.map_or(TraceSet::EMPTY, |member| member.inside(enclosed))
+    }
+
+    /// Whether an event of this sort has to be looked at closer: it is wanted, or it may open what encloses a trace.
+    #[inline]
+    #[must_use]
+    pub fn may_want(&self, group: Group, process: ProcessId) -> bool {
+        if !self.wanted(group, process).is_empty() {
+            return true;
+        }
+        let is_frame = matches!(group, Group::Call | Group::Return | Group::Exception);
+        is_frame && !(self.of(process) & self.inside_only.load()).is_empty()
+    }
+
+    /// Whether any running trace wants events of this sort at all.
+    #[inline(always)]
+    #[must_use]
+    pub fn any_wants(&self, group: Group) -> bool {
+        !(self.wanting(group).load() & self.running.load()).is_empty()
+    }
+
+    /// Whether flags on processes that belong to no trace have to stay, because they may be drawn in.
+    #[must_use]
+    pub fn follows_messages(&self) -> bool {
+        !(self.follow_message.load() & self.running.load()).is_empty()
+    }
+
+    /// A process was born of `parent`: joins the traces that follow births, and those of the newborn. The traces that it is in now.
+    pub fn born(&self, child: ProcessId, parent: ProcessId, host: &dyn Host) -> TraceSet {
+        let running = self.running.load();
+        let newborn = self.newborn.load();
+        let followed = self.of(parent) & self.follow_spawn.load();
+        let joins = (newborn | followed) & running;
+        if !joins.is_empty() {
+            self.join(child, joins, host);
+        }
+        self.of(child)
+    }
+
+    /// A member of `senders` sends to `receiver`, who joins those of them that follow messages.
+    #[inline]
+    pub fn sent(&self, receiver: ProcessId, senders: TraceSet, host: &dyn Host) {
+        let joins = senders & self.follow_message.load();
+        if !joins.is_empty() && receiver.is_some() && (self.of(receiver) & joins) != joins {
+            self.join(receiver, joins, host);
+        }
+    }
+
+    /// Says which traces a function belongs to.
+    pub fn set_function(&self, site: SiteId, traces: TraceSet) {
+        if let Some(functions) = self.function(site) {
+            functions.store(traces.bits() as u16, Ordering::Relaxed);
+        }
+    }
+
+    /// Which traces a function belongs to.
+    #[inline]
+    #[must_use]
+    pub fn of_function(&self, site: SiteId) -> TraceSet {
+        self.function(site).map_or(TraceSet::EMPTY, |traces| {
+            TraceSet::from_bits(u32::from(traces.load(Ordering::Relaxed)))
+        })
+    }
+
+    fn function(&self, site: SiteId) -> Option<&AtomicU16> {
+        self.functions.get((site.0 as usize).checked_sub(1)?)
+    }
+
+    /// The running traces that record only inside of calls of this function.
+    #[inline]
+    #[must_use]
+    pub fn enclosed_by(&self, site: SiteId) -> TraceSet {
+        let enclosed = self.inside_only.load() & self.running.load();
+        if enclosed.is_empty() {
+            return enclosed;
+        }
+        enclosed.filter(|number| {
+            let enclosing = self.enclosing.get(number as usize);
+            enclosing.is_some_and(|enclosing| enclosing.load(Ordering::Relaxed) == site.0)
+        })
+    }
+
+    /// Counts an event at `now` in each of `wanted`, and gives those that were not at their limit.
+    #[inline]
+    pub fn count(&self, wanted: TraceSet, now: TimeNs) -> TraceSet {
+        wanted.filter(|number| {
+            let Some(trace) = self.trace(number) else {
+                return false;
+            };
+            let counted = trace.count(now);
+            if let Some(ending) = counted.ending {
+                self.end(number, ending);
+            }
+            counted.is_recorded
+        })
+    }
+
+    /// Those of a set that record arguments.
+    #[inline]
+    #[must_use]
+    pub fn with_args(&self, traces: TraceSet) -> TraceSet {
+        traces & self.with_args.load()
+    }
+
+    /// Those of a set that record results.
+    #[inline]
+    #[must_use]
+    pub fn with_results(&self, traces: TraceSet) -> TraceSet {
+        traces & self.with_results.load()
+    }
+
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "one entry for each sort")]
+    const fn wanting(&self, group: Group) -> &SetWord {
+        &self.wanting[group as usize]
+    }
+
+    fn trace(&self, number: u32) -> Option<&Trace> {
+        self.traces.get(number as usize)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;

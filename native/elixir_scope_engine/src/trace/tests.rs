@@ -1,0 +1,283 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::{HashMap, HashSet};
+
+/// All processes live but those that it names.
+struct Dead(HashSet<u64>);
+
+impl Host for Dead {
+    fn monotonic_ns(&self) -> i64 {
+        0
+    }
+    fn is_alive(&self, process: ProcessId) -> bool {
+        !self.0.contains(&process.0)
+    }
+    fn notify(&self, _: u64) {}
+    fn atom_name(&self, _: crate::event::AtomId, _: &mut String) -> bool {
+        false
+    }
+}
+
+fn nobody_dead() -> Dead {
+    Dead(HashSet::new())
+}
+
+/// On a stack that has room for it on its way into the heap.
+fn traces() -> Box<Traces> {
+    let thread = std::thread::Builder::new().stack_size(64 << 20);
+    let made = thread.spawn(|| Box::new(Traces::new())).unwrap();
+    made.join().unwrap()
+}
+
+const ALL_DAY: TraceConfig<'static> = TraceConfig {
+    groups: Group::ALL,
+    scope: Scope::Members,
+    args: true,
+    results: true,
+    only_inside: SiteId::NONE,
+    follow: None,
+    max: u64::MAX,
+    rate: u32::MAX,
+    until: TimeNs(i64::MAX),
+};
+
+fn pid(number: u64) -> ProcessId {
+    ProcessId(number << 4 | 3)
+}
+
+#[test]
+fn an_event_is_wanted_by_the_traces_of_its_process_and_sort() {
+    let (traces, host) = (traces(), nobody_dead());
+    let sends = TraceConfig {
+        groups: &[Group::Send],
+        ..ALL_DAY
+    };
+    let calls = TraceConfig {
+        groups: &[Group::Call],
+        scope: Scope::Everyone,
+        ..ALL_DAY
+    };
+    let one = traces.open(&sends, TimeNs(0)).unwrap();
+    let other = traces.open(&calls, TimeNs(0)).unwrap();
+    assert!(traces.set_member(one, pid(1), true, &host));
+    assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::of(one));
+    assert_eq!(traces.wanted(Group::Send, pid(2)), TraceSet::EMPTY);
+    assert_eq!(traces.wanted(Group::Call, pid(2)), TraceSet::of(other));
+    assert_eq!(traces.of(pid(1)), TraceSet::of(one) | TraceSet::of(other));
+    traces.end(one, Ending::Stopped);
+    assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::EMPTY);
+    assert!(!traces.any_wants(Group::Send) && traces.any_wants(Group::Call));
+    traces.free(one);
+    assert_eq!(traces.state(one), None);
+    assert_eq!(
+        traces.open(&sends, TimeNs(0)),
+        Some(one),
+        "the number is free, and its members are gone"
+    );
+    assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::EMPTY);
+}
+
+#[test]
+fn there_are_sixteen_and_no_more() {
+    let traces = traces();
+    let numbers: Vec<_> = (0..17).map(|_| traces.open(&ALL_DAY, TimeNs(0))).collect();
+    assert_eq!(numbers[15], Some(15));
+    assert_eq!(numbers[16], None);
+    traces.free(3);
+    assert_eq!(traces.open(&ALL_DAY, TimeNs(0)), Some(3));
+}
+
+#[test]
+fn a_trace_ends_with_the_event_that_fills_it() {
+    let traces = traces();
+    let three = TraceConfig { max: 3, ..ALL_DAY };
+    let number = traces.open(&three, TimeNs(0)).unwrap();
+    let set = TraceSet::of(number);
+    let counted: Vec<_> = (0..5).map(|n| traces.count(set, TimeNs(n))).collect();
+    assert_eq!(counted, [set, set, set, TraceSet::EMPTY, TraceSet::EMPTY]);
+    let state = traces.state(number).unwrap();
+    assert_eq!((state.ending, state.recorded), (Some(Ending::Max), 3));
+    assert!(traces.running().is_empty());
+}
+
+#[test]
+fn a_trace_ends_when_one_second_has_too_many() {
+    let traces = traces();
+    let quick = TraceConfig { rate: 2, ..ALL_DAY };
+    let number = traces.open(&quick, TimeNs(500)).unwrap();
+    let set = TraceSet::of(number);
+    let second = 1_000_000_000;
+    for n in 0..4 {
+        let begins = TimeNs(500 + n * second);
+        assert_eq!(traces.count(set, begins), set);
+        assert_eq!(traces.count(set, TimeNs(begins.0 + second - 1)), set);
+    }
+    assert_eq!(
+        traces.count(set, TimeNs(500 + 4 * second - 1)),
+        TraceSet::EMPTY
+    );
+    let state = traces.state(number).unwrap();
+    assert_eq!(
+        (state.ending, state.recorded, state.skipped),
+        (Some(Ending::Rate), 8, 1)
+    );
+}
+
+#[test]
+fn a_trace_ends_with_its_time() {
+    let traces = traces();
+    let short = TraceConfig {
+        until: TimeNs(100),
+        ..ALL_DAY
+    };
+    let number = traces.open(&short, TimeNs(0)).unwrap();
+    let set = TraceSet::of(number);
+    assert_eq!(traces.count(set, TimeNs(99)), set);
+    assert_eq!(traces.count(set, TimeNs(100)), TraceSet::EMPTY);
+    traces.end(number, Ending::Stopped);
+    assert_eq!(
+        traces.state(number).unwrap().ending,
+        Some(Ending::Time),
+        "the first reason holds"
+    );
+}
+
+#[test]
+fn what_lies_outside_of_the_enclosing_call_is_not_wanted() {
+    let (traces, host) = (traces(), nobody_dead());
+    let inside = TraceConfig {
+        scope: Scope::Everyone,
+        only_inside: SiteId(7),
+        ..ALL_DAY
+    };
+    let set = TraceSet::of(traces.open(&inside, TimeNs(0)).unwrap());
+    assert_eq!(traces.enclosed_by(SiteId(7)), set);
+    assert_eq!(traces.enclosed_by(SiteId(8)), TraceSet::EMPTY);
+    assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::EMPTY);
+    let member = traces.member_or_new(pid(1), &host).unwrap();
+    member.enclose(set, true);
+    member.enclose(set, true);
+    member.enclose(set, false);
+    assert_eq!(traces.wanted(Group::Send, pid(1)), set, "one is open still");
+    assert_eq!(traces.wanted(Group::Send, pid(2)), TraceSet::EMPTY);
+    member.enclose(set, false);
+    assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::EMPTY);
+}
+
+#[test]
+fn the_newborn_and_those_who_get_messages_join() {
+    let (traces, host) = (traces(), nobody_dead());
+    let open = |scope, follow| {
+        let config = TraceConfig {
+            scope,
+            follow,
+            ..ALL_DAY
+        };
+        TraceSet::of(traces.open(&config, TimeNs(0)).unwrap())
+    };
+    let new = open(Scope::Newborn, None);
+    let spawn = open(Scope::Members, Some(Follow::Spawn));
+    let message = open(Scope::Members, Some(Follow::Message));
+    traces.set_member(1, pid(1), true, &host);
+    traces.set_member(2, pid(1), true, &host);
+    assert_eq!(traces.born(pid(2), pid(1), &host), new | spawn);
+    assert_eq!(traces.born(pid(3), pid(9), &host), new);
+    traces.sent(pid(4), traces.wanted(Group::Send, pid(1)), &host);
+    assert_eq!(traces.of(pid(4)), message);
+    traces.sent(pid(5), traces.wanted(Group::Send, pid(2)), &host);
+    assert_eq!(traces.of(pid(5)), TraceSet::EMPTY, "2 is no member of it");
+}
+
+#[test]
+fn functions_belong_to_traces_until_these_are_freed() {
+    let traces = traces();
+    for _ in 0..2 {
+        traces.open(&ALL_DAY, TimeNs(0));
+    }
+    let both = TraceSet::from_bits(0b11);
+    traces.set_function(SiteId(5), both);
+    assert_eq!(traces.of_function(SiteId(5)), both);
+    assert_eq!(traces.of_function(SiteId(6)), TraceSet::EMPTY);
+    assert_eq!(traces.of_function(SiteId::NONE), TraceSet::EMPTY);
+    traces.free(0);
+    assert_eq!(traces.of_function(SiteId(5)), TraceSet::of(1));
+}
+
+#[test]
+fn room_is_made_by_the_dead() {
+    let traces = traces();
+    let number = traces.open(&ALL_DAY, TimeNs(0)).unwrap();
+    let host = nobody_dead();
+    let mut refused = Vec::new();
+    for n in 1..=(1 << 18) {
+        if !traces.set_member(number, pid(n), true, &host) {
+            refused.push(n);
+        }
+    }
+    assert!(!refused.is_empty(), "twice as many as there is room for");
+    let all_others_dead = Dead((1..=1 << 18).map(|n| pid(n).0).collect());
+    let late = pid(*refused.last().unwrap());
+    assert!(traces.set_member(number, late, true, &all_others_dead));
+    assert_eq!(traces.of(late), TraceSet::of(number));
+}
+
+#[test]
+fn threads_that_claim_for_one_process_share_its_entry() {
+    let traces = traces();
+    let numbers: Vec<u32> = (0..8)
+        .map(|_| traces.open(&ALL_DAY, TimeNs(0)).unwrap())
+        .collect();
+    std::thread::scope(|scope| {
+        for &number in &numbers {
+            let traces = &traces;
+            scope.spawn(move || {
+                for n in 1..2_000 {
+                    traces.set_member(number, pid(n), true, &nobody_dead());
+                }
+            });
+        }
+    });
+    let all = TraceSet::from_bits(0xff);
+    for n in 1..2_000 {
+        assert_eq!(traces.of(pid(n)), all, "process {n}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn members_are_kept_as_a_plain_map_keeps_them(
+        steps in prop::collection::vec((0u8..5, 0u32..3, 1u64..40), 1..400)
+    ) {
+        let (traces, host) = (traces(), nobody_dead());
+        for _ in 0..3 {
+            traces.open(&ALL_DAY, TimeNs(0));
+        }
+        let mut map: HashMap<u64, u32> = HashMap::new();
+        for (step, number, process) in steps {
+            match step {
+                0 | 1 => {
+                    traces.set_member(number, pid(process), true, &host);
+                    *map.entry(process).or_default() |= 1 << number;
+                }
+                2 => {
+                    traces.set_member(number, pid(process), false, &host);
+                    if let Some(set) = map.get_mut(&process) {
+                        *set &= !(1 << number);
+                    }
+                }
+                3 => {
+                    traces.forget(pid(process));
+                    map.remove(&process);
+                }
+                _ => {
+                    traces.born(pid(process), pid(process + 1), &host);
+                }
+            }
+            for (&process, &set) in &map {
+                prop_assert_eq!(traces.of(pid(process)).bits(), set);
+            }
+        }
+    }
+}

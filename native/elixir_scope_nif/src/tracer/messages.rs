@@ -1,0 +1,176 @@
+//! Messages: what they carry is taken out of the wrappers of `gen`, so that a request is the same on both sides, and whether it was
+//! seen by an injected call or by the VM.
+
+use elixir_scope_engine::event::EventKind;
+use elixir_scope_engine::{Group, Traces};
+use rustler::{Atom, Env, Term};
+
+use super::Event;
+use crate::capture::{Receiver, atom};
+use crate::host::{self, BEAM};
+use crate::payload::Values;
+use crate::term::{self, Word, word, word_of};
+use crate::{atoms, host::pid_word};
+
+impl<'a> Event<'a> {
+    /// A message is sent by the tracee; to nobody, if the VM says so.
+    pub(super) fn sent(&self, is_to_nobody: bool) {
+        let traces = Traces::shared();
+        let wanted = traces.wanted(Group::Send, self.process);
+        self.record(wanted, |thread, slot, counted| {
+            let env = self.env;
+            let nil = atom(atoms::nil());
+            let message = Message::sent(env, self.first);
+            let node = thread.settings.node;
+            let receiver = self.extra().map_or_else(Receiver::default, |receiver| {
+                Receiver::of(env, receiver, |name| name == term::atom_word(node))
+            });
+            if let Some(process) = receiver.process {
+                let receiver = host::process(term::term(env, process));
+                traces.sent(receiver, counted, &**BEAM);
+            }
+            let to_dead = match is_to_nobody || receiver.is_nobody {
+                true => atom(atoms::true_()),
+                false => nil,
+            };
+            let place = slot.map_or(crate::capture::NOWHERE, |slot| {
+                slot.current(thread.settings.generation)
+            });
+            let fields = [
+                pid_word(self.process),
+                receiver.process.unwrap_or(nil),
+                receiver.name.unwrap_or(nil),
+                message.content,
+                nil,
+                atom(message.sort),
+                message.reference.unwrap_or(nil),
+                nil,
+                nil,
+                nil,
+                to_dead,
+            ];
+            let none = elixir_scope_engine::event::SiteId::NONE;
+            let kind = EventKind::MessageSend;
+            self.write(thread, slot, kind, none, place, Values(&fields));
+        });
+    }
+
+    /// A message has come into the mailbox of the tracee. The end of a wait without one is no message.
+    pub(super) fn received(&self) {
+        let env = self.env;
+        if self.first.is_atom() && self.result().is_none() && atoms::timeout() == self.first {
+            // A message `:timeout` has a sender.
+            return;
+        }
+        let nil = atom(atoms::nil());
+        let sender = self.result().filter(|sender| sender.is_pid()).map(word);
+        let message = match sender {
+            Some(_) => Message::sent(env, self.first),
+            None => Message::received(env, self.first),
+        };
+        let fields = [
+            pid_word(self.process),
+            sender.or(message.sender).unwrap_or(nil),
+            message.content,
+            atom(message.sort),
+            message.reference.unwrap_or(nil),
+        ];
+        self.mark(Group::Receive, EventKind::MessageReceive, Values(&fields));
+    }
+}
+
+/// A message, out of its wrapper.
+struct Message {
+    content: Word,
+    sort: Atom,
+    /// What a request and its answer have in common, or a monitor and its message.
+    reference: Option<Word>,
+    /// Whom it names as its sender.
+    sender: Option<Word>,
+}
+
+impl Message {
+    fn plain(message: Term<'_>) -> Message {
+        Message {
+            content: word(message),
+            sort: atoms::send(),
+            reference: None,
+            sender: None,
+        }
+    }
+
+    /// A message that a process sent: it can look like anything.
+    fn sent(env: Env<'_>, message: Term<'_>) -> Message {
+        let Some(elements) = term::elements(env, word(message)) else {
+            return Message::plain(message);
+        };
+        let is = |tag: Word, name: Atom| tag == word_of(name.as_c_arg());
+        match *elements {
+            [tag, from, content] if is(tag, atoms::gen_call()) || is(tag, atoms::system()) => {
+                let Some([sender, request]) = term::elements(env, from) else {
+                    return Message::plain(message);
+                };
+                let sort = match is(tag, atoms::system()) {
+                    true => atoms::system(),
+                    false => atoms::call(),
+                };
+                Message {
+                    content,
+                    sort,
+                    reference: reference(env, *request),
+                    sender: Some(*sender),
+                }
+            }
+            [tag, content] if is(tag, atoms::gen_cast()) => Message {
+                content,
+                sort: atoms::cast(),
+                reference: None,
+                sender: None,
+            },
+            [tag, content] if reference(env, tag).is_some() => Message {
+                content,
+                sort: atoms::reply(),
+                reference: reference(env, tag),
+                sender: None,
+            },
+            _ => Message::plain(message),
+        }
+    }
+
+    /// A message that no process is known to have sent: the VM's own are told by their form.
+    fn received(env: Env<'_>, message: Term<'_>) -> Message {
+        let Some(elements) = term::elements(env, word(message)) else {
+            return Message::plain(message);
+        };
+        let is = |tag: Word, name: Atom| tag == word_of(name.as_c_arg());
+        let is_pid = |who: Word| term::term(env, who).is_pid();
+        let whole = |sort, reference, sender| Message {
+            content: word(message),
+            sort,
+            reference,
+            sender,
+        };
+        match *elements {
+            [tag, monitor, _, who, _] if is(tag, atoms::down_signal()) && is_pid(who) => {
+                whole(atoms::down(), Some(monitor), Some(who))
+            }
+            [tag, who, _] if is(tag, atoms::exit_signal()) && is_pid(who) => {
+                whole(atoms::exit(), None, Some(who))
+            }
+            [tag, timer, _] if is(tag, atoms::timeout()) && term::term(env, timer).is_ref() => {
+                whole(atoms::timer(), Some(timer), None)
+            }
+            _ => Message::sent(env, message),
+        }
+    }
+}
+
+/// The reference that a tag of `gen` holds: it is one, or `[:alias | one]`.
+fn reference(env: Env<'_>, tag: Word) -> Option<Word> {
+    let tag = term::term(env, tag);
+    if tag.is_ref() {
+        return Some(word(tag));
+    }
+    let (first, rest) = tag.list_get_cell().ok()?;
+    (atoms::alias() == first && rest.is_ref()).then(|| word(rest))
+}
