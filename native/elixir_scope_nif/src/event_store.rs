@@ -143,7 +143,10 @@ fn read_struct(event: Term<'_>) -> Option<Read> {
         }
     }
     // An entry has its stack only if there is one; see `Source::Stack`.
-    let stack = layout.fields.iter().find(|(_, from)| *from == Source::Stack);
+    let stack = layout
+        .fields
+        .iter()
+        .find(|(_, from)| *from == Source::Stack);
     if let Some(stack) = stack.and_then(|(name, _)| get(event, *name))
         && stack.is_list()
         && !stack.is_empty_list()

@@ -196,6 +196,9 @@ impl Ingest {
                 _ => put_atom(&mut self.scratch, self.symbols.id(Symbol::Nil)),
             }
         }
+        if kind == EventKind::ProcessExit {
+            put_atom(&mut self.scratch, self.symbols.id(Symbol::Nil));
+        }
         if is_tail || place.chain.is_some() {
             let link = Link {
                 since_entry: place.duration_ns.filter(|_| is_tail),

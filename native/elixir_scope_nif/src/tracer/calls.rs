@@ -248,11 +248,30 @@ impl<'a> Body<'a> for Call<'_, 'a> {
         match self.stack {
             None => Ok(()),
             Some(stack) if stack.is_list() => payload.value(stack),
-            Some(frame) => {
+            Some(caller) => {
                 payload.bytes(&[format::LIST])?;
-                payload.value(frame)?;
+                frame(caller, payload)?;
                 payload.bytes(&[format::END])
             }
         }
     }
+}
+
+/// `{module, function, arity, {file, line}}`, as the VM tells a caller, in the form of a stack trace's frame.
+fn frame<'a>(caller: Term<'a>, payload: &mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full> {
+    let env = caller.get_env();
+    let Some(&[module, function, arity, place]) = term::elements(env, word(caller)) else {
+        return payload.value(caller);
+    };
+    payload.bytes(&[format::TUPLE, 4])?;
+    payload.words(&[module, function, arity])?;
+    let Some(&[file, line]) = term::elements(env, place) else {
+        return payload.bytes(&[format::NIL]);
+    };
+    payload.bytes(&[format::LIST])?;
+    for (key, value) in [(atoms::file(), file), (atoms::line(), line)] {
+        payload.bytes(&[format::TUPLE, 2])?;
+        payload.words(&[atom(key), value])?;
+    }
+    payload.bytes(&[format::END])
 }

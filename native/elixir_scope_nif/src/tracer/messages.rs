@@ -64,9 +64,10 @@ impl<'a> Event<'a> {
         }
         let nil = atom(atoms::nil());
         let sender = self.result().filter(|sender| sender.is_pid()).map(word);
-        let message = match sender {
-            Some(_) => Message::sent(env, self.first),
-            None => Message::received(env, self.first),
+        let message = match Message::by_vm(env, self.first) {
+            // Only the VM says of a process that it is no more, in that one's name.
+            Some(message) if sender.is_none() || sender == message.sender => message,
+            _ => Message::sent(env, self.first),
         };
         let fields = [
             pid_word(self.process),
@@ -137,11 +138,9 @@ impl Message {
         }
     }
 
-    /// A message that no process is known to have sent: the VM's own are told by their form.
-    fn received(env: Env<'_>, message: Term<'_>) -> Message {
-        let Some(elements) = term::elements(env, word(message)) else {
-            return Message::plain(message);
-        };
+    /// A message of a form that the VM makes: of a monitor, a link or a timer.
+    fn by_vm(env: Env<'_>, message: Term<'_>) -> Option<Message> {
+        let elements = term::elements(env, word(message))?;
         let is = |tag: Word, name: Atom| tag == word_of(name.as_c_arg());
         let is_pid = |who: Word| term::term(env, who).is_pid();
         let whole = |sort, reference, sender| Message {
@@ -152,15 +151,15 @@ impl Message {
         };
         match *elements {
             [tag, monitor, _, who, _] if is(tag, atoms::down_signal()) && is_pid(who) => {
-                whole(atoms::down(), Some(monitor), Some(who))
+                Some(whole(atoms::down(), Some(monitor), Some(who)))
             }
             [tag, who, _] if is(tag, atoms::exit_signal()) && is_pid(who) => {
-                whole(atoms::exit(), None, Some(who))
+                Some(whole(atoms::exit(), None, Some(who)))
             }
             [tag, timer, _] if is(tag, atoms::timeout()) && term::term(env, timer).is_ref() => {
-                whole(atoms::timer(), Some(timer), None)
+                Some(whole(atoms::timer(), Some(timer), None))
             }
-            _ => Message::sent(env, message),
+            _ => None,
         }
     }
 }
