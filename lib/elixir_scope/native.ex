@@ -408,7 +408,9 @@ defmodule ElixirScope.Native do
 
   # -- The VM's tracer --------------------------------------------------------------------------------------------------
 
-  # Called by the VM itself, on any scheduler: this module is the tracer, `{ElixirScope.Native, 0}`.
+  # Called by the VM itself, on any scheduler: this module is the tracer, `{ElixirScope.Native, 0}`. Who sent a message is told by the
+  # pattern of `:receive`, which must be `[{[:"$1", :"$2", :_], [], [{:message, {{:"$1", :"$2"}}}]}]`: the node, the port or
+  # `:clock_service` that it came from (so a timer's message is told from one of a process), and the process.
 
   @spec enabled(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
   def enabled(_tag, _state, _tracee), do: absent(:remove)

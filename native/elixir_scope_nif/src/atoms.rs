@@ -30,6 +30,7 @@ rustler::atoms! {
     chosen,
     clause,
     clock,
+    clock_service,
     closed,
     code_change,
     columns,

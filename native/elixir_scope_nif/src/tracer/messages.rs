@@ -63,10 +63,14 @@ impl<'a> Event<'a> {
             return;
         }
         let nil = atom(atoms::nil());
-        let sender = self.result().filter(|sender| sender.is_pid()).map(word);
+        let (origin, sender) = self.origin();
         let message = match Message::by_vm(env, self.first) {
             // Only the VM says of a process that it is no more, in that one's name.
             Some(message) if sender.is_none() || sender == message.sender => message,
+            _ if origin == Some(word_of(atoms::clock_service().as_c_arg())) => Message {
+                sort: atoms::timer(),
+                ..Message::plain(self.first)
+            },
             _ => Message::sent(env, self.first),
         };
         let fields = [
@@ -77,6 +81,21 @@ impl<'a> Event<'a> {
             message.reference.unwrap_or(nil),
         ];
         self.mark(Group::Receive, EventKind::MessageReceive, Values(&fields));
+    }
+}
+
+impl Event<'_> {
+    /// Where a message came from: a node, a port, or the VM's timers; and the process, if it was one of this node.
+    fn origin(&self) -> (Option<Word>, Option<Word>) {
+        let Some(result) = self.result() else {
+            return (None, None);
+        };
+        let (node, sender) = match term::elements(self.env, word(result)) {
+            Some(&[node, sender]) => (Some(node), sender),
+            _ => (None, word(result)),
+        };
+        let is_local = term::is_local_pid(sender as u64);
+        (node, is_local.then_some(sender))
     }
 }
 
