@@ -166,11 +166,11 @@ impl Start {
         if !is(begun.module, atoms::gen_()) || !is(begun.function, atoms::init_it()) {
             return begun;
         }
-        let (name, module, args) = match list(word(args)).as_slice() {
-            &[_behaviour, _starter, _parent, name, module, args, _opts] => {
+        let (name, module, args) = match *list(word(args)).as_slice() {
+            [_behaviour, _starter, _parent, name, module, args, _opts] => {
                 (registered(env, word(name)), module, args)
             }
-            &[_behaviour, _starter, _parent, module, args, _opts] => (None, module, args),
+            [_behaviour, _starter, _parent, module, args, _opts] => (None, module, args),
             _ => return begun,
         };
         Start {
