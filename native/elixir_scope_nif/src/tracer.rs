@@ -17,11 +17,12 @@ mod messages;
 
 use elixir_scope_engine::event::{EventKind, ProcessId, SiteId};
 use elixir_scope_engine::{Entered, Group, ProcessSlots, Slot, TraceSet, Traces};
+use once_cell::sync::OnceCell;
 use rustler::{Atom, Env, Term};
 
 use crate::capture::{NOWHERE, What, claim, recording_of};
 use crate::payload::Body;
-use crate::term::{self, word, word_of};
+use crate::term::{self, Word, word, word_of};
 use crate::thread::Thread;
 use crate::{atoms, gate};
 
@@ -118,35 +119,45 @@ enum Tag {
     Status,
 }
 
+/// The tags by the words of their atoms, those that come most often first.
+static TAGS: OnceCell<[(Word, Tag); 20]> = OnceCell::new();
+
+#[cold]
+fn tags() -> [(Word, Tag); 20] {
+    let named = [
+        (atoms::send(), Tag::Send),
+        (atoms::receive(), Tag::Receive),
+        (atoms::call(), Tag::Call),
+        (atoms::return_from(), Tag::Return),
+        (atoms::exception_from(), Tag::Exception),
+        (atoms::spawn(), Tag::Spawn),
+        (atoms::spawned(), Tag::Spawned),
+        (atoms::exit(), Tag::Exit),
+        (atoms::link(), Tag::Link),
+        (atoms::getting_linked(), Tag::LinkedBy),
+        (atoms::unlink(), Tag::Unlink),
+        (atoms::getting_unlinked(), Tag::UnlinkedBy),
+        (atoms::register(), Tag::Register),
+        (atoms::unregister(), Tag::Unregister),
+        (atoms::gc_minor_start(), Tag::GcStart),
+        (atoms::gc_major_start(), Tag::GcStart),
+        (atoms::gc_minor_end(), Tag::MinorGcEnd),
+        (atoms::gc_major_end(), Tag::MajorGcEnd),
+        (atoms::send_to_non_existing_process(), Tag::SendToNobody),
+        (atoms::trace_status(), Tag::Status),
+    ];
+    named.map(|(name, tag)| (word_of(name.as_c_arg()), tag))
+}
+
 impl Tag {
+    #[inline]
     fn of(tag: Term<'_>) -> Option<Tag> {
         let tag = word(tag);
-        let known = [
-            (atoms::send(), Tag::Send),
-            (atoms::receive(), Tag::Receive),
-            (atoms::call(), Tag::Call),
-            (atoms::return_from(), Tag::Return),
-            (atoms::exception_from(), Tag::Exception),
-            (atoms::spawn(), Tag::Spawn),
-            (atoms::spawned(), Tag::Spawned),
-            (atoms::exit(), Tag::Exit),
-            (atoms::link(), Tag::Link),
-            (atoms::getting_linked(), Tag::LinkedBy),
-            (atoms::unlink(), Tag::Unlink),
-            (atoms::getting_unlinked(), Tag::UnlinkedBy),
-            (atoms::register(), Tag::Register),
-            (atoms::unregister(), Tag::Unregister),
-            (atoms::gc_minor_start(), Tag::GcStart),
-            (atoms::gc_major_start(), Tag::GcStart),
-            (atoms::gc_minor_end(), Tag::MinorGcEnd),
-            (atoms::gc_major_end(), Tag::MajorGcEnd),
-            (atoms::send_to_non_existing_process(), Tag::SendToNobody),
-            (atoms::trace_status(), Tag::Status),
-        ];
-        let found = known
-            .iter()
-            .find(|(name, _)| word_of(name.as_c_arg()) == tag);
-        found.map(|(_, tag)| *tag)
+        let known = TAGS.get_or_init(tags).iter();
+        known
+            .copied()
+            .find(|(name, _)| *name == tag)
+            .map(|(_, tag)| tag)
     }
 
     /// The sort that it belongs to; none for what is no event.
