@@ -33,7 +33,8 @@ defmodule ElixirScope.EventsTest do
              :file,
              :line,
              :clause,
-             :behaviour
+             :behaviour,
+             :stack
            ]
 
     assert own.(:function_exit) == [

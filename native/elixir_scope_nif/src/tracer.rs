@@ -56,12 +56,6 @@ fn answer(tag: Term<'_>, tracee: Term<'_>) -> Atom {
     let Some(process) = local(tracee) else {
         return atoms::discard();
     };
-    if is_muted(process) {
-        return match tag {
-            Tag::Status => atoms::trace(),
-            _ => atoms::discard(),
-        };
-    }
     let is_wanted = match tag.group() {
         Some(group) => traces.may_want(group, process),
         None => !traces.of(process).is_empty(),
@@ -245,7 +239,8 @@ impl<'a> Event<'a> {
             .find(self.process)
             .or_else(|| claim(slots, self.process));
         recording_of(self.word, self.process, slot, |thread, _process, slot| {
-            let now = thread.writer.rings().clock().now();
+            let clock = thread.writer.rings().clock();
+            let now = clock.convert(clock.ticks());
             let counted = Traces::shared().count(wanted, now);
             if !counted.is_empty() {
                 write(thread, slot, counted);
@@ -270,12 +265,6 @@ impl<'a> Event<'a> {
         };
         thread.write(self.env, what.at(place), body);
     }
-}
-
-fn is_muted(process: ProcessId) -> bool {
-    ProcessSlots::shared()
-        .find(process)
-        .is_some_and(Slot::is_muted)
 }
 
 /// The process of this node that a term is.
