@@ -21,8 +21,6 @@ defmodule Bench.ShopNode do
         settle()
         # before the answer: then the requests come
         since = if running?(), do: ElixirScope.now()
-        # the tape's clock is steered: what is counted since then lies well behind it
-        Process.sleep(50)
         say("cpu #{cpu()}")
         loop(since)
 

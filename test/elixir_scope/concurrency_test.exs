@@ -1,6 +1,8 @@
 defmodule ElixirScope.ConcurrencyTest do
   use ElixirScope.Test.RecorderCase
 
+  alias ElixirScope.{Native, Site}
+
   @writers 16
   @events 2_000
 
@@ -42,6 +44,43 @@ defmodule ElixirScope.ConcurrencyTest do
       assert Enum.map(events, & &1.data) == Enum.to_list(1..@events)
       assert events |> Enum.map(& &1.pid) |> Enum.uniq() |> length() == 1
     end
+  end
+
+  # Whoever came second found the place neither unknown nor known, and recorded an event without one.
+  test "a place that processes meet for the first time together is the place of what each of them records" do
+    places = 1_000
+    # No other test has seen these.
+    file = "lib/#{System.unique_integer([:positive])}.ex"
+
+    for line <- 1..places do
+      site = Site.new({First, :met, 1, file, line, 1, [:by], :public})
+      meet(site, System.schedulers_online() * 2)
+    end
+
+    met = places * System.schedulers_online() * 2
+    assert ElixirScope.count_events(event_type: :function_entry) == met
+    assert ElixirScope.count_events(event_type: :function_entry, module: First, function: :met) == met
+    assert ElixirScope.count_events(event_type: :function_exit, module: First, function: :met) == met
+  end
+
+  defp meet(site, processes) do
+    waiting = :atomics.new(1, [])
+
+    1..processes
+    |> Enum.map(fn n ->
+      Task.async(fn ->
+        :atomics.add(waiting, 1, 1)
+        until_all(waiting, processes)
+        token = Native.enter_1(site, n)
+        Native.exit(site, token, :ok)
+      end)
+    end)
+    |> Task.await_many()
+  end
+
+  # Without a message, which would wake them one after the other.
+  defp until_all(waiting, processes) do
+    if :atomics.get(waiting, 1) < processes, do: until_all(waiting, processes)
   end
 
   defp read_once(writers) do

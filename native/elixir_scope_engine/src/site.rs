@@ -58,7 +58,8 @@ pub struct SiteTable {
     larger: [OnceBox<Box<[Entry]>>; LARGER],
     used: [AtomicU32; 1 + LARGER],
     refused: AtomicU64,
-    /// What new sites are switched by; `None` for nothing. Held for a moment only; `switching` while all sites follow a change.
+    /// What new sites are switched by; `None` for nothing. Held while one site is switched; `switching` while all sites follow a
+    /// change.
     switches: Mutex<Option<Arc<Switches>>>,
     switching: Mutex<()>,
 }
@@ -203,22 +204,15 @@ impl SiteTable {
         }
     }
 
-    /// Makes a new site seen, switched as those that are seen already. If the switches change meanwhile, either the one who
-    /// changes them finds this entry, or this finds the new ones: the lock puts the two in an order.
+    /// Makes a site seen, switched as those that are seen already. Under the lock: a change of the switches comes before it, and
+    /// these are the new ones, or behind it, and finds this entry.
     fn publish(&self, entry: &Entry) {
-        let mut switches = self.switches.lock().clone();
-        loop {
-            entry.switch(switches.as_deref());
-            let now = self.switches.lock().clone();
-            // The same address is the same set: the one that was used is still held.
-            if now.as_ref().map(Arc::as_ptr) == switches.as_ref().map(Arc::as_ptr) {
-                return;
-            }
-            switches = now;
-        }
+        let switches = self.switches.lock();
+        entry.switch(switches.as_deref());
     }
 
-    /// Gives the site with this number an index; the same one for ever, whoever defines it and how often.
+    /// Gives the site with this number an index; the same one for ever, whoever defines it and how often. Whoever called
+    /// this finds the site.
     /// [`SiteId::NONE`] when the table is full, or for what is no number of a site.
     pub fn define(&self, id: u64, def: SiteDef) -> SiteId {
         if id == 0 || id & FLAGS != 0 {
@@ -248,6 +242,9 @@ impl SiteTable {
                     }
                 }
                 if entry.site.get().is_some_and(|site| site.0 == id) {
+                    // Whoever defines it may not have come to make it seen yet. To us it is defined when this returns: what we
+                    // record next must not go without its place.
+                    self.publish(entry);
                     return index;
                 }
             }

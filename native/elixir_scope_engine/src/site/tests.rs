@@ -164,6 +164,43 @@ fn threads_that_race_agree_on_one_index() {
 }
 
 #[test]
+fn a_site_that_another_thread_is_defining_is_found_by_who_defines_it_too() {
+    const SITES: u64 = 20_000;
+    let table = SiteTable::new();
+    table.switch(without(1));
+    let next: Vec<AtomicU64> = (0..2).map(|_| AtomicU64::new(0)).collect();
+    let wrong: usize = std::thread::scope(|scope| {
+        let see = |turn: usize| {
+            let (table, next) = (&table, &next);
+            scope.spawn(move || {
+                let unlike = |id: &u64| {
+                    // Both come to each site at the same moment.
+                    next[turn].store(*id, Ordering::Release);
+                    while next[1 - turn].load(Ordering::Acquire) < *id {
+                        std::hint::spin_loop();
+                    }
+                    let stateful = SiteDef {
+                        holds_state: true,
+                        ..of_module((*id % 2) as u32 + 1)
+                    };
+                    let site = table.define(*id, stateful);
+                    let expected = FoundSite {
+                        site,
+                        is_on: id % 2 == 1,
+                        holds_state: true,
+                    };
+                    table.look(*id) != expected
+                };
+                (1..=SITES).filter(unlike).count()
+            })
+        };
+        let seen = [see(0), see(1)];
+        seen.into_iter().map(|seen| seen.join().unwrap()).sum()
+    });
+    assert_eq!(wrong, 0, "of {SITES} sites that two threads met at once");
+}
+
+#[test]
 fn a_place_whose_calls_end_with_a_state_says_so_whether_it_records_or_not() {
     let table = SiteTable::new();
     let stateful = SiteDef {
