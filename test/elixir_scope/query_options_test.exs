@@ -2,6 +2,7 @@ defmodule ElixirScope.QueryOptionsTest do
   use ElixirScope.Test.RecorderCase
 
   alias ElixirScope.Error
+  alias ElixirScope.Test.NoTimes
 
   @doors [
     &ElixirScope.get_events/1,
@@ -54,6 +55,17 @@ defmodule ElixirScope.QueryOptionsTest do
         assert message_of(error) ==
                  "invalid value for option #{inspect(key)}: expected #{expected}, got: #{inspect(value)}"
       end
+    end
+  end
+
+  test ":since and :until refuse a DateTime that is no time" do
+    expected = "integer nanoseconds or a DateTime"
+
+    for key <- [:since, :until], wrong <- NoTimes.all(), door <- @doors, not without?(door, key) do
+      assert {:error, %Error{reason: {:invalid_option, ^key, ^wrong, ^expected}}} =
+               error = door.([{key, wrong}])
+
+      assert message_of(error) =~ "expected #{expected}, got: "
     end
   end
 

@@ -302,8 +302,8 @@ defmodule ElixirScope.Capture.TemporalBridge do
 
   defp find_time(to, state) do
     case Query.Options.cast_time(to) do
-      {:ok, time} ->
-        with {:ok, time} <- Timeline.on_tape(time),
+      {:ok, _time} ->
+        with {:ok, time} <- Timeline.on_tape(to),
              {:ok, position} <- one([until: time], state, fn -> nowhere(time) end) do
           {:ok, %{position | time: time}}
         end

@@ -126,11 +126,11 @@ defmodule ElixirScope.Query.Options do
     end
   end
 
-  @doc "A time on the tape's clock, within its 64 bits. `offset` takes wall-clock time there."
-  @spec tape_time(integer | DateTime.t(), offset :: integer) :: integer
+  @doc "A time that `cast_time/1` took, on the tape's clock, within its 64 bits. `offset` takes wall-clock time there."
+  @spec tape_time(time, offset :: integer) :: integer
   def tape_time(time, offset), do: time |> unclamped(offset) |> max(@min_time) |> min(@max_time)
 
-  defp unclamped(%DateTime{} = time, offset), do: DateTime.to_unix(time, :nanosecond) - offset
+  defp unclamped({:wall, time}, offset), do: time - offset
   defp unclamped(time, _offset), do: time
 
   defp clamp(query) do
@@ -186,10 +186,24 @@ defmodule ElixirScope.Query.Options do
       else: :error
   end
 
+  @typedoc "Nanoseconds on the tape's clock, or since 1970."
+  @type time :: integer | {:wall, integer}
+
   @doc false
-  @spec cast_time(term) :: {:ok, integer | DateTime.t()} | :error
+  @spec cast_time(term) :: {:ok, time} | :error
   def cast_time(time) when is_integer(time), do: {:ok, time}
-  def cast_time(%DateTime{} = time), do: {:ok, time}
+
+  def cast_time(%DateTime{calendar: calendar} = time) do
+    # `to_unix` takes the 25th hour for the next day's first
+    if calendar.valid_date?(time.year, time.month, time.day) and
+         calendar.valid_time?(time.hour, time.minute, time.second, time.microsecond),
+       do: {:ok, {:wall, DateTime.to_unix(time, :nanosecond)}},
+       else: :error
+  rescue
+    # a struct that somebody made, with a month 13 or without an offset, is no `DateTime`
+    _exception -> :error
+  end
+
   def cast_time(_other), do: :error
 
   @doc false

@@ -3,6 +3,7 @@ defmodule ElixirScope.Capture.TemporalBridgeTest do
 
   alias ElixirScope.Capture.TemporalBridge
   alias ElixirScope.Error
+  alias ElixirScope.Test.NoTimes
   alias ElixirScopeTest.Specimen
   alias ElixirScopeTest.Watchable.Counter
 
@@ -144,6 +145,15 @@ defmodule ElixirScope.Capture.TemporalBridgeTest do
     test "refuses what it does not know" do
       bridge = bridge()
       assert message_of(TemporalBridge.seek(bridge, :end)) =~ ":first or :last"
+
+      for wrong <- NoTimes.all() do
+        assert {:error, %Error{reason: {:invalid_option, :to, ^wrong, _expected}}} =
+                 TemporalBridge.seek(bridge, wrong)
+
+        assert {:error, %Error{reason: {:invalid_option, :time, ^wrong, _expected}}} =
+                 TemporalBridge.reconstruct_state_at(bridge, wrong)
+      end
+
       assert message_of(TemporalBridge.seek(bridge, {:event, 0})) =~ "with the id of an event"
       assert {:error, %Error{reason: {:no_event, 77}}} = TemporalBridge.seek(bridge, {:event, 77})
       # an event that somebody made

@@ -2,6 +2,7 @@ defmodule ElixirScope.Travel.ArgumentsTest do
   use ElixirScope.Test.RecorderCase
 
   alias ElixirScope.{Error, StateReconstruction}
+  alias ElixirScope.Test.NoTimes
   alias ElixirScopeTest.Watchable.Counter
 
   # Each question that names a process, with arguments that are right but for it.
@@ -47,7 +48,7 @@ defmodule ElixirScope.Travel.ArgumentsTest do
     test "refuses a time of another kind" do
       expected = "integer nanoseconds or a DateTime, or :last"
 
-      for wrong <- [nil, 1.5, "now", :now, ~N[2024-01-01 00:00:00], {1, 2}] do
+      for wrong <- [nil, 1.5, "now", :now, ~N[2024-01-01 00:00:00], {1, 2}, {:wall, 1} | NoTimes.all()] do
         for {key, answer} <- [
               time: ElixirScope.get_state_at(self(), wrong),
               time: ElixirScope.fetch_state_at(self(), wrong),
@@ -80,6 +81,11 @@ defmodule ElixirScope.Travel.ArgumentsTest do
       assert message_of(ElixirScope.get_state_history(self(), pid: self())) =~ "unknown option :pid"
       assert message_of(ElixirScope.get_state_history(self(), limit: 0)) =~ "a positive integer or :infinity"
 
+      for wrong <- NoTimes.all() do
+        assert {:error, %Error{reason: {:invalid_option, :since, ^wrong, _expected}}} =
+                 ElixirScope.get_state_history(self(), since: wrong)
+      end
+
       assert message_of(ElixirScope.get_state_history(self(), since: 2, until: 1)) =~
                "a time not before :since"
     end
@@ -103,7 +109,7 @@ defmodule ElixirScope.Travel.ArgumentsTest do
       assert message_of(ElixirScope.last_change(self(), [:a], before: 1, after: 2)) =~
                "expected one of the options :before and :after"
 
-      for key <- [:before, :after], wrong <- [:last, nil, 1.5] do
+      for key <- [:before, :after], wrong <- [:last, nil, 1.5 | NoTimes.all()] do
         assert {:error, %Error{reason: {:invalid_option, ^key, ^wrong, "integer nanoseconds or a DateTime"}}} =
                  ElixirScope.last_change(self(), [:a], [{key, wrong}])
       end
