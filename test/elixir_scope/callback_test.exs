@@ -413,6 +413,10 @@ defmodule ElixirScope.CallbackTest do
         assert {after_it.old_state, after_it.new_state} == {change.new_state, :new}
         assert after_it.quality == :approximate
 
+        # What took the place of all of it was told whole.
+        assert {:ok, :new, %{quality: :unverified}} = ElixirScope.fetch_state_at(change.pid, :last)
+        assert {:ok, :new, %{quality: :exact}} = ElixirScope.fetch_state_at(change.pid, after_it.timestamp)
+
         {:init, [_entry, change, exit]} = of(Server, fn -> GenServer.start(Server, {:ok, [1, 2, 3]}) end)
         assert told(change) == first([1, 2, 3])
         assert exit.result == {:ok, [1, 2, 3]}

@@ -147,7 +147,10 @@ impl Timelines {
             StatePart::CHECK => {
                 skip_delta(part.body).map(|size| part.body.get(size..).unwrap_or_default())
             }
-            _ => return self.turn_away(process, module),
+            _ => match replaced(part.body) {
+                Some(value) => Ok(value),
+                None => return self.turn_away(process, module),
+            },
         };
         let Ok((value, _)) = body.and_then(split_first) else {
             self.refused += 1;
@@ -159,7 +162,7 @@ impl Timelines {
         }
         self.homeless
             .retain(|other| (other.process, other.module) != (process, module));
-        let cut = part.kind() == StatePart::WHOLE && part.is(StatePart::CUT);
+        let cut = part.kind() != StatePart::CHECK && part.is(StatePart::CUT);
         let mut flags = 0;
         flags |= if cut || is_cut(value) { 0 } else { flag::SOLID };
         flags |= if part.is(StatePart::FIRST) {
@@ -229,7 +232,8 @@ impl Timelines {
         Asked::No
     }
 
-    /// Takes a delta.
+    /// Takes a delta. One that puts another value in the place of the whole state, with nothing left out, tells all of it: it heals
+    /// as a whole state does.
     #[inline]
     fn delta(
         &mut self,
@@ -240,7 +244,14 @@ impl Timelines {
         room: Room<'_>,
     ) -> Result<Taken, Malformed> {
         self.scan.read(delta)?;
-        if self.line(at).is_none_or(|line| line.dropped > 0) {
+        let hides = cut || self.scan.hides;
+        let heals = match self.line(at) {
+            Some(line) if line.is_sound() || hides => None,
+            Some(_) => replaced(delta),
+            None => return Ok(Taken::Dropped),
+        };
+        let is_kept = self.line(at).is_some_and(|line| line.dropped == 0);
+        if !is_kept && heals.is_none_or(|value| value.len() > self.max_state()) {
             return Ok(Taken::Dropped);
         }
         if !self.reserve(at, delta.len(), room) {
@@ -249,20 +260,30 @@ impl Timelines {
         let Some(line) = self.lines.get_mut(at as usize).and_then(Option::as_mut) else {
             return Ok(Taken::Dropped);
         };
-        let mut flags = 0;
-        if line.lost || cut || self.scan.hides {
-            line.begin_doubt(mark.id);
-            if line.lost {
-                flags |= flag::GAP;
-                line.lost = false;
-                line.unhealed = true;
+        let mut flags = if self.scan.masked { flag::MASKED } else { 0 };
+        flags |= if line.lost { flag::GAP } else { 0 };
+        match heals {
+            Some(value) => {
+                line.settle(mark.id, Quality::Unverified, false);
+                (line.lost, line.unhealed, line.dropped, line.since_whole) = (false, false, 0, 0);
+                self.scratch.clear();
+                // Without the proof: what was there is known to be doubtful.
+                self.scratch.push(delta_format::REPLACE);
+                self.scratch.extend_from_slice(value);
+                line.push(mark, flags | flag::SOLID, &self.scratch, &self.scan);
+                let scratch = std::mem::take(&mut self.scratch);
+                self.give_back(scratch);
+            }
+            None => {
+                if line.lost || hides {
+                    line.begin_doubt(mark.id);
+                    line.unhealed |= line.lost;
+                    line.lost = false;
+                }
+                line.push(mark, flags, delta, &self.scan);
+                line.since_whole = line.since_whole.saturating_add(1);
             }
         }
-        if self.scan.masked {
-            flags |= flag::MASKED;
-        }
-        line.push(mark, flags, delta, &self.scan);
-        line.since_whole = line.since_whole.saturating_add(1);
         self.pushed(at, room);
         Ok(Taken::Kept)
     }
@@ -532,10 +553,27 @@ impl Line {
         Asked::No
     }
 
+    /// Whether nothing is missing or doubtful since the newest whole state.
+    #[inline]
+    fn is_sound(&self) -> bool {
+        !(self.lost || self.unhealed || self.dropped > 0 || self.verdicts.doubt())
+    }
+
     /// A state of which a part is cut is asked for after so many changes; it may be cut again.
     fn patience(&self) -> u32 {
         (self.open.bytes() as u32 / 16).clamp(64, 4096)
     }
+}
+
+/// The value that a delta puts in the place of the whole state, if it does.
+fn replaced(delta: &[u8]) -> Option<&[u8]> {
+    let (&tag, rest) = delta.split_first()?;
+    let value = match tag {
+        delta_format::REPLACE => rest,
+        delta_format::PROVED_REPLACE => rest.get(2..)?,
+        _ => return None,
+    };
+    split_first(value).ok().map(|(value, _)| value)
 }
 
 /// Whether a part of a value was left out.

@@ -504,6 +504,11 @@ proptest! {
     }
 }
 
+/// The delta that puts a value in the place of the whole state.
+fn replace(value: &[u8]) -> Vec<u8> {
+    [&[delta_format::REPLACE], value].concat()
+}
+
 /// What happens to a recording.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
@@ -535,6 +540,8 @@ fn harm() -> impl Strategy<Value = Harm> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
     Delta,
+    /// A delta that puts another value in the place of the whole state.
+    Replace,
     Check,
     Whole,
     Breaks,
@@ -578,6 +585,7 @@ fn harmed(story: &[(usize, i64, Harm, Form, i64)]) -> (Writer, Vec<(i64, Vec<u8>
         let form = if unseen { Form::Breaks } else { form };
         let (mut flags, mut body) = match form {
             Form::Delta => (StatePart::DELTA, delta),
+            Form::Replace => (StatePart::DELTA, replace(&state)),
             Form::Check => (StatePart::CHECK, [delta, state.clone()].concat()),
             Form::Whole => (StatePart::WHOLE, state.clone()),
             Form::Breaks => (StatePart::WHOLE | StatePart::BREAKS, state.clone()),
@@ -598,7 +606,7 @@ fn harmed(story: &[(usize, i64, Harm, Form, i64)]) -> (Writer, Vec<(i64, Vec<u8>
                 cut.extend(Tree::Tuple(places).bytes());
                 cut.extend([crate::value::format::TRUNCATED, 8, 0, 0]);
                 body = match form {
-                    Form::Delta => [&[delta_format::REPLACE], &cut[..]].concat(),
+                    Form::Delta | Form::Replace => replace(&cut),
                     _ => cut,
                 };
             }
@@ -614,6 +622,7 @@ fn harmed(story: &[(usize, i64, Harm, Form, i64)]) -> (Writer, Vec<(i64, Vec<u8>
 fn form() -> impl Strategy<Value = Form> {
     prop_oneof![
         20 => Just(Form::Delta),
+        2 => Just(Form::Replace),
         2 => Just(Form::Check),
         1 => Just(Form::Whole),
         1 => Just(Form::Breaks),
@@ -740,6 +749,64 @@ fn a_delta_that_was_made_for_another_state_makes_doubtful_what_lies_around() {
 }
 
 #[test]
+fn a_state_that_is_replaced_whole_heals_what_was_cut_lost_or_never_told() {
+    use crate::value::format::TRUNCATED;
+    let cut = [TRUNCATED, 8, 0, 0];
+    let number = |n: i64| Tree::Int(n).bytes();
+    // with the proof of another state than the one that was kept
+    let proved = |n: i64| {
+        let mut delta = vec![delta_format::PROVED_REPLACE, 0x12, 0x34];
+        delta.extend(number(n));
+        delta
+    };
+    let kept = |writer: &Writer, when: When| {
+        let found = writer.timelines.state_at(PROCESS, None, when).unwrap();
+        (found.state, found.quality)
+    };
+    let at = |time: i64| When::At(TimeNs(time));
+
+    // cut at first, then replaced
+    let mut writer = Writer::new(1 << 20);
+    let first = StatePart::WHOLE | StatePart::FIRST | StatePart::CUT;
+    writer.put(PROCESS, first, &cut);
+    writer.time = 10;
+    assert_eq!(writer.put(PROCESS, StatePart::DELTA, &proved(1)), Asked::No);
+    assert_eq!(kept(&writer, at(9)).1, Quality::Approximate);
+    assert_eq!(kept(&writer, at(10)), (number(1), Quality::Exact));
+    assert_eq!(kept(&writer, at(11)), (number(1), Quality::Unverified));
+    // cut again, and replaced by what is cut too
+    for flags in [StatePart::DELTA, StatePart::DELTA | StatePart::CUT] {
+        writer.time += 10;
+        writer.put(PROCESS, flags, &replace(&cut));
+        assert_eq!(kept(&writer, When::Last).1, Quality::Approximate);
+    }
+
+    // after a loss
+    writer.sequence += 1;
+    writer.time = 50;
+    assert_eq!(writer.put(PROCESS, StatePart::DELTA, &proved(2)), Asked::No);
+    assert_eq!(kept(&writer, at(49)).1, Quality::Approximate);
+    assert_eq!(kept(&writer, at(50)), (number(2), Quality::Exact));
+    writer.time = 60;
+    writer.put(PROCESS, StatePart::DELTA, &replace(&number(3)));
+    assert_eq!(kept(&writer, When::Last), (number(3), Quality::Unverified));
+    // a check proves what lies between
+    let check = [replace(&number(4)), number(4)].concat();
+    writer.time = 70;
+    writer.put(PROCESS, StatePart::CHECK, &check);
+    assert_eq!(kept(&writer, at(60)), (number(3), Quality::Exact));
+    assert_eq!(writer.timelines.stats().mismatches, 0);
+    assert_counted(&writer.timelines);
+
+    // nothing was told before
+    let mut writer = Writer::new(1 << 20);
+    writer.time = 10;
+    assert_eq!(writer.put(PROCESS, StatePart::DELTA, &proved(1)), Asked::No);
+    assert_eq!(kept(&writer, at(10)), (number(1), Quality::Exact));
+    assert_eq!(kept(&writer, When::Last), (number(1), Quality::Unverified));
+}
+
+#[test]
 fn a_check_that_does_not_match_is_counted_and_the_chain_goes_on_from_it() {
     let mut writer = Writer::new(1 << 20);
     let state = |n: i64| Tree::Tuple(vec![Tree::Int(n), Tree::Int(5)]).bytes();
@@ -778,8 +845,13 @@ fn a_check_that_does_not_match_is_counted_and_the_chain_goes_on_from_it() {
 #[test]
 fn a_gap_breaks_all_timelines_of_the_process_until_a_whole_state_heals_them() {
     let mut writer = Writer::new(1 << 20);
-    let state = Tree::Int(1).bytes();
-    let replace = [&[delta_format::REPLACE], &state[..]].concat();
+    let state = Tree::Tuple(vec![Tree::Int(1)]).bytes();
+    let set = [
+        &[delta_format::TUPLE, 1][..],
+        &replace(&Tree::Int(1).bytes()),
+        &[delta_format::TUPLE_END],
+    ]
+    .concat();
     let other = AtomId(8);
     let mut change = |module: AtomId, sequence: u32, flags, body: &[u8]| {
         writer.id += 1;
@@ -797,29 +869,17 @@ fn a_gap_breaks_all_timelines_of_the_process_until_a_whole_state_heals_them() {
     let first = StatePart::WHOLE | StatePart::FIRST;
     assert_eq!(change(MODULE, 1, first, &state), Asked::No);
     assert_eq!(change(other, 2, first, &state), Asked::No);
-    assert_eq!(change(other, 3, StatePart::DELTA, &replace), Asked::No);
+    assert_eq!(change(other, 3, StatePart::DELTA, &set), Asked::No);
     // number 4 is missing
-    assert_eq!(
-        change(other, 5, StatePart::DELTA, &replace),
-        Asked::Keyframe
-    );
-    assert_eq!(
-        change(other, 6, StatePart::DELTA, &replace),
-        Asked::Keyframe
-    );
-    assert_eq!(
-        change(MODULE, 7, StatePart::DELTA, &replace),
-        Asked::Keyframe
-    );
+    assert_eq!(change(other, 5, StatePart::DELTA, &set), Asked::Keyframe);
+    assert_eq!(change(other, 6, StatePart::DELTA, &set), Asked::Keyframe);
+    assert_eq!(change(MODULE, 7, StatePart::DELTA, &set), Asked::Keyframe);
     let whole = StatePart::WHOLE | StatePart::BREAKS;
     assert_eq!(change(other, 8, whole, &state), Asked::No);
     // a snapshot has no number: nothing is missing before it or after it
     assert_eq!(change(AtomId(9), 0, whole, &state), Asked::No);
-    assert_eq!(change(other, 9, StatePart::DELTA, &replace), Asked::No);
-    assert_eq!(
-        change(MODULE, 10, StatePart::DELTA, &replace),
-        Asked::Keyframe
-    );
+    assert_eq!(change(other, 9, StatePart::DELTA, &set), Asked::No);
+    assert_eq!(change(MODULE, 10, StatePart::DELTA, &set), Asked::Keyframe);
     assert_eq!(
         writer.timelines.modules(PROCESS),
         [MODULE, other, AtomId(9)]
@@ -947,7 +1007,7 @@ fn a_state_larger_than_is_kept_is_not_asked_for_all_the_time() {
     assert_eq!(writer.put(PROCESS, whole, &small), Asked::No);
     // it grows too large, and is small again
     let mut asked = 0;
-    let grow = [&[delta_format::REPLACE], &huge[..]].concat();
+    let grow = replace(&huge);
     for _ in 0..1_000 {
         if writer.put(PROCESS, StatePart::DELTA, &grow) == Asked::Keyframe {
             asked += 1;
@@ -977,7 +1037,7 @@ fn without_room_in_the_store_the_oldest_goes_and_nothing_is_taken_past_it() {
     writer.put(PROCESS, StatePart::WHOLE | StatePart::FIRST, &state);
     let held = writer.timelines.stats().bytes;
     for n in 2..500u64 {
-        let replace = [&[delta_format::REPLACE], &state[..]].concat();
+        let replace = replace(&state);
         let part = StatePart {
             flags: StatePart::DELTA,
             sequence: n as u32,
