@@ -282,6 +282,29 @@ defmodule ElixirScope.StateCaptureTest do
     end
   end
 
+  # The first states of half of them are gone before anybody has taken them, and the whole ones that are asked for then.
+  @tag recorder: [capture: [buffer_bytes: 65_536]]
+  test "a state too large for the ring to keep up with is as it was, or said to be approximate" do
+    for round <- 1..20 do
+      server =
+        spawn_link(fn ->
+          state = begin(%{count: 0, page: <<0::size(20_000)-unit(8)>>})
+          change = &%{&1 | count: &1.count + 1, page: <<&1.count, 0::size(20_000)-unit(8)>>}
+          state = Enum.reduce(1..(3 * round), state, fn _, state -> callback(state, change) end)
+          receive do: ({:show, from} -> send(from, {:state, state}))
+          Process.sleep(:infinity)
+        end)
+
+      send(server, {:show, self()})
+      assert_receive {:state, state}
+      assert {:ok, told, meta} = ElixirScope.fetch_state_at(server, :last)
+      assert told == state or meta.quality == :approximate
+      assert [_ | _] = ElixirScope.get_state_history(server)
+    end
+
+    assert ElixirScope.status().capture.lost.dropped_oldest > 0
+  end
+
   test "a state is checked at first after some changes, and after as many again" do
     state = begin(%{count: 0})
     {_whole, before} = Native.states_told()

@@ -8,7 +8,7 @@ use super::retention::Room;
 use super::{Homeless, Process, Timelines};
 use crate::event::{AtomId, EventId, ProcessId, TimeNs};
 use crate::value::{
-    Malformed, Reader, Token, delta_format, diff, equal, format, skip_delta, split_first,
+    Cut, Malformed, Reader, Token, delta_format, diff, equal, format, skip_delta, split_first,
 };
 
 /// What becomes of a change.
@@ -142,15 +142,21 @@ impl Timelines {
         part: &StatePart<'_>,
         room: Room<'_>,
     ) -> Asked {
+        // The state that was changed was lost on its way: that there is one is all that is known of it.
+        let mut is_unknown = false;
         let body = match part.kind() {
             StatePart::WHOLE => Ok(part.body),
             StatePart::CHECK => {
                 skip_delta(part.body).map(|size| part.body.get(size..).unwrap_or_default())
             }
-            _ => match replaced(part.body) {
-                Some(value) => Ok(value),
-                None => return self.turn_away(process, module),
-            },
+            _ => {
+                if let Some(asked) = self.turn_away(process, module) {
+                    return asked;
+                }
+                let replaced = skip_delta(part.body).map(|_| replaced(part.body));
+                is_unknown = replaced == Ok(None);
+                replaced.map(|value| value.unwrap_or(&UNKNOWN))
+            }
         };
         let Ok((value, _)) = body.and_then(split_first) else {
             self.refused += 1;
@@ -170,7 +176,8 @@ impl Timelines {
         } else {
             flag::BREAKS
         };
-        let line = Line::new(process, module, (mark, flags), value.into(), &self.memory);
+        let mut line = Line::new(process, module, (mark, flags), value.into(), &self.memory);
+        line.unhealed = is_unknown;
         let at = match self.free.pop() {
             Some(free) => free,
             None => {
@@ -192,24 +199,25 @@ impl Timelines {
         known.lines.push((module, at));
         self.changes += 1;
         self.place(at);
-        Asked::No
-    }
-
-    /// A delta came for a timeline that there is not.
-    #[cold]
-    fn turn_away(&mut self, process: ProcessId, module: AtomId) -> Asked {
-        self.refused += 1;
-        let mut homeless = self.homeless.iter_mut();
-        let known = homeless.find(|other| (other.process, other.module) == (process, module));
-        let Some(known) = known else {
-            return Asked::Keyframe;
-        };
-        known.changes = known.changes.saturating_add(1);
-        // what was not kept will not be kept the next time
-        if known.changes.is_power_of_two() && known.changes > 1 {
+        if is_unknown {
             Asked::Keyframe
         } else {
             Asked::No
+        }
+    }
+
+    /// A delta came for a timeline that there is not; none if its first state was not one that cannot be kept.
+    #[cold]
+    fn turn_away(&mut self, process: ProcessId, module: AtomId) -> Option<Asked> {
+        let mut homeless = self.homeless.iter_mut();
+        let known = homeless.find(|other| (other.process, other.module) == (process, module))?;
+        self.refused += 1;
+        known.changes = known.changes.saturating_add(1);
+        // what was not kept will not be kept the next time
+        if known.changes.is_power_of_two() && known.changes > 1 {
+            Some(Asked::Keyframe)
+        } else {
+            Some(Asked::No)
         }
     }
 
@@ -535,6 +543,9 @@ impl Timelines {
         self.give_back(state);
     }
 }
+
+/// A state of which nothing is known.
+const UNKNOWN: [u8; 4] = [format::TRUNCATED, Cut::Bytes as u8, 0, 0];
 
 /// Room for what grows by a little beside what was asked for.
 const SPARE: usize = 128;

@@ -807,6 +807,49 @@ fn a_state_that_is_replaced_whole_heals_what_was_cut_lost_or_never_told() {
 }
 
 #[test]
+fn of_a_state_that_was_lost_before_its_first_change_came_it_is_said_that_nothing_is_known() {
+    let unknown = [
+        crate::value::format::TRUNCATED,
+        crate::value::Cut::Bytes as u8,
+        0,
+        0,
+    ];
+    let state = |n: i64| Tree::Tuple(vec![Tree::Int(n), Tree::Int(5)]).bytes();
+    let mut delta = Vec::new();
+    diff(&state(1), &state(2), &mut delta).unwrap();
+    let mut writer = Writer::new(1 << 20);
+    let at = |writer: &Writer, time: i64| {
+        let when = When::At(TimeNs(time));
+        let found = writer.timelines.state_at(PROCESS, None, when);
+        found.map(|found| (found.state, found.quality))
+    };
+    for time in [10, 20] {
+        writer.time = time;
+        // until the whole state comes, whatever is lost of that
+        assert_eq!(
+            writer.put(PROCESS, StatePart::DELTA, &delta),
+            Asked::Keyframe
+        );
+        let told = Ok((unknown.to_vec(), Quality::Approximate));
+        assert_eq!(at(&writer, time), told);
+        assert_eq!(at(&writer, time + 1), told);
+    }
+    assert_eq!(at(&writer, 9), Err(Missing::NoStateRecorded));
+    writer.time = 30;
+    assert_eq!(writer.put(PROCESS, StatePart::WHOLE, &state(2)), Asked::No);
+    assert_eq!(at(&writer, 29).unwrap().1, Quality::Approximate);
+    assert_eq!(at(&writer, 30), Ok((state(2), Quality::Exact)));
+    assert_eq!(at(&writer, 31), Ok((state(2), Quality::Unverified)));
+    // what is no delta begins nothing
+    assert_eq!(
+        writer.put(ProcessId(9), StatePart::DELTA, &[0x77]),
+        Asked::Keyframe
+    );
+    assert!(writer.timelines.modules(ProcessId(9)).is_empty());
+    assert_counted(&writer.timelines);
+}
+
+#[test]
 fn a_check_that_does_not_match_is_counted_and_the_chain_goes_on_from_it() {
     let mut writer = Writer::new(1 << 20);
     let state = |n: i64| Tree::Tuple(vec![Tree::Int(n), Tree::Int(5)]).bytes();
