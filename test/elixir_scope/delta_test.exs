@@ -5,7 +5,7 @@ defmodule ElixirScope.DeltaTest do
 
   import ElixirScope.Test.Generate
 
-  alias ElixirScope.{Native, RawTerms}
+  alias ElixirScope.{Native, RawTerms, Truncated}
 
   setup_all do
     RawTerms.learn()
@@ -246,6 +246,22 @@ defmodule ElixirScope.DeltaTest do
       end
     end
 
+    test "for binaries, however they grow or become others" do
+      for size <- [0, 1, 7, 8, 63, 64, 65, 1_000], more <- ["", "x", "more of it", <<0::800>>] do
+        # one that others can be appended to in place, and one that cannot
+        for binary <- [:binary.copy("ab", size), <<:binary.copy("ab", size)::binary, "c">>] do
+          appended = <<binary::binary, more::binary>>
+          leads!(binary, appended)
+          leads!(binary, copy(appended))
+          leads!(%{state: binary}, %{state: <<appended::binary, more::binary>>})
+          leads!(binary, <<more::binary, binary::binary>>)
+          leads!(binary, <<appended::binary, 1::3>>)
+          leads!(appended, binary)
+          leads!([{binary, 1}], [{appended, 1}])
+        end
+      end
+    end
+
     test "for floats by their bits, and integers of every size" do
       <<negative_zero::float>> = <<1::1, 0::63>>
 
@@ -338,6 +354,14 @@ defmodule ElixirScope.DeltaTest do
       assert size(state, copy(state)) == 0
     end
 
+    test "where a binary grew, in place or not" do
+      page = :binary.copy("page", 10_000)
+      assert size(page, <<page::binary, "more">>) <= 8
+      assert size(%{page: page}, %{page: copy(page <> "more")}) <= 24
+      # one that is not is not taken for one
+      assert size(page, "more" <> page) > 40_000
+    end
+
     test "is nothing where all was built anew" do
       for _ <- 1..300 do
         term = Enum.reduce(1..20, %State{}, fn _, state -> change_state(state) end)
@@ -390,6 +414,13 @@ defmodule ElixirScope.DeltaTest do
         assert fits?(%{state: old}, %{state: old}, %{state: :new}, path)
         assert fits?(%{state: old, gone: 1}, %{state: old, gone: 1}, %{gone: 1}, path)
       end
+    end
+
+    test "of a binary that grew" do
+      page = :binary.copy("page", 100)
+      assert fits?(%{page: page}, %{page: page}, %{page: page <> "more"})
+      refute fits?(%{page: "other" <> page}, %{page: page}, %{page: page <> "more"})
+      refute fits?(%{page: :other}, %{page: page}, %{page: page <> "more"})
     end
 
     test "of elements that a list loses, wherever they stood" do
@@ -582,6 +613,14 @@ defmodule ElixirScope.DeltaTest do
                :too_much
 
       assert {_, false} = Native.term_delta(%{a: 1}, %{a: :binary.copy("x", 10_000)}, %{bytes: 1_000})
+
+      # a binary that is larger by now than what is kept of it
+      page = :binary.copy("x", 990)
+      assert {_, false} = Native.term_delta(page, page <> page, %{bytes: 1_000})
+      {delta, true} = Native.term_delta(page, page <> page, %{bytes: 10_000})
+      # the end of it was cut, and is
+      assert {cut, true, true} = Native.term_patch(encode(page, %{bytes: 100}), [delta])
+      assert %Truncated{kind: :binary, total: 1_980} = decode(cut)
     end
 
     test "of steps, terms that share are no trap" do

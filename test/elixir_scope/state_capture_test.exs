@@ -282,6 +282,26 @@ defmodule ElixirScope.StateCaptureTest do
     end
   end
 
+  for path <- [:auto, false] do
+    @tag recorder: [capture: [raw_terms: path]]
+    test "a binary that grows costs what comes to it, with raw_terms: #{path}" do
+      page = :binary.copy("page", 50_000)
+      state = begin(%{count: 0, page: page})
+      grow = &%{&1 | count: &1.count + 1, page: <<&1.page::binary, &1.count>>}
+      {whole, _checked} = Native.states_told()
+      state = Enum.reduce(1..500, state, fn _, state -> callback(state, grow) end)
+      assert {^whole, _checked} = Native.states_told()
+      assert ElixirScope.status().capture.lost == %{}
+      assert {:ok, ^state, %{quality: quality}} = ElixirScope.fetch_state_at(self(), :last)
+      assert quality in [:exact, :unverified]
+      assert [_none, first] = ElixirScope.get_state_history(self(), after: 0, limit: 2)
+      assert {first.old_state.page, first.new_state.page} == {page, page <> <<0>>}
+
+      assert [%{path: [:count]}, %{path: [:page], old: ^page, new: <<^page::binary-size(200_000), 0>>}] =
+               Enum.sort_by(first.state_diff, & &1.path)
+    end
+  end
+
   # The first states of half of them are gone before anybody has taken them, and the whole ones that are asked for then.
   @tag recorder: [capture: [buffer_bytes: 65_536]]
   test "a state too large for the ring to keep up with is as it was, or said to be approximate" do

@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    fn sized(&mut self) -> Result<&'a [u8], Malformed> {
+    pub(super) fn sized(&mut self) -> Result<&'a [u8], Malformed> {
         let size = self.varint()?;
         self.take(size)
     }

@@ -4,6 +4,7 @@
 //! parts. Only where words differ is anything looked at. What is written is what the encoder would have written of the new
 //! term, masks and marks included, as far as it differs from what it would have written of the old one.
 //!
+//! * `grown`: binaries that something was appended to
 //! * `list`, `map`: the containers whose parts move
 //! * `proof`: what tells at replay whether a change fits
 //! * `same`: whether two words are the same value, as far as that is told at once
@@ -15,6 +16,7 @@ use super::encode::{Rules, encode_part, masks_under, pair_counts};
 use super::redact::Redaction;
 use super::{Shape, Terms, Word};
 
+mod grown;
 mod list;
 mod map;
 mod proof;
@@ -208,6 +210,11 @@ impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
             return Ok(false);
         }
         let proof = self.proof(old, before)?;
+        if let (Shape::Binary(before), Shape::Binary(after)) = (before, after)
+            && self.grow(proof, before, after)
+        {
+            return Ok(true);
+        }
         self.replace_proved(proof, new, place)
     }
 

@@ -41,6 +41,7 @@ impl Choices<'_> {
             (2.., Tree::List(elements, tail)) if !elements.is_empty() => {
                 self.change_list(elements, tail, out)
             }
+            (4.., Tree::Binary(bytes)) => self.grow(bytes, out),
             _ => self.replace_old(tree, out),
         }
     }
@@ -68,6 +69,21 @@ impl Choices<'_> {
         self.proof(|| proof(&turned(old).bytes()), out, tags, None);
         out.extend(new.bytes());
         new
+    }
+
+    fn grow(&mut self, old: &[u8], out: &mut Vec<u8>) -> Tree {
+        let more: Vec<u8> = (0..self.of(12)).collect();
+        out.push(format::GROWN);
+        let is_proved = self.of(3) > 0;
+        let proof = if is_proved {
+            proof(&Tree::Binary(old.to_vec()).bytes())
+        } else {
+            0
+        };
+        out.extend(proof.to_le_bytes());
+        out.push(more.len() as u8);
+        out.extend(&more);
+        Tree::Binary([old, &more].concat())
     }
 
     fn replace(&mut self, out: &mut Vec<u8>) -> Tree {

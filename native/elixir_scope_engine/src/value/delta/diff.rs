@@ -2,13 +2,15 @@
 
 use super::super::format as value_format;
 use super::super::order::equal;
-use super::super::reader::Malformed;
+use super::super::reader::{Malformed, Reader, Token};
 use super::super::varint::put_varint;
 use super::format;
 use super::keys::Keys;
 use super::proof::{Proof, proof, proof_of_dropped};
 use super::span::{Head, Next, Shapes, Span};
 
+/// A binary shorter than this is replaced whole.
+const LEAST_GROWN: usize = 8;
 /// How deep containers are compared part by part; what lies deeper is replaced whole.
 const DEPTH: u32 = 64;
 
@@ -81,6 +83,16 @@ impl<'a> Opened<'a> {
     }
 }
 
+/// What the binary in `new` has behind that in `old`, if it begins with that.
+fn grown<'n>(old: &[u8], new: &'n [u8]) -> Option<&'n [u8]> {
+    match (Reader::new(old).token(), Reader::new(new).token()) {
+        (Ok(Token::Binary(old)), Ok(Token::Binary(new))) if old.len() >= LEAST_GROWN => {
+            new.strip_prefix(old)
+        }
+        _ => None,
+    }
+}
+
 struct Diff<'o> {
     shapes: Shapes,
     out: &'o mut Vec<u8>,
@@ -114,7 +126,10 @@ impl Diff<'_> {
             // not opened, or the new value is shorter than what tells it from the old one
             (true, size) if size == 0 || size > 3 + new.bytes.len() => {
                 self.out.truncate(start);
-                self.replace(proof(old.bytes), new);
+                match grown(old.bytes, new.bytes) {
+                    Some(more) => self.grow(proof(old.bytes), more),
+                    None => self.replace(proof(old.bytes), new),
+                }
             }
             _ => {}
         }
@@ -142,6 +157,13 @@ impl Diff<'_> {
             _ => true,
         };
         Ok((alike && !old.cut && !new.cut).then_some((old, new)))
+    }
+
+    fn grow(&mut self, proof: u16, more: &[u8]) {
+        self.out.push(format::GROWN);
+        self.out.extend_from_slice(&proof.to_le_bytes());
+        self.number(more.len());
+        self.out.extend_from_slice(more);
     }
 
     fn replace(&mut self, proof: u16, new: Span<'_>) {

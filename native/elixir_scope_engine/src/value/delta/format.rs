@@ -9,6 +9,7 @@
 //! | `REMOVED` | only as the delta of a map's entry: the key is gone |
 //! | `PROVED_REPLACE` proof(2) value | as `REPLACE`, and the proof of the value that stood there |
 //! | `PROVED_REMOVED` proof(2) | as `REMOVED`, and the proof of the value that is gone |
+//! | `GROWN` proof(2) varint(n) n bytes | of a binary: these bytes came behind those that it had, which the proof is of |
 //! | `UNKNOWN` | something in here changed; what it is was hidden by a budget |
 //! | `TUPLE` (varint(gap) delta)… 0 | elements of a tuple changed, its size did not. `gap` is 1 at least; an index is the one before it plus the gap, and starts from -1 |
 //! | `MAP` (key delta)… `MAP_END` | entries of a map changed. `key` is a value; `REPLACE` under a key that is not there adds it |
@@ -29,7 +30,7 @@
 //! | `LIST_TAIL` value | here, with this improper tail; what is left of the old one is dropped |
 //!
 //! `SAME` may stand in any place: a part was built anew and came out equal. `MAP_END` is a byte with which no value begins.
-//! Funs, binaries and numbers are replaced whole. A list that becomes empty is replaced by the empty list.
+//! Funs and numbers are replaced whole, and so are binaries that did not grow at their end. A list that becomes empty is replaced by the empty list.
 //!
 //! A proof is a hash of what the change took away, in little-endian bytes; 0 is no proof. By it a delta is known that fits
 //! another value than the one that it was made for. See [`Proof`](super::Proof) for what it is of.
@@ -52,6 +53,8 @@ pub const LIST: u8 = 0x06;
 pub const PROVED_REPLACE: u8 = 0x07;
 /// A delta of a map's entry: it is gone, a proof of it follows.
 pub const PROVED_REMOVED: u8 = 0x08;
+/// A delta of a binary: a proof of the old one follows, and what came behind it.
+pub const GROWN: u8 = 0x09;
 
 /// In the place of a gap: no more elements of the tuple changed.
 pub const TUPLE_END: u8 = 0x00;

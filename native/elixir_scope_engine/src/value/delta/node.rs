@@ -14,6 +14,8 @@ use super::span::{Head, Next, Shapes, Span};
 pub(super) enum Part<'a> {
     Shut(Span<'a>),
     Open(u32),
+    /// A binary that grew.
+    Grown(u32),
     /// The value of a key that was removed.
     Gone,
 }

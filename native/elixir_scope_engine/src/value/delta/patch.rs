@@ -1,6 +1,7 @@
 //! A value with deltas laid over it: how replay goes from a keyframe to a moment.
 
 mod at;
+mod grown;
 mod proof;
 
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use super::frame::Frame;
 use super::node::{End, Kind, Node, Part};
 use super::reader::{DeltaReader, Item};
 use super::span::{Shapes, Span};
+use grown::Grown;
 
 /// How a delta went on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +36,9 @@ pub struct Patched<'a> {
     nodes: Vec<Node<'a>>,
     /// Nodes that nothing leads to any more.
     unused: Vec<u32>,
+    /// Binaries that grew, and those of them that nothing leads to any more.
+    grown: Vec<Grown<'a>>,
+    outgrown: Vec<u32>,
 }
 
 /// Where a delta leads.
@@ -68,6 +73,8 @@ impl<'a> Patched<'a> {
             shapes,
             nodes: vec![root],
             unused: Vec::new(),
+            grown: Vec::new(),
+            outgrown: Vec::new(),
         })
     }
 
@@ -90,6 +97,10 @@ impl<'a> Patched<'a> {
                 Item::Removed(proof) => {
                     fits &= self.agrees(place, proof);
                     fits &= self.remove(place);
+                }
+                Item::Grown(proof, more) => {
+                    fits &= self.agrees(place, proof);
+                    fits &= self.grow(place, more);
                 }
                 Item::Unknown => knows = false,
                 Item::Tuple | Item::Map | Item::List => {
@@ -184,7 +195,7 @@ impl<'a> Patched<'a> {
                 }
                 Ok(Some(open))
             }
-            Some(Part::Gone) | None => Ok(None),
+            Some(Part::Grown(_) | Part::Gone) | None => Ok(None),
         }
     }
 
@@ -274,8 +285,10 @@ impl<'a> Patched<'a> {
     /// Gives back the nodes of a part that left the value.
     #[inline]
     fn release(&mut self, part: Part<'a>) {
-        if let Part::Open(node) = part {
-            self.release_node(node);
+        match part {
+            Part::Open(node) => self.release_node(node),
+            Part::Grown(grown) => self.outgrown.push(grown),
+            Part::Shut(_) | Part::Gone => {}
         }
     }
 
@@ -286,10 +299,13 @@ impl<'a> Patched<'a> {
             let Some(open) = self.nodes.get_mut(node as usize) else {
                 continue;
             };
-            left.extend(open.parts.iter().filter_map(|part| match part {
-                Part::Open(node) => Some(*node),
-                _ => None,
-            }));
+            for part in &open.parts {
+                match part {
+                    Part::Open(node) => left.push(*node),
+                    Part::Grown(grown) => self.outgrown.push(*grown),
+                    Part::Shut(_) | Part::Gone => {}
+                }
+            }
             *open = Node {
                 kind: Kind::List,
                 parts: VecDeque::new(),
@@ -331,6 +347,11 @@ impl<'a> Patched<'a> {
                     if let Some(node) = self.nodes.get(node as usize) {
                         node.write_head(out);
                         open.push((node, 0));
+                    }
+                }
+                Part::Grown(grown) => {
+                    if let Some(grown) = self.grown.get(grown as usize) {
+                        grown.write(out);
                     }
                 }
                 Part::Gone => {}

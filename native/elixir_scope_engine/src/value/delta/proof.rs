@@ -19,6 +19,9 @@ pub enum Glance<'a> {
     Atom(u32),
     /// A binary.
     Binary(&'a [u8]),
+    /// The same of one in pieces: its size, its first eight bytes and its last; where it has less of them, zeros behind those and
+    /// before these.
+    Pieces(u64, [u8; 8], [u8; 8]),
     /// The empty list.
     Nil,
     /// A list of one element at least.
@@ -62,6 +65,17 @@ fn mix_bytes(bytes: &[u8]) -> u64 {
     }
 }
 
+/// The same.
+fn mix_pieces(size: u64, front: [u8; 8], end: [u8; 8]) -> u64 {
+    match front.get(..usize::try_from(size).unwrap_or(usize::MAX)) {
+        Some(bytes) if size < 8 => mix_bytes(bytes),
+        _ => mix(
+            mix(mix(5, size), u64::from_le_bytes(front)),
+            u64::from_le_bytes(end),
+        ),
+    }
+}
+
 impl Glance<'_> {
     /// A reference by its number words.
     #[inline]
@@ -81,6 +95,7 @@ impl Glance<'_> {
             Glance::Float(value) => mix(2, value.to_bits()),
             Glance::Atom(atom) => mix(3, u64::from(atom)),
             Glance::Binary(bytes) => mix_bytes(bytes),
+            Glance::Pieces(size, front, end) => mix_pieces(size, front, end),
             Glance::Nil => mix(6, 0),
             Glance::List => mix(7, 0),
             Glance::Tuple(size) => mix(8, size),

@@ -16,6 +16,8 @@ pub(super) enum Item<'a> {
     Replace(u16, &'a [u8]),
     /// The same.
     Removed(u16),
+    /// With the proof of the old binary, what came behind it.
+    Grown(u16, &'a [u8]),
     Unknown,
     Tuple,
     Map,
@@ -115,6 +117,10 @@ impl<'a> DeltaReader<'a> {
             tag @ (format::REPLACE | format::PROVED_REPLACE) => {
                 let proof = self.proof(tag == format::PROVED_REPLACE)?;
                 return Ok(Item::Replace(proof, take(&mut self.reader)?));
+            }
+            format::GROWN => {
+                let proof = self.proof(true)?;
+                return Ok(Item::Grown(proof, self.reader.sized()?));
             }
             format::UNKNOWN => return Ok(Item::Unknown),
             tag @ (format::REMOVED | format::PROVED_REMOVED) => {

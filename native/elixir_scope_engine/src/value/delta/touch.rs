@@ -15,7 +15,7 @@ pub struct Touch<'t> {
     pub kind: Touched,
 }
 
-/// What a delta does to a place.
+/// What a delta does to a place. A binary that grew was replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Touched {
     /// A value stands there that did not.
@@ -53,6 +53,10 @@ pub fn touch(delta: &[u8], found: &mut impl FnMut(Touch<'_>)) -> Result<(), Malf
         let kind = match item {
             Item::Same => None,
             Item::Replace(_, value) => Some(replaced(value)?),
+            Item::Grown(..) => Some(Touched::Replaced {
+                masked: false,
+                cut: false,
+            }),
             Item::Removed(_) => Some(Touched::Removed),
             Item::Unknown => Some(Touched::Unknown),
             Item::Tuple | Item::Map => {

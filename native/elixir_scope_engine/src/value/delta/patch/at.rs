@@ -26,7 +26,7 @@ impl<'a> Patched<'a> {
                 Part::Shut(span) => find_step(span.bytes, step.as_ref())?
                     .map(|part| Part::Shut(Span::unmeasured(part))),
                 Part::Open(node) => self.child(node, step.as_ref())?,
-                Part::Gone => None,
+                Part::Grown(_) | Part::Gone => None,
             };
             match found {
                 Some(found) => part = found,
@@ -79,14 +79,25 @@ impl<'a> Patched<'a> {
                     let Some(pair) = self.nodes.get(pair as usize) else {
                         continue;
                     };
-                    if let (Kind::Tuple(2), Some(Part::Shut(first)), Some(&value)) =
+                    let (Kind::Tuple(2), Some(&first), Some(&value)) =
                         (&pair.kind, pair.parts.front(), pair.parts.get(1))
-                        && equal(first.bytes, key)?
-                    {
+                    else {
+                        continue;
+                    };
+                    let is_it = match first {
+                        Part::Shut(first) => equal(first.bytes, key)?,
+                        Part::Grown(_) => {
+                            let mut grown = Vec::new();
+                            self.write_part(first, &mut grown);
+                            equal(&grown, key)?
+                        }
+                        Part::Open(_) | Part::Gone => false,
+                    };
+                    if is_it {
                         return Ok(Some(value));
                     }
                 }
-                Part::Gone => {}
+                Part::Grown(_) | Part::Gone => {}
             }
         }
         Ok(None)

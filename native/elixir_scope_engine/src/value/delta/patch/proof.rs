@@ -36,6 +36,10 @@ impl<'a> Patched<'a> {
                 Some(node) => self.proof_of_node(node),
                 None => Proof::NONE,
             },
+            Part::Grown(grown) => match self.grown.get(grown as usize) {
+                Some(grown) => Proof::new(grown.glance()).finish(),
+                None => Proof::NONE,
+            },
             Part::Gone => Proof::NONE,
         }
     }
@@ -46,6 +50,10 @@ impl<'a> Patched<'a> {
             Part::Shut(span) => glance_at(span.bytes),
             Part::Open(node) => match self.nodes.get(node as usize) {
                 Some(node) => glance_at_node(node),
+                None => Glance::Opaque,
+            },
+            Part::Grown(grown) => match self.grown.get(grown as usize) {
+                Some(grown) => grown.glance(),
                 None => Glance::Opaque,
             },
             Part::Gone => Glance::Opaque,
