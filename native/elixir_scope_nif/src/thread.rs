@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use elixir_scope_engine::event::SiteId;
 use elixir_scope_engine::record::RecordHead;
-use elixir_scope_engine::{RecordBuf, RingWriter};
+use elixir_scope_engine::{RecordBuf, Recorder, RingWriter};
 use rustler::Env;
 
 use crate::payload::{Body, Payload, Quickly};
@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::term::encode::Quick;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
-use crate::{cost, runtime, site};
+use crate::{cost, gate, runtime, site};
 
 /// Taken out by the call that uses it, and put back. Capture does not call itself, and a thread runs one call at a time.
 pub struct Thread {
@@ -82,9 +82,9 @@ impl Thread {
     /// Fetches what the gate's word names; the one place of the capture path that may lock and allocate.
     #[cold]
     #[inline(never)]
-    fn attach(old: Option<Box<Thread>>, word: u64) -> Option<Box<Thread>> {
+    fn attach(old: Option<Box<Thread>>, mut word: u64) -> Option<Box<Thread>> {
         AT_END.with(|_| ());
-        let (recorder, settings) = runtime::attach(word)?;
+        let (recorder, settings) = Self::find(&mut word)?;
         let (writer, scratch) =
             old.map_or((None, None), |old| (Some(old.writer), Some(old.scratch)));
         // The ring goes on when only the settings changed.
@@ -101,6 +101,19 @@ impl Thread {
             masks: Masks::new(),
             scratch: scratch.unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES)),
         }))
+    }
+
+    /// What the gate's word names. Where other settings came into force since it was read, these, and their word: a record is
+    /// not to be missed for it.
+    fn find(word: &mut u64) -> Option<(Arc<Recorder>, Arc<Settings>)> {
+        loop {
+            let found = runtime::attach(*word);
+            let now = gate::word();
+            if found.is_some() || now == 0 || now == *word {
+                return found;
+            }
+            *word = now;
+        }
     }
 
     /// Takes back what was in use, and gives up what only a large state needed.
