@@ -33,7 +33,7 @@ defmodule ElixirScope do
   `get_config/0`. Other errors are a `ElixirScope.Error`, unless a function names a plain reason.
   """
 
-  alias ElixirScope.{Config, Error, Events, Query, Recorder, Server, Subscriptions, Timeline, Watch}
+  alias ElixirScope.{Config, Error, Events, Query, Recorder, Server, Subscriptions, Timeline, Tracing, Watch}
 
   # -- Life cycle -------------------------------------------------------------------------------------------------------
 
@@ -135,6 +135,8 @@ defmodule ElixirScope do
       where all that was compiled in is recorded) and `rules`
     * `timelines`: `processes` whose states can be asked for, `changes`, how many of them were `verified`, and `mismatches` found, `bytes`,
       `evicted`
+    * `traces`: each with its target, its limits, how many events it has `recorded` and `skipped`, and what was `left_out`; `ended_traces`,
+      the last ones, with the `reason`
     * `watches`: each with its process, its limits, and how many changes it has `recorded`
     * `subscriptions`: how many there are
 
@@ -384,6 +386,78 @@ defmodule ElixirScope do
   """
   @spec unwatch(reference | :all) :: :ok | {:error, :not_running | Error.t()}
   defdelegate unwatch(ref), to: Watch
+
+  # -- Traces -----------------------------------------------------------------------------------------------------------
+
+  @doc """
+  Records what the VM itself tells: of processes, or of functions that are not instrumented.
+
+  The target is a pid, the name of a process, a list of these, `:all`, `:new` for processes that are born from now on,
+  `{:tree, supervisor}`, `{:app, application}`; or functions: `{module, function, arity}` (with `:_` for any), `{:module, module}`, what
+  `match/1` makes, or a list of these.
+
+      iex> ElixirScope.start()
+      iex> {:ok, ref} = ElixirScope.trace({URI, :parse, 1}, max: 2)
+      iex> URI.parse("//elixir-lang.org").host
+      "elixir-lang.org"
+      iex> for event <- ElixirScope.get_events(pid: self(), module: URI), do: event.event_type
+      [:function_entry, :function_exit]
+      iex> ElixirScope.untrace(ref)
+      :ok
+
+  Every trace has three limits, `:for`, `:max` and `:rate`, and ends at the first one that it comes to: the VM's flags are removed, a
+  `ElixirScope.Events.TraceControl` says why, and so does `status/0`. It ends with `stop/0`, too.
+
+      iex> ElixirScope.start()
+      iex> {:ok, _ref} = ElixirScope.trace(self(), events: [:send], max: 3)
+      iex> for n <- 1..5, do: send(self(), n)
+      iex> for event <- ElixirScope.get_events(event_type: :message_send, pid: self()), do: event.message
+      [1, 2, 3]
+
+  What could hurt the node is refused unless `force: true` is given: all functions of a module that everything calls, returns of loops,
+  ElixirScope itself, the group leader and what writes the log, processes that are `sensitive`. Below OTP 27, a process has one
+  tracer and a function one pattern: what another tool such as `:dbg` has set is left alone, and the answer is
+  `{:traced_by_other, …}`. See the guide on tracing.
+
+  ## Options
+
+  #{Tracing.docs()}
+  """
+  @spec trace(term, keyword) :: {:ok, reference} | {:error, :not_running | {:remote, node} | Error.t()}
+  def trace(target, opts \\ []), do: Tracing.trace(target, opts)
+
+  @doc """
+  Ends a trace, or all of them with `:all`, from any process: nothing more is recorded by it, and its flags and patterns are gone when
+  this has answered. `:ok` also where it has ended already.
+
+      iex> ElixirScope.start()
+      iex> {:ok, ref} = ElixirScope.trace(:new)
+      iex> [%{ref: ^ref, target: :new}] = ElixirScope.status().traces
+      iex> ElixirScope.untrace(ref)
+      :ok
+      iex> [%{ref: ^ref, reason: :stopped} | _] = ElixirScope.status().ended_traces
+  """
+  @spec untrace(reference | :all) :: :ok | {:error, :not_running | Error.t()}
+  defdelegate untrace(ref), to: Tracing
+
+  @doc """
+  Calls of a function by its head, as a target of `trace/2` or for its options `:functions` and `:stop_when`.
+
+      iex> require ElixirScope
+      iex> ElixirScope.match(Shop.Cart.add(%{user: user}, count) when user > 100 and count in 1..9)
+      {:match, {Shop.Cart, :add, 2},
+       [
+         {[%{user: :"$1"}, :"$2"],
+          [
+            {:andalso, {:>, :"$1", 100},
+             {:andalso, {:is_integer, :"$2"}, {:andalso, {:>=, :"$2", 1}, {:"=<", :"$2", 9}}}}
+          ], []}
+       ]}
+
+  Values from outside are pinned, as in `Shop.Cart.add(%{user: ^user}, _)`. What the VM's match specs do not know, such as the parts of a
+  binary, is an error when the code is compiled.
+  """
+  defmacro match(head), do: ElixirScope.Tracing.FunctionHead.to_match_spec(head, __CALLER__)
 
   # -- Subscriptions ----------------------------------------------------------------------------------------------------
 

@@ -160,7 +160,8 @@ defmodule ElixirScope.Config do
          ]}
     ],
     traces: [
-      doc: "Limits of a watch that names none, see `ElixirScope.watch/2`. (Not in effect yet: of a trace.)",
+      doc:
+        "Limits of a trace or a watch that names none, see `ElixirScope.trace/2` and `ElixirScope.watch/2`.",
       type:
         {:keyword,
          [

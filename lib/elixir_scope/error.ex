@@ -32,6 +32,13 @@ defmodule ElixirScope.Error do
     * `{:no_event, id}`: no such event is on the tape
     * `{:not_watchable, pid}`: `details` say why
     * `{:already_watched, pid}`: by the calling process with the same options; `details.ref` is that watch
+    * `{:not_traceable, pid_or_function, kind}`: a trace of it could hurt the node, or would tell nothing; `details.why` says it, and
+      `force: true` traces it all the same
+    * `{:traced_by_other, pid | function | :new | :receive}`: another tool traces it, which is left alone
+    * `{:records_itself, function}`: its module is instrumented, so that its calls are on the tape already
+    * `{:other_calls_traced, function}`: another trace is about other calls of it
+    * `{:too_many_traces, most}`: so many run already
+    * `{:bad_match_spec, match_spec}`: `details.why` says what is wrong with it
     * `{:timeout, milliseconds}`: what was under way did not come to an end in that time
   """
   @type reason ::
@@ -44,6 +51,12 @@ defmodule ElixirScope.Error do
           | {:no_event, pos_integer}
           | {:not_watchable, pid}
           | {:already_watched, pid}
+          | {:not_traceable, pid | mfa | tuple, atom}
+          | {:traced_by_other, pid | mfa | :new | :receive}
+          | {:records_itself, mfa}
+          | {:other_calls_traced, mfa}
+          | {:too_many_traces, pos_integer}
+          | {:bad_match_spec, term}
           | {:timeout, non_neg_integer}
           | term
 
@@ -116,6 +129,30 @@ defmodule ElixirScope.Error do
       "ElixirScope.unwatch/1 of #{show(ref)} before"
   end
 
+  defp text({:not_traceable, what, _kind}, %{why: why}), do: "#{function(what)} is not traced: #{why}"
+
+  defp text({:traced_by_other, what}, details) do
+    "#{function(what)} is traced by another tool#{tracer(details)}: expected it to end that, since what is somebody else's is left alone"
+  end
+
+  defp text({:records_itself, function}, _details) do
+    "#{function(function)} is instrumented, and records its calls itself: expected other functions, or ElixirScope.uninstrument/1 of its " <>
+      "module before"
+  end
+
+  defp text({:other_calls_traced, function}, _details) do
+    "another trace is about other calls of #{function(function)}, and the VM knows one match spec to a function: expected the same one, or " <>
+      "the end of that trace"
+  end
+
+  defp text({:too_many_traces, most}, _details) do
+    "#{most} traces run already, as many as there can be: expected one of them to end before"
+  end
+
+  defp text({:bad_match_spec, spec}, %{option: option, function: function, why: why}) do
+    "the match spec of #{name(option)} for #{function(function)} is wrong: #{why} Got: #{show(spec)}"
+  end
+
   defp text({:unknown_module, module}, _details) do
     "#{show(module)} is no module: expected one that is loaded, or that the code path has"
   end
@@ -161,6 +198,20 @@ defmodule ElixirScope.Error do
   defp text(reason, _details), do: "the native recorder failed: #{show(reason)}"
 
   defp name(key), do: inspect(key)
+
+  defp function({module, :_, _arity}) when is_atom(module), do: "every function of #{inspect(module)}"
+  defp function({module, name, :_}) when is_atom(module), do: "#{inspect(module)}.#{name} of every arity"
+  defp function({:module, module}), do: "every function of #{inspect(module)}"
+
+  defp function({module, name, arity}) when is_atom(module) and is_atom(name) and is_integer(arity),
+    do: Exception.format_mfa(module, name, arity)
+
+  defp function(:new), do: "what is born from now on"
+  defp function(:receive), do: "the arrival of messages"
+  defp function(other), do: show(other)
+
+  defp tracer(%{tracer: tracer}) when is_pid(tracer) or is_port(tracer), do: " (#{inspect(tracer)})"
+  defp tracer(_details), do: ""
 
   # A message stays readable, whatever was passed.
   defp show(value), do: inspect(value, limit: 10, printable_limit: 200)

@@ -4,7 +4,7 @@ defmodule ElixirScope.Recorder do
   # The life of the native recorder. It belongs to no process: `Recorder.Server` only puts starts, stops and changes of the
   # configuration in one order, and can die at any time.
 
-  alias ElixirScope.{Config, Error, Muted, Native, Watch}
+  alias ElixirScope.{Config, Error, Muted, Native, Tracing, Watch}
   alias ElixirScope.Instrument.Live
   alias ElixirScope.Recorder.Server
 
@@ -34,7 +34,12 @@ defmodule ElixirScope.Recorder do
   @spec stop() :: :ok | {:error, Error.t()}
   def stop do
     Muted.run(fn ->
-      case Server.call(:stop) do
+      Tracing.stop_all(:recorder_stopped)
+      answer = Server.call(:stop)
+      # One that began in between; from now on none can.
+      Tracing.stop_all(:recorder_stopped)
+
+      case answer do
         # Nothing of ours is there that could still be in the way.
         {:error, %Error{reason: :application_not_started}} -> halt()
         answer -> answer
@@ -45,7 +50,11 @@ defmodule ElixirScope.Recorder do
   @doc "Stops from the calling process, when our own ones are about to end or are gone."
   @spec halt() :: :ok
   def halt do
-    if Native.load_failure() == nil, do: Native.stop()
+    if Native.load_failure() == nil do
+      if Tracing.server() == nil, do: Tracing.sweep()
+      Native.stop()
+    end
+
     Server.forget_config()
     :ok
   end
@@ -94,6 +103,7 @@ defmodule ElixirScope.Recorder do
             instrumentation: Live.status(),
             watches: Watch.all()
           })
+          |> Map.merge(Tracing.status())
       end
     end)
   end

@@ -3,7 +3,7 @@ defmodule ElixirScope.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions, Watch}
+  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions, Tracing, Watch}
 
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: Patience.root())
@@ -19,6 +19,7 @@ defmodule ElixirScope.Supervisor do
     children = [
       Subscriptions.Supervisor,
       Watch.Followers,
+      Tracing.Server,
       Performance.Monitor,
       Recorder.Server,
       Instrument.Server

@@ -1,0 +1,482 @@
+defmodule ElixirScope.Tracing.Server do
+  @moduledoc false
+
+  # Puts traces in one order: one after another sets flags and patterns, and takes them away. The native side counts events, ends a trace
+  # at its limits by itself, and drops the flags of processes that have events then; this process looks every 50 ms, and removes the rest.
+  #
+  # When it is killed, all traces are over: sessions end with the process that holds them, and its successor takes away what the
+  # classic interface has left.
+
+  use GenServer
+
+  alias ElixirScope.{Error, Muted, Native, Patience}
+  alias ElixirScope.Tracing.{Functions, Pattern, Session}
+
+  @poll_ms 50
+  @most 16
+  # of those that ended, for status
+  @remembered 16
+
+  # `set_on_spawn` and `procs` are how a child's birth is told in its own name, by which it joins.
+  @flags %{
+    call: :call,
+    return: :call,
+    exception: :call,
+    send: :send,
+    receive: :receive,
+    procs: :procs,
+    gc: :garbage_collection
+  }
+
+  @spec start_link(term) :: GenServer.on_start()
+  def start_link(_arg), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @spec trace(map) :: {:ok, reference} | {:error, Error.t() | :not_running}
+  def trace(plan), do: call({:trace, plan})
+
+  @spec untrace(reference | :all) :: :ok | {:error, Error.t()}
+  def untrace(ref), do: call({:untrace, ref})
+
+  @spec stop_all(atom) :: :ok | {:error, Error.t()}
+  def stop_all(reason), do: call({:stop_all, reason})
+
+  @doc "Takes away what traces have left when there was no time to end them, in the calling process."
+  @spec sweep() :: :ok
+  def sweep do
+    if Native.load_failure() == nil and Native.trace_status() != [] do
+      for {number, _state, _recorded, _skipped} <- Native.trace_status(),
+          do: Native.trace_end(number, :stopped)
+
+      # A session is gone with the process that held it.
+      unless Session.sessions?(), do: Session.sweep()
+      for {number, _state, _recorded, _skipped} <- Native.trace_status(), do: Native.trace_free(number)
+    end
+
+    :ok
+  end
+
+  @spec status() :: %{traces: [map], ended_traces: [map]}
+  def status do
+    with {:error, _gone} <- call(:status), do: %{traces: [], ended_traces: []}
+  end
+
+  defp call(request), do: Patience.call(fn -> GenServer.call(__MODULE__, request, :infinity) end)
+
+  # -- The process ------------------------------------------------------------------------------------------------------
+
+  @impl true
+  def init(nil) do
+    Muted.forever()
+    Process.flag(:trap_exit, true)
+    sweep()
+    {:ok, %{session: nil, traces: %{}, functions: %{}, codes: %{}, ended: []}}
+  end
+
+  @impl true
+  def handle_call({:trace, plan}, _from, state) do
+    state = look(state)
+
+    case begin(plan, state) do
+      {:ok, ref, state} ->
+        if map_size(state.traces) == 1, do: Process.send_after(self(), :look, @poll_ms)
+        {:reply, {:ok, ref}, state}
+
+      {{:error, error}, state} ->
+        if is_struct(error), do: note(:refused, plan, error.reason)
+        {:reply, {:error, error}, close(state)}
+    end
+  end
+
+  def handle_call({:untrace, :all}, _from, state), do: {:reply, :ok, finish_all(look(state), :stopped)}
+  def handle_call({:untrace, ref}, _from, state), do: {:reply, :ok, finish(look(state), ref, :stopped)}
+  def handle_call({:stop_all, reason}, _from, state), do: {:reply, :ok, finish_all(look(state), reason)}
+
+  def handle_call(:status, _from, state) do
+    state = look(state)
+    used = used()
+    traces = for trace <- in_order(state), do: Map.merge(report(trace), used[trace.number] || %{})
+    {:reply, %{traces: traces, ended_traces: state.ended}, state}
+  end
+
+  @impl true
+  def handle_info(:look, state) do
+    state = state |> look() |> renew()
+    if state.traces != %{}, do: Process.send_after(self(), :look, @poll_ms)
+    {:noreply, state}
+  end
+
+  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state) do
+    refs = for {ref, %{monitor: ^monitor}} <- state.traces, do: ref
+    {:noreply, Enum.reduce(refs, state, &finish(&2, &1, :owner_down))}
+  end
+
+  def handle_info(_other, state), do: {:noreply, state}
+
+  @impl true
+  def terminate(_reason, state), do: finish_all(state, :stopped)
+
+  # -- The beginning of a trace -----------------------------------------------------------------------------------------
+
+  # Natively it is there before the first flag is set, so that nothing is told that nobody knows of.
+  defp begin(plan, state) do
+    with {:ok, state} <- free_of_others(plan, opened(state)),
+         {:ok, trace, state} <- open(plan, state),
+         {:ok, state} <- set_functions(trace, state),
+         {:ok, state} <- set_receive(trace, state),
+         {:ok, state} <- set_flags(trace, state) do
+      note(:started, trace.plan, nil)
+      {:ok, trace.ref, state}
+    else
+      # What was done by then is undone.
+      {:error, error, trace, state} -> {{:error, error}, undo(trace, state)}
+      {:error, error, state} -> {{:error, error}, state}
+    end
+  end
+
+  defp opened(%{session: nil} = state), do: %{state | session: Session.open()}
+  defp opened(state), do: state
+
+  # The VM knows nothing of traces that are not there any more: what is left of ours goes as a whole.
+  defp close(%{traces: traces, session: session} = state) when traces == %{} and session != nil do
+    unless session == :classic, do: Session.close(session)
+    %{state | session: nil, functions: %{}, codes: %{}}
+  end
+
+  defp close(state), do: state
+
+  # Asked before anything is changed, for the most common answer.
+  defp free_of_others(plan, %{session: session} = state) do
+    pid = Enum.find(plan.named, &match?({:other, _tracer}, Session.owner(session, &1)))
+    functions = Enum.map(plan.functions, &elem(&1, 0)) ++ List.wrap(plan.enclosing)
+    function = Enum.find(functions, &match?({:other, _spec}, Session.owner_of_function(session, &1)))
+
+    cond do
+      pid -> {:error, by_other(pid, elem(Session.owner(session, pid), 1)), state}
+      function -> {:error, by_other(function, elem(Session.owner_of_function(session, function), 1)), state}
+      true -> {:ok, state}
+    end
+  end
+
+  defp by_other(what, tracer), do: %Error{reason: {:traced_by_other, what}, details: %{tracer: tracer}}
+
+  defp open(plan, state) do
+    config = %{
+      events: plan.events,
+      args: plan.opts.args,
+      returns: plan.opts.returns,
+      max: plan.limits.max,
+      rate: plan.limits.rate,
+      for: plan.limits.for,
+      scope: plan.scope,
+      only_inside: plan.enclosing,
+      follow: plan.follow
+    }
+
+    now = now_ms()
+
+    case Native.trace_open(config) do
+      {:ok, number} ->
+        Native.trace_members(number, plan.named ++ plan.found, true)
+
+        trace = %{
+          ref: make_ref(),
+          number: number,
+          plan: plan,
+          monitor: if(plan.opts.link, do: Process.monitor(plan.owner)),
+          started_at: Native.now(),
+          ends_ms: now + plan.limits.for,
+          flags: flags(plan),
+          left_out: %{}
+        }
+
+        {:ok, trace, put_in(state.traces[trace.ref], trace)}
+
+      {:error, :not_running} ->
+        {:error, :not_running, state}
+
+      {:error, :too_many_traces} ->
+        {:error, %Error{reason: {:too_many_traces, @most}}, state}
+    end
+  end
+
+  defp flags(plan) do
+    told = for event <- plan.events, do: @flags[event]
+    joining = if plan.follow == :spawn or plan.scope == :new, do: [:procs], else: []
+    inherited = if plan.follow == :spawn, do: [:set_on_spawn], else: []
+    enclosed = if plan.enclosing, do: [:call], else: []
+    Enum.uniq(told ++ joining ++ inherited ++ enclosed)
+  end
+
+  # -- Flags of processes -------------------------------------------------------------------------------------------------
+
+  # Everybody may get a message.
+  defp everyone?(plan), do: plan.scope == :all or plan.follow == :message
+  defp newborn?(plan), do: everyone?(plan) or plan.scope == :new
+
+  # Those that are born while the living ones are gone through have flags from their birth.
+  defp set_flags(%{plan: plan, flags: flags} = trace, %{session: session} = state) do
+    with :ok <- if(newborn?(plan), do: Session.set(session, :new, flags), else: :ok),
+         :ok <- set_named(plan.named, flags, session) do
+      found = if everyone?(plan), do: Process.list() -- plan.named, else: plan.found -- plan.named
+      {asked, left_out} = Enum.split_with(found, &(not MapSet.member?(plan.left_out, &1)))
+      others = Enum.count(asked, &match?({:other, _tracer}, Session.set(session, &1, flags)))
+
+      left_out = %{
+        ours_or_writers: length(left_out),
+        traced_by_other: others,
+        record_themselves: plan.own_functions
+      }
+
+      {:ok, put_in(state.traces[trace.ref].left_out, left_out)}
+    else
+      {:other, tracer} -> {:error, by_other(:new, tracer), trace, state}
+      {:error, error} -> {:error, error, trace, state}
+    end
+  end
+
+  defp set_named([], _flags, _session), do: :ok
+
+  defp set_named([pid | rest], flags, session) do
+    case Session.set(session, pid, flags) do
+      :ok -> set_named(rest, flags, session)
+      :gone -> {:error, %Error{reason: {:no_process, pid}}}
+      {:other, tracer} -> {:error, by_other(pid, tracer)}
+    end
+  end
+
+  # What the traces that are left do not need. Whoever joined without having been named is found by his tracer.
+  defp clear_flags(trace, %{session: session, traces: left} = state) do
+    plans = for {_ref, trace} <- left, do: trace
+    Session.clear(session, :new, trace.flags -- needed(plans, &newborn?(&1.plan)))
+
+    touched =
+      if newborn?(trace.plan) or trace.plan.follow == :spawn,
+        do: Enum.filter(Process.list(), &(Session.owner(session, &1) == :ours)),
+        else: trace.plan.named ++ trace.plan.found
+
+    by_everyone = needed(plans, &everyone?(&1.plan))
+    members = for other <- plans, pid <- other.plan.named ++ other.plan.found, do: {pid, other.flags}
+    members = Enum.group_by(members, &elem(&1, 0), &elem(&1, 1))
+
+    for pid <- touched do
+      kept = by_everyone ++ List.flatten(Map.get(members, pid, [])) ++ joined(plans, pid)
+      Session.clear(session, pid, trace.flags -- kept)
+    end
+
+    state
+  end
+
+  defp needed(traces, choose), do: for(trace <- traces, choose.(trace), flag <- trace.flags, do: flag)
+
+  # Only the native side knows who has joined which trace; that a process belongs to none it says.
+  defp joined(traces, pid) do
+    growing = Enum.filter(traces, &(&1.plan.follow == :spawn or &1.plan.scope == :new))
+
+    if growing != [] and Native.enabled(:trace_status, 0, pid) != :remove,
+      do: Enum.flat_map(growing, & &1.flags),
+      else: []
+  end
+
+  # -- Patterns of functions ------------------------------------------------------------------------------------------------
+
+  defp set_functions(%{plan: plan, number: number} = trace, state) do
+    ends =
+      cond do
+        :exception in plan.events -> :exception
+        :return in plan.events -> :return
+        true -> nil
+      end
+
+    from =
+      cond do
+        plan.opts.stack -> :stack
+        plan.opts.caller -> :caller
+        true -> nil
+      end
+
+    want = %{number: number, heads: :any, ends: ends, from: from, stop: [], recorded: true}
+    wants = for {mfa, heads, stop} <- plan.functions, do: {mfa, %{want | heads: heads, stop: stop}}
+
+    # What encloses has to be seen whole, whatever else is wanted of it.
+    enclosing = %{want | ends: :exception, from: nil, recorded: false}
+
+    wants =
+      case plan.enclosing && List.keyfind(wants, plan.enclosing, 0) do
+        nil -> wants ++ if(plan.enclosing, do: [{plan.enclosing, enclosing}], else: [])
+        {mfa, wanted} -> List.keyreplace(wants, mfa, 0, {mfa, %{wanted | ends: :exception}})
+      end
+
+    wants
+    |> Enum.reduce_while({:ok, state}, fn {mfa, want}, {:ok, state} ->
+      case add_function(mfa, want, state) do
+        {:ok, state} -> {:cont, {:ok, state}}
+        {:error, error, state} -> {:halt, {:error, error, trace, state}}
+      end
+    end)
+  end
+
+  defp add_function({module, _name, _arity} = mfa, want, state) do
+    wants = Map.get(state.functions, mfa, [])
+
+    if Pattern.fits?(wants, want) do
+      state = put_in(state.functions[mfa], [want | wants])
+      state = put_in(state.codes[module], Map.get_lazy(state.codes, module, fn -> code(module) end))
+
+      case tell(mfa, state) do
+        :ok -> {:ok, state}
+        :gone -> {:error, %Error{reason: {:unknown_function, module, mfa}}, state}
+        {:other, spec} -> {:error, by_other(mfa, spec), state}
+      end
+    else
+      {:error, %Error{reason: {:other_calls_traced, mfa}}, state}
+    end
+  end
+
+  # Natively first, so that the VM tells nothing that is not known there.
+  defp tell({module, name, arity} = mfa, state) do
+    wants = Map.fetch!(state.functions, mfa)
+    %{file: file, lines: lines, own: own} = state.codes[module]
+    recorded = for want <- wants, want.recorded, not MapSet.member?(own, mfa), do: want.number
+    Native.trace_function(mfa, file, Map.get(lines, {name, arity}, 0), recorded)
+    Session.set_function(state.session, mfa, Pattern.clauses(wants))
+  end
+
+  defp code(module) do
+    {file, lines} = Functions.places(module)
+    %{file: file, lines: lines, own: Functions.own([module]), md5: md5(module)}
+  end
+
+  defp md5(module) do
+    :erlang.get_module_info(module, :md5)
+  rescue
+    ArgumentError -> nil
+  end
+
+  # The VM forgets the patterns of code that is exchanged.
+  defp renew(state) do
+    renewed = for {module, code} <- state.codes, md5 = md5(module), md5 != code.md5, do: module
+    state = Enum.reduce(renewed, state, &put_in(&2.codes[&1], code(&1)))
+    for {{module, _name, _arity} = mfa, _wants} <- state.functions, module in renewed, do: tell(mfa, state)
+    state
+  end
+
+  defp clear_functions(%{number: number}, state) do
+    Enum.reduce(state.functions, state, fn {mfa, wants}, state ->
+      case Enum.reject(wants, &(&1.number == number)) do
+        ^wants ->
+          state
+
+        [] ->
+          Session.clear_function(state.session, mfa)
+          Native.trace_function(mfa, "", 0, [])
+          %{state | functions: Map.delete(state.functions, mfa)}
+
+        left ->
+          state = put_in(state.functions[mfa], left)
+          tell(mfa, state)
+          state
+      end
+    end)
+  end
+
+  # -- Who sent what arrives ------------------------------------------------------------------------------------------------
+
+  defp set_receive(trace, state) do
+    with true <- :receive in trace.plan.events,
+         {:other, spec} <- Session.set_receive(state.session) do
+      {:error, by_other(:receive, spec), trace, state}
+    else
+      _not_wanted_or_set -> {:ok, state}
+    end
+  end
+
+  defp clear_receive(%{traces: left, session: session}) do
+    unless Enum.any?(left, fn {_ref, trace} -> :receive in trace.plan.events end),
+      do: Session.clear_receive(session)
+  end
+
+  # -- The end of a trace ---------------------------------------------------------------------------------------------------
+
+  # Traces at their limits, those whose time is over, and those whose processes are gone.
+  defp look(%{traces: traces} = state) when traces == %{}, do: state
+
+  defp look(state) do
+    native = Map.new(Native.trace_status(), fn {number, how, _recorded, _skipped} -> {number, how} end)
+    now = now_ms()
+
+    Enum.reduce(in_order(state), state, fn trace, state ->
+      case native[trace.number] do
+        {:ended, reason} -> finish(state, trace.ref, reason)
+        _running when now >= trace.ends_ms -> finish(state, trace.ref, :for)
+        _running -> if(deserted?(trace), do: finish(state, trace.ref, :no_process), else: state)
+      end
+    end)
+  end
+
+  defp deserted?(%{plan: %{scope: :members, follow: nil} = plan}),
+    do: not Enum.any?(plan.named, &Process.alive?/1) and not Enum.any?(plan.found, &Process.alive?/1)
+
+  defp deserted?(_trace), do: false
+
+  defp finish_all(state, reason),
+    do: Enum.reduce(in_order(state), state, &finish(&2, &1.ref, reason))
+
+  defp finish(state, ref, reason) do
+    case state.traces do
+      %{^ref => trace} ->
+        Native.trace_end(trace.number, reason)
+        used = used()[trace.number] || %{recorded: 0, skipped: 0}
+        state = undo(trace, state)
+        note(:ended, trace.plan, reason)
+        ended = report(trace) |> Map.merge(used) |> Map.merge(%{reason: reason, ended_at: Native.now()})
+        close(%{state | ended: Enum.take([ended | state.ended], @remembered)})
+
+      _ended_already ->
+        state
+    end
+  end
+
+  defp undo(trace, state) do
+    Native.trace_end(trace.number, :stopped)
+    if trace.monitor, do: Process.demonitor(trace.monitor, [:flush])
+    state = %{state | traces: Map.delete(state.traces, trace.ref)}
+    state = trace |> clear_functions(state) |> forget_codes()
+    if :receive in trace.plan.events, do: clear_receive(state)
+    state = clear_flags(trace, state)
+    Native.trace_free(trace.number)
+    state
+  end
+
+  defp forget_codes(state) do
+    modules = for {{module, _name, _arity}, _wants} <- state.functions, uniq: true, do: module
+    %{state | codes: Map.take(state.codes, modules)}
+  end
+
+  # -- What is told -----------------------------------------------------------------------------------------------------------
+
+  defp note(operation, plan, reason), do: Native.trace_note(operation, plan.target, plan.limits, reason)
+
+  defp report(trace) do
+    %{
+      ref: trace.ref,
+      number: trace.number,
+      target: trace.plan.target,
+      owner: trace.plan.owner,
+      events: trace.plan.events,
+      limits: trace.plan.limits,
+      started_at: trace.started_at,
+      ends_at: trace.started_at + trace.plan.limits.for * 1_000_000,
+      left_out: trace.left_out
+    }
+  end
+
+  defp used do
+    Map.new(Native.trace_status(), fn {number, _how, recorded, skipped} ->
+      {number, %{recorded: recorded, skipped: skipped}}
+    end)
+  end
+
+  defp in_order(state), do: state.traces |> Map.values() |> Enum.sort_by(& &1.started_at)
+
+  defp now_ms, do: :erlang.monotonic_time(:millisecond)
+end

@@ -1,0 +1,245 @@
+defmodule ElixirScope.Tracing.Session do
+  @moduledoc false
+
+  # The only file that touches the VM's trace flags and patterns. A handle is a session of `:trace` where the VM has them (OTP 27 and
+  # later), in which nobody else's flags and patterns exist; below that it is `:classic`, the one tracer to a process and the one pattern
+  # to a function that all tools of the node share: what is somebody else's is then neither changed nor taken away.
+  #
+  # `erlang:trace/3` is told of one process at a time. For `existing` and `all` it can crash a VM whose dirty schedulers run traced
+  # processes (otp pull request 8286), and there nothing could be left out. It logs an error where another tool has the process, so
+  # that this is asked before.
+
+  alias ElixirScope.Native
+
+  # erl_trace.c: flags without which a process has no tracer.
+  @flags [:call, :send, :receive, :procs, :garbage_collection, :set_on_spawn, :arity]
+  @tracer {:tracer, Native, 0}
+
+  # A clause that no call matches, by which our patterns are known.
+  @mark {[:elixir_scope_trace], [false], []}
+
+  # Node, port or `:clock_service` of the sender, and the sender; see `ElixirScope.Native`.
+  @senders [{[:"$1", :"$2", :_], [], [{:message, {{:"$1", :"$2"}}}]}]
+
+  @type t :: :classic | term
+  @type flag :: :call | :send | :receive | :procs | :garbage_collection | :set_on_spawn
+  @type owner :: :nobody | :ours | :gone | {:other, tracer :: term}
+
+  @doc "Whether this VM has sessions."
+  @spec sessions?() :: boolean
+  def sessions?, do: Code.ensure_loaded?(:trace) and function_exported?(:trace, :session_create, 3)
+
+  @spec open() :: t
+  def open do
+    # Applied by name, since the compilers of OTP 25 and 26 know no such functions.
+    if sessions?(), do: apply(:trace, :session_create, [:elixir_scope, {Native, 0}, []]), else: :classic
+  end
+
+  @doc "Takes everything of ours away: from processes, functions, and what is still to be born."
+  @spec close(t) :: :ok
+  def close(:classic), do: sweep()
+
+  def close(session) do
+    apply(:trace, :session_destroy, [session])
+    :ok
+  end
+
+  # -- Processes --------------------------------------------------------------------------------------------------------
+
+  @doc "Whose the tracer of a process is, or of those still to be born."
+  @spec owner(t, pid | :new) :: owner
+  def owner(:classic, who) do
+    case :erlang.trace_info(if(who == :new, do: :new_processes, else: who), :tracer) do
+      {:tracer, []} -> :nobody
+      {:tracer, {Native, 0}} -> :ours
+      {:tracer, tracer} -> {:other, tracer}
+      :undefined -> :gone
+    end
+  end
+
+  def owner(session, who) do
+    case apply(:trace, :info, [session, who, :flags]) do
+      {:flags, []} -> :nobody
+      {:flags, [_ | _]} -> :ours
+      _undefined -> :gone
+    end
+  end
+
+  @doc "Sets flags on a process, or on those still to be born."
+  @spec set(t, pid | :new, [flag]) :: :ok | :gone | {:other, tracer :: term}
+  def set(session, who, flags) do
+    case owner(session, who) do
+      owner when owner in [:nobody, :ours] -> change(session, who, true, flags)
+      gone_or_other -> gone_or_other
+    end
+  end
+
+  @doc "Takes flags of ours away; whatever else is there stays."
+  @spec clear(t, pid | :new, [flag] | :all) :: :ok
+  def clear(session, who, flags) do
+    if owner(session, who) == :ours,
+      do: change(session, who, false, if(flags == :all, do: @flags, else: flags))
+
+    :ok
+  end
+
+  defp change(:classic, who, on?, flags) do
+    :erlang.trace(if(who == :new, do: :new_processes, else: who), on?, [@tracer | flags])
+    :ok
+  rescue
+    # It has ended meanwhile, or somebody else was quicker.
+    ArgumentError ->
+      case owner(:classic, who) do
+        {:other, tracer} -> {:other, tracer}
+        _gone -> :gone
+      end
+  end
+
+  defp change(session, who, on?, flags) do
+    apply(:trace, :process, [session, who, on?, flags])
+    :ok
+  rescue
+    ArgumentError -> :gone
+  end
+
+  @doc "The flags of ours that a process has."
+  @spec flags(t, pid | :new) :: [flag]
+  def flags(:classic, who) do
+    target = if who == :new, do: :new_processes, else: who
+
+    with :ours <- owner(:classic, who),
+         {:flags, flags} <- :erlang.trace_info(target, :flags) do
+      flags
+    else
+      _none -> []
+    end
+  end
+
+  def flags(session, who) do
+    case apply(:trace, :info, [session, who, :flags]) do
+      {:flags, flags} when is_list(flags) -> flags
+      _undefined -> []
+    end
+  end
+
+  # -- Functions --------------------------------------------------------------------------------------------------------
+
+  @doc "Whose pattern a function has; `:gone` is one that is not loaded."
+  @spec owner_of_function(t, mfa) :: owner
+  def owner_of_function(session, function) do
+    case info(session, function) do
+      {:all, :undefined} ->
+        :gone
+
+      {:all, facts} when is_list(facts) ->
+        cond do
+          facts[:traced] == false -> :nobody
+          marked?(facts[:match_spec]) -> :ours
+          true -> {:other, facts[:match_spec]}
+        end
+
+      {:all, false} ->
+        :nobody
+    end
+  end
+
+  defp info(:classic, function), do: :erlang.trace_info(function, :all)
+  defp info(session, function), do: apply(:trace, :info, [session, function, :all])
+
+  defp marked?(spec), do: is_list(spec) and spec != [] and List.last(spec) == @mark
+
+  @doc "Sets our pattern on a function."
+  @spec set_function(t, mfa, clauses :: [tuple]) :: :ok | :gone | {:other, match_spec :: term}
+  def set_function(session, function, clauses) do
+    with owner when owner in [:nobody, :ours] <- owner_of_function(session, function) do
+      if pattern(session, function, clauses ++ [@mark]) == 0, do: :gone, else: :ok
+    end
+  end
+
+  @doc "Takes our pattern away from a function."
+  @spec clear_function(t, mfa) :: :ok
+  def clear_function(session, function) do
+    if owner_of_function(session, function) == :ours, do: pattern(session, function, false)
+    :ok
+  end
+
+  defp pattern(:classic, what, spec), do: :erlang.trace_pattern(what, spec, options(what))
+
+  defp pattern(session, :receive, spec), do: apply(:trace, :recv, [session, spec, []])
+  defp pattern(session, what, spec), do: apply(:trace, :function, [session, what, spec, options(what)])
+
+  defp options(:receive), do: []
+  defp options(_function), do: [:local]
+
+  # -- Messages that arrive -----------------------------------------------------------------------------------------------
+
+  @doc "Has the VM tell of the sender of what arrives: one pattern for all processes."
+  @spec set_receive(t) :: :ok | {:other, match_spec :: term}
+  def set_receive(session) do
+    case receive_pattern(session) do
+      spec when spec in [true, @senders] ->
+        pattern(session, :receive, @senders)
+        :ok
+
+      other ->
+        {:other, other}
+    end
+  end
+
+  @spec clear_receive(t) :: :ok
+  def clear_receive(session) do
+    if receive_pattern(session) == @senders, do: pattern(session, :receive, true)
+    :ok
+  end
+
+  defp receive_pattern(:classic), do: elem(:erlang.trace_info(:receive, :match_spec), 1)
+  defp receive_pattern(session), do: elem(apply(:trace, :info, [session, :receive, :match_spec]), 1)
+
+  # -- What is left ---------------------------------------------------------------------------------------------------------
+
+  @doc """
+  What of ours is still set below OTP 27, whoever set it. Sessions leave nothing: they are gone with the process that holds them.
+  """
+  @spec leftovers() :: %{processes: [pid | :new], functions: [mfa | :receive]}
+  def leftovers do
+    new = if owner(:classic, :new) == :ours, do: [:new], else: []
+    arriving = if receive_pattern(:classic) == @senders, do: [:receive], else: []
+
+    %{
+      processes: new ++ Enum.filter(Process.list(), &(owner(:classic, &1) == :ours)),
+      functions: arriving ++ Enum.filter(loaded(), &(owner_of_function(:classic, &1) == :ours))
+    }
+  end
+
+  defp loaded do
+    for {module, _file} <- :code.all_loaded(),
+        {function, arity} <- functions(module),
+        do: {module, function, arity}
+  end
+
+  # A module can be unloaded at any moment.
+  defp functions(module) do
+    :erlang.get_module_info(module, :functions)
+  rescue
+    ArgumentError -> []
+  end
+
+  @doc "Takes what is left below OTP 27 away, whoever set it."
+  @spec sweep() :: :ok
+  def sweep do
+    clear(:classic, :new, :all)
+    left = leftovers()
+    Enum.each(left.functions -- [:receive], &clear_function(:classic, &1))
+    clear_receive(:classic)
+    sweep(left.processes -- [:new], 100)
+  end
+
+  # Children that were born meanwhile have inherited flags; what is born of those without any has none. The tracer drops flags by
+  # itself at the next event of a process that belongs to no trace.
+  defp sweep(pids, rounds) when pids == [] or rounds == 0, do: :ok
+
+  defp sweep(pids, rounds) do
+    Enum.each(pids, &clear(:classic, &1, :all))
+    sweep(for(pid <- Process.list(), owner(:classic, pid) == :ours, do: pid), rounds - 1)
+  end
+end
