@@ -5,7 +5,7 @@ defmodule ElixirScope.Tracing do
   # and patterns and takes them away. What comes of them is recorded natively, without any process.
 
   alias ElixirScope.{Config, Error, Muted, Native, Options, Recorder}
-  alias ElixirScope.Tracing.{Functions, Match, Refusal, Server, Target}
+  alias ElixirScope.Tracing.{Functions, Match, Refusal, Server, Session, Target}
 
   @events [:call, :return, :exception, :send, :receive, :procs, :gc]
   @calls [:call, :return, :exception]
@@ -52,7 +52,11 @@ defmodule ElixirScope.Tracing do
       doc:
         "Whether it is recorded where a call came from, as one frame in `stack` of `ElixirScope.Events.FunctionEntry`."
     ],
-    stack: [type: :boolean, default: false, doc: "The same with all frames."],
+    stack: [
+      type: :boolean,
+      default: false,
+      doc: "The same with all frames. OTP 26 is the first to tell them."
+    ],
     only_inside: [
       type: {:custom, "{module, function, arity}", &__MODULE__.cast_function/1},
       doc: "Records only what a process does while a call of this function is under way in it."
@@ -182,6 +186,13 @@ defmodule ElixirScope.Tracing do
 
       opts[:follow] != nil and target.scope == :all ->
         Error.invalid(:follow, opts.follow, "nobody to be followed, since all processes are traced")
+
+      opts.stack and not Session.stacks?() ->
+        Error.invalid(
+          :stack,
+          true,
+          "false on this VM, since OTP 26 is the first to tell it; caller: true works here"
+        )
 
       is_map_key(opts, :stop_when) and functions == [] ->
         Error.invalid(:stop_when, opts.stop_when, "it with functions, whose calls it is about")

@@ -69,7 +69,7 @@ defmodule ElixirScope.Tracing.Server do
     Muted.forever()
     Process.flag(:trap_exit, true)
     sweep()
-    {:ok, %{session: nil, traces: %{}, functions: %{}, codes: %{}, ended: []}}
+    {:ok, %{session: nil, traces: %{}, functions: %{}, codes: %{}, ended: [], timer: nil}}
   end
 
   @impl true
@@ -78,13 +78,17 @@ defmodule ElixirScope.Tracing.Server do
 
     case begin(plan, state) do
       {:ok, ref, state} ->
-        if map_size(state.traces) == 1, do: Process.send_after(self(), :look, @poll_ms)
-        {:reply, {:ok, ref}, state}
+        {:reply, {:ok, ref}, look_again(state)}
 
       {{:error, error}, state} ->
         if is_struct(error), do: note(:refused, plan, error.reason)
         {:reply, {:error, error}, close(state)}
     end
+  rescue
+    # What was half done the next process of ours takes away. Whoever asked is answered: he would ask that one, too.
+    fault ->
+      error = {:error, %Error{reason: fault, details: %{what: "the beginning of a trace"}}}
+      {:stop, {fault, __STACKTRACE__}, error, state}
   end
 
   def handle_call({:untrace, :all}, _from, state), do: {:reply, :ok, finish_all(look(state), :stopped)}
@@ -100,9 +104,7 @@ defmodule ElixirScope.Tracing.Server do
 
   @impl true
   def handle_info(:look, state) do
-    state = state |> look() |> renew()
-    if state.traces != %{}, do: Process.send_after(self(), :look, @poll_ms)
-    {:noreply, state}
+    {:noreply, %{state | timer: nil} |> look() |> renew() |> look_again()}
   end
 
   def handle_info({:DOWN, monitor, :process, _pid, _reason}, state) do
@@ -114,6 +116,11 @@ defmodule ElixirScope.Tracing.Server do
 
   @impl true
   def terminate(_reason, state), do: finish_all(state, :stopped)
+
+  defp look_again(%{timer: nil, traces: traces} = state) when traces != %{},
+    do: %{state | timer: Process.send_after(self(), :look, @poll_ms)}
+
+  defp look_again(state), do: state
 
   # -- The beginning of a trace -----------------------------------------------------------------------------------------
 
@@ -152,7 +159,7 @@ defmodule ElixirScope.Tracing.Server do
 
     cond do
       pid -> {:error, by_other(pid, elem(Session.owner(session, pid), 1)), state}
-      function -> {:error, by_other(function, elem(Session.owner_of_function(session, function), 1)), state}
+      function -> {:error, %Error{reason: {:traced_by_other, function}}, state}
       true -> {:ok, state}
     end
   end
@@ -325,7 +332,7 @@ defmodule ElixirScope.Tracing.Server do
       case tell(mfa, state) do
         :ok -> {:ok, state}
         :gone -> {:error, %Error{reason: {:unknown_function, module, mfa}}, state}
-        {:other, spec} -> {:error, by_other(mfa, spec), state}
+        {:other, _spec} -> {:error, %Error{reason: {:traced_by_other, mfa}}, state}
       end
     else
       {:error, %Error{reason: {:other_calls_traced, mfa}}, state}
@@ -352,11 +359,15 @@ defmodule ElixirScope.Tracing.Server do
     ArgumentError -> nil
   end
 
-  # The VM forgets the patterns of code that is exchanged.
+  # The VM forgets the patterns of code that is exchanged, and `dbg:ctp/0` takes those of everybody away.
   defp renew(state) do
-    renewed = for {module, code} <- state.codes, md5 = md5(module), md5 != code.md5, do: module
-    state = Enum.reduce(renewed, state, &put_in(&2.codes[&1], code(&1)))
-    for {{module, _name, _arity} = mfa, _wants} <- state.functions, module in renewed, do: tell(mfa, state)
+    lost =
+      for {mfa, _wants} <- state.functions, Session.owner_of_function(state.session, mfa) == :nobody, do: mfa
+
+    modules = for {module, _name, _arity} <- lost, uniq: true, do: module
+    changed = for module <- modules, md5(module) != state.codes[module].md5, do: module
+    state = Enum.reduce(changed, state, &put_in(&2.codes[&1], code(&1)))
+    Enum.each(lost, &tell(&1, state))
     state
   end
 
@@ -383,8 +394,8 @@ defmodule ElixirScope.Tracing.Server do
 
   defp set_receive(trace, state) do
     with true <- :receive in trace.plan.events,
-         {:other, spec} <- Session.set_receive(state.session) do
-      {:error, by_other(:receive, spec), trace, state}
+         {:other, _spec} <- Session.set_receive(state.session) do
+      {:error, %Error{reason: {:traced_by_other, :receive}}, trace, state}
     else
       _not_wanted_or_set -> {:ok, state}
     end

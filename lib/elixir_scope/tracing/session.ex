@@ -29,6 +29,15 @@ defmodule ElixirScope.Tracing.Session do
   @spec sessions?() :: boolean
   def sessions?, do: Code.ensure_loaded?(:trace) and function_exported?(:trace, :session_create, 3)
 
+  @doc "Whether this VM can tell the stack of a call: OTP 25 cannot."
+  @spec stacks?() :: boolean
+  def stacks? do
+    match?(
+      {:ok, _result, _flags, _warnings},
+      :erlang.match_spec_test([], [{:_, [], [{:current_stacktrace}]}], :trace)
+    )
+  end
+
   @spec open() :: t
   def open do
     # Applied by name, since the compilers of OTP 25 and 26 know no such functions.

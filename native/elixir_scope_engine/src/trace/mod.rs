@@ -282,6 +282,14 @@ impl Traces {
         if !self.wanted(group, process).is_empty() {
             return true;
         }
+        // The host sees to the end of a call only if it was let tell of the call.
+        if group == Group::Call
+            && [Group::Return, Group::Exception]
+                .iter()
+                .any(|end| !self.wanted(*end, process).is_empty())
+        {
+            return true;
+        }
         let is_frame = matches!(group, Group::Call | Group::Return | Group::Exception);
         is_frame && !(self.of(process) & self.inside_only.load()).is_empty()
     }
