@@ -90,6 +90,13 @@ defmodule ElixirScope.Tracing do
       with {:ok, opts} <- Options.validate(opts, @schema),
            {:ok, plan} <- plan(target, opts, caller) do
         Server.trace(plan)
+      else
+        {:error, %Error{reason: {:not_traceable, _what, _kind} = reason}} = error ->
+          Native.trace_note(:refused, target, nil, reason)
+          error
+
+        error ->
+          error
       end
     end)
   end

@@ -61,7 +61,12 @@ defmodule ElixirScope.Tracing.FunctionHead do
   defp call(other, _env),
     do: wrong(other, "expected the head of a function with its module, as in Mod.fun(pattern)")
 
+  # Marks what is in the match spec as it is.
+  @literal :elixir_scope_literal
+
   # -- Patterns ---------------------------------------------------------------------------------------------------------
+
+  defp pattern({@literal, _meta, [name]}, state), do: {name, state}
 
   defp pattern({:^, _meta, [value]}, state) do
     {name, state} = fresh(state)
@@ -120,11 +125,10 @@ defmodule ElixirScope.Tracing.FunctionHead do
       end
 
     if is_atom(name),
-      do: pattern({:%{}, [], [{:__struct__, {:literal, name}} | pairs]}, state),
+      do: pattern({:%{}, [], [{:__struct__, {@literal, [], [name]}} | pairs]}, state),
       else: wrong(whole, "the struct has to be known when this is compiled")
   end
 
-  defp pattern({:literal, atom}, state), do: {atom, state}
   defp pattern({:<<>>, _meta, _parts} = binary, _state), do: no_binary(binary)
   defp pattern({:<>, _meta, _parts} = binary, _state), do: no_binary(binary)
 
