@@ -56,6 +56,7 @@ defmodule ElixirScope.MixProject do
         "guides/instrumentation.md",
         "guides/compiler.md",
         "guides/time_travel.md",
+        "guides/tracing.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md"

@@ -10,7 +10,7 @@ defmodule ElixirScope.Tracing.Server do
   use GenServer
 
   alias ElixirScope.{Error, Muted, Native, Patience}
-  alias ElixirScope.Tracing.{Functions, Pattern, Session}
+  alias ElixirScope.Tracing.{Crowd, Functions, Pattern, Session}
 
   @poll_ms 50
   @most 16
@@ -68,6 +68,8 @@ defmodule ElixirScope.Tracing.Server do
   def init(nil) do
     Muted.forever()
     Process.flag(:trap_exit, true)
+    # What a trace left has to go also where the node has no time left, then above all.
+    Process.flag(:priority, :high)
     sweep()
     {:ok, %{session: nil, traces: %{}, functions: %{}, codes: %{}, ended: [], timer: nil}}
   end
@@ -226,7 +228,9 @@ defmodule ElixirScope.Tracing.Server do
          :ok <- set_named(plan.named, flags, session) do
       found = if everyone?(plan), do: Process.list() -- plan.named, else: plan.found -- plan.named
       {asked, left_out} = Enum.split_with(found, &(not MapSet.member?(plan.left_out, &1)))
-      others = Enum.count(asked, &match?({:other, _tracer}, Session.set(session, &1, flags)))
+
+      others =
+        asked |> Crowd.map(&Session.set(session, &1, flags)) |> Enum.count(&match?({:other, _tracer}, &1))
 
       left_out = %{
         ours_or_writers: length(left_out),
@@ -251,38 +255,39 @@ defmodule ElixirScope.Tracing.Server do
     end
   end
 
-  # What the traces that are left do not need. Whoever joined without having been named is found by his tracer.
+  # What the traces that are left do not need. Whoever joined without having been named is among all.
   defp clear_flags(trace, %{session: session, traces: left} = state) do
     plans = for {_ref, trace} <- left, do: trace
     Session.clear(session, :new, trace.flags -- needed(plans, &newborn?(&1.plan)))
 
     touched =
       if newborn?(trace.plan) or trace.plan.follow == :spawn,
-        do: Enum.filter(Process.list(), &(Session.owner(session, &1) == :ours)),
+        do: Process.list(),
         else: trace.plan.named ++ trace.plan.found
 
-    by_everyone = needed(plans, &everyone?(&1.plan))
-    members = for other <- plans, pid <- other.plan.named ++ other.plan.found, do: {pid, other.flags}
-    members = Enum.group_by(members, &elem(&1, 0), &elem(&1, 1))
-
-    for pid <- touched do
-      kept = by_everyone ++ List.flatten(Map.get(members, pid, [])) ++ joined(plans, pid)
-      Session.clear(session, pid, trace.flags -- kept)
-    end
-
+    kept = kept(plans)
+    flags = trace.flags
+    Crowd.map(touched, &Session.clear(session, &1, flags -- kept.(&1)))
     state
   end
 
-  defp needed(traces, choose), do: for(trace <- traces, choose.(trace), flag <- trace.flags, do: flag)
-
   # Only the native side knows who has joined which trace; that a process belongs to none it says.
-  defp joined(traces, pid) do
-    growing = Enum.filter(traces, &(&1.plan.follow == :spawn or &1.plan.scope == :new))
+  defp kept(traces) do
+    by_everyone = needed(traces, &everyone?(&1.plan))
+    joined = needed(traces, &(&1.plan.follow == :spawn or &1.plan.scope == :new))
 
-    if growing != [] and Native.enabled(:trace_status, 0, pid) != :remove,
-      do: Enum.flat_map(growing, & &1.flags),
-      else: []
+    members =
+      for %{plan: plan, flags: flags} <- traces, pid <- plan.named ++ plan.found, reduce: %{} do
+        members -> Map.update(members, pid, flags, &(flags ++ &1))
+      end
+
+    fn pid ->
+      joined = if joined != [] and Native.enabled(:trace_status, 0, pid) != :remove, do: joined, else: []
+      by_everyone ++ Map.get(members, pid, []) ++ joined
+    end
   end
+
+  defp needed(traces, choose), do: for(trace <- traces, choose.(trace), flag <- trace.flags, do: flag)
 
   # -- Patterns of functions ------------------------------------------------------------------------------------------------
 

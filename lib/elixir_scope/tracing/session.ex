@@ -10,6 +10,7 @@ defmodule ElixirScope.Tracing.Session do
   # that this is asked before.
 
   alias ElixirScope.Native
+  alias ElixirScope.Tracing.Crowd
 
   # erl_trace.c: flags without which a process has no tracer.
   @flags [:call, :send, :receive, :procs, :garbage_collection, :set_on_spawn, :arity]
@@ -27,7 +28,10 @@ defmodule ElixirScope.Tracing.Session do
 
   @doc "Whether this VM has sessions."
   @spec sessions?() :: boolean
-  def sessions?, do: Code.ensure_loaded?(:trace) and function_exported?(:trace, :session_create, 3)
+  def sessions? do
+    # Not of `:trace`, for which older VMs would look through their whole code path each time.
+    function_exported?(:erts_internal, :trace_session_create, 3)
+  end
 
   @doc "Whether this VM can tell the stack of a call: OTP 25 cannot."
   @spec stacks?() :: boolean
@@ -78,8 +82,23 @@ defmodule ElixirScope.Tracing.Session do
   @spec set(t, pid | :new, [flag]) :: :ok | :gone | {:other, tracer :: term}
   def set(session, who, flags) do
     case owner(session, who) do
-      owner when owner in [:nobody, :ours] -> change(session, who, true, flags)
-      gone_or_other -> gone_or_other
+      owner when owner in [:nobody, :ours] ->
+        if :garbage_collection in flags and shared?(session, who, owner),
+          do: {:other, :session},
+          else: change(session, who, true, flags)
+
+      gone_or_other ->
+        gone_or_other
+    end
+  end
+
+  # Two sessions that trace garbage collections of one process crash OTP 27 to 29 (otp issue 11624).
+  defp shared?(:classic, _who, _owner), do: false
+
+  defp shared?(_session, who, owner) do
+    case apply(:trace, :session_info, [who]) do
+      sessions when is_list(sessions) -> length(sessions) > if(owner == :ours, do: 1, else: 0)
+      :undefined -> false
     end
   end
 
@@ -215,7 +234,7 @@ defmodule ElixirScope.Tracing.Session do
     arriving = if receive_pattern(:classic) == @senders, do: [:receive], else: []
 
     %{
-      processes: new ++ Enum.filter(Process.list(), &(owner(:classic, &1) == :ours)),
+      processes: new ++ Crowd.filter(Process.list(), &(owner(:classic, &1) == :ours)),
       functions: arriving ++ Enum.filter(loaded(), &(owner_of_function(:classic, &1) == :ours))
     }
   end
@@ -248,7 +267,7 @@ defmodule ElixirScope.Tracing.Session do
   defp sweep(pids, rounds) when pids == [] or rounds == 0, do: :ok
 
   defp sweep(pids, rounds) do
-    Enum.each(pids, &clear(:classic, &1, :all))
-    sweep(for(pid <- Process.list(), owner(:classic, pid) == :ours, do: pid), rounds - 1)
+    Crowd.map(pids, &clear(:classic, &1, :all))
+    sweep(Crowd.filter(Process.list(), &(owner(:classic, &1) == :ours)), rounds - 1)
   end
 end
