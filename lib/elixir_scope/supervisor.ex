@@ -3,7 +3,7 @@ defmodule ElixirScope.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions, Watch}
+  alias ElixirScope.{Guard, Instrument, Muted, Patience, Performance, Recorder, Subscriptions, Watch}
 
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: Patience.root())
@@ -20,6 +20,7 @@ defmodule ElixirScope.Supervisor do
       Subscriptions.Supervisor,
       Watch.Followers,
       Performance.Monitor,
+      Guard,
       Recorder.Server,
       Instrument.Server
     ]
