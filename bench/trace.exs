@@ -184,7 +184,7 @@ defmodule Bench.Trace do
           )
 
         Native.trace_members(number, pids, false)
-        told = ElixirScope.count_events(pid: pids, event_type: [:message_send, :message_received])
+        told = ElixirScope.count_events(pid: pids, event_type: [:message_send, :message_receive])
         {samples, told, ask(collector)}
       end)
 

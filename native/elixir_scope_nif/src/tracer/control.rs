@@ -28,7 +28,7 @@ pub fn trace_open<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
     let Some(running) = runtime::running() else {
         return Ok(not_running(env));
     };
-    if running.settings.level >= Level::NoTraces {
+    if is_guarded() {
         return Ok((atoms::error(), atoms::guard()).encode(env));
     }
     let now = running.recorder.now();
@@ -59,9 +59,19 @@ pub fn trace_open<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
         until: TimeNs(until),
     };
     Ok(match Traces::shared().open(&config, now) {
+        // The guard ends those that it finds: one that it did not find yet ends here.
+        Some(number) if is_guarded() => {
+            Traces::shared().free(number);
+            (atoms::error(), atoms::guard()).encode(env)
+        }
         Some(number) => (atoms::ok(), number).encode(env),
         None => (atoms::error(), atoms::too_many_traces()).encode(env),
     })
+}
+
+/// Whether no trace may run, to spare the host.
+fn is_guarded() -> bool {
+    runtime::running().is_some_and(|running| running.settings.level >= Level::NoTraces)
 }
 
 fn group(event: Term<'_>) -> Option<Group> {
