@@ -313,7 +313,7 @@ defmodule Bench.Trace do
           %{
             name: name,
             before: fn ->
-              :erlang.trace_pattern(@function, true, [:local])
+              1 = :erlang.trace_pattern(@function, true, [:local])
               flag([other], [:call], tracer)
             end,
             run: &Subjects.calls(&1, @kind, @name),
@@ -339,12 +339,13 @@ defmodule Bench.Trace do
       end)
 
     Bench.check!(collected == 0, "calls of others are not told")
-    net = Map.new(samples, fn {name, ns} -> {name, Samples.net(ns, samples.plain)} end)
+    %{plain: plain, process: process, ours: ours} = samples
 
-    Bench.table(options, "A call that only another process is traced for, net of one that nobody is", [
-      {"the VM's breakpoint, traced by a process", net.process, "ns", nil},
-      {"the same, recorded, against it", net.ours, "ns",
-       {Samples.ratio(net.ours, net.process), :at_most, 1.05}}
+    # With the loop: what the breakpoint adds is less than it.
+    Bench.table(options, "A call that only another process is traced for, loop included, #{batch} a sample", [
+      {"not traced", plain, "ns", nil},
+      {"the VM's breakpoint, traced by a process", process, "ns", {Samples.ratio(process, plain), nil, nil}},
+      {"the same, recorded, against it", ours, "ns", {Samples.ratio(ours, process), :at_most, 1.05}}
     ])
   end
 

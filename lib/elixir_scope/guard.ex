@@ -123,7 +123,7 @@ defmodule ElixirScope.Guard do
   def handle_cast(:watch, state) do
     cancel(state.timer)
     # A look that was under way may have put the new recorder where the old one was.
-    Native.guard_level(0)
+    with %{level: level} when level > 0 <- Native.guard_reading(), do: Native.guard_level(0)
     {:noreply, tick(%{fresh() | read: state.read})}
   end
 
