@@ -139,6 +139,8 @@ defmodule ElixirScope do
       the last ones, with the `reason`
     * `watches`: each with its process, its limits, and how many changes it has `recorded`
     * `subscriptions`: how many there are
+    * `guard`: how much is recorded (`level`), `since` when and `why`, the `figures` of the newest look, the `bounds` in use, and the newest
+      `steps`; see `ElixirScope.Guard`
 
   While it is not running only `running`, `node`, `config` and what is known of the library is there.
 

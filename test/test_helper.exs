@@ -1,1 +1,9 @@
 ExUnit.start(capture_log: true)
+
+# Tests are a load that no node bears for long, and want all of it on the tape; those of the guard give bounds of their own.
+Application.put_env(:elixir_scope, :guard,
+  max_run_queue: :infinity,
+  max_memory_bytes: :infinity,
+  max_cpu_share: :infinity,
+  max_loss: :infinity
+)

@@ -15,6 +15,8 @@ defmodule ElixirScope.Config do
   # What one event of a ring takes, for `buffer_size`: a record's head of 40 bytes and some 60 bytes of encoded terms.
   @event_bytes 100
 
+  @auto_integer {:or, :auto, {:or, :infinity, :pos_integer}}
+
   @schema [
     enabled: [
       type: :boolean,
@@ -138,24 +140,37 @@ defmodule ElixirScope.Config do
          ]}
     ],
     guard: [
-      doc: "Not in effect yet: bounds of the host's load, past which recording is thinned.",
+      doc:
+        "Bounds of the host's load, past which recording is thinned step by step; see `ElixirScope.Guard`. `:infinity` for what is not to be watched.",
       type:
         {:keyword,
          [
            max_run_queue: [
-             type: {:or, :auto, :pos_integer},
+             type: @auto_integer,
              default: :auto,
+             updatable: true,
              doc: "Processes that wait for a scheduler; `:auto` is 8 to a core."
            ],
            max_memory_bytes: [
-             type: {:or, :auto, :pos_integer},
+             type: @auto_integer,
              default: :auto,
-             doc: "Memory of the node; `:auto` is 80 % of the system's."
+             updatable: true,
+             doc:
+               "Resident memory of the node; `:auto` is 80 % of the machine's, or of what its control group may take."
            ],
            max_cpu_share: [
-             type: {:number, 0, 1},
-             default: 0.05,
-             doc: "The share of one core that our own threads may take."
+             type: {:or, :auto, {:or, :infinity, {:number, 0, 1_024}}},
+             default: :auto,
+             updatable: true,
+             doc:
+               "The share of one core that recording may take, by its own thread and in the calls that record. `:auto` is 0.05, " <>
+                 "and counts only while more processes wait than there are schedulers: what nobody waits for is free to be used."
+           ],
+           max_loss: [
+             type: {:or, :auto, {:or, :infinity, {:number, 0, 1}}},
+             default: :auto,
+             updatable: true,
+             doc: "The share of events that full rings may lose from one look to the next; `:auto` is 0.1."
            ]
          ]}
     ],
@@ -202,7 +217,7 @@ defmodule ElixirScope.Config do
 
   ## What can be changed while it runs
 
-  `ElixirScope.update_config/2` takes the paths #{Enum.map_join([[:sampling_rate] | for({key, d} <- Keyword.fetch!(@schema, :capture)[:type] |> elem(1), d[:updatable], do: [:capture, key])], ", ", &"`#{inspect(&1)}`")}.
+  `ElixirScope.update_config/2` takes the paths #{Enum.map_join([[:sampling_rate] | for(group <- [:capture, :guard], {key, d} <- @schema[group][:type] |> elem(1), d[:updatable], do: [group, key])], ", ", &"`#{inspect(&1)}`")}.
   """
 
   @typedoc "All options, groups as maps."

@@ -27,6 +27,7 @@ defmodule ElixirScope.Error do
     * `:library_not_loaded`: the native library could not be loaded; `details` say why
     * `:application_not_started`: the application `:elixir_scope` has to be started first
     * `:destroyed`: the native object is gone
+    * `:guarded`: recording is thinned to spare the node, so that no trace begins; see `ElixirScope.Guard`
     * `:term_too_big`: a term takes more than 64 MiB
     * `{:no_process, pid_or_name}`: nobody is there to be watched
     * `{:no_event, id}`: no such event is on the tape
@@ -46,6 +47,7 @@ defmodule ElixirScope.Error do
           | :library_not_loaded
           | :application_not_started
           | :destroyed
+          | :guarded
           | :term_too_big
           | {:no_process, pid | term}
           | {:no_event, pos_integer}
@@ -106,6 +108,10 @@ defmodule ElixirScope.Error do
   end
 
   defp text(:destroyed, %{what: what}), do: "#{what} has been destroyed: expected one that is in use"
+
+  defp text(:guarded, _details) do
+    "recording is thinned to spare the node, and no trace begins: expected a level below :no_traces, see ElixirScope.status().guard"
+  end
 
   defp text(:term_too_big, details) do
     "#{details[:what] || "the native recorder"} was given a term that takes more than 64 MiB: expected a smaller one"

@@ -282,6 +282,23 @@ defmodule ElixirScope.Native do
   @spec update_config(map) :: :ok | {:error, :not_running}
   def update_config(_changes), do: missing()
 
+  # How much is recorded, from 0 for all to 4 for nothing; see `ElixirScope.Guard`. From 3 on all traces of the VM end.
+  @spec guard_level(0..4) :: :ok | {:error, :not_running}
+  def guard_level(_level), do: missing()
+
+  # Counts since the start; `lost` are events that full rings lost.
+  @spec guard_reading() ::
+          %{
+            level: 0..4,
+            paused: boolean,
+            recorded: non_neg_integer,
+            lost: non_neg_integer,
+            cpu_ns: non_neg_integer,
+            capture_ns: non_neg_integer | nil
+          }
+          | {:error, :not_running}
+  def guard_reading, do: missing()
+
   @spec now() :: integer | {:error, :not_running}
   def now, do: missing()
 
@@ -430,7 +447,7 @@ defmodule ElixirScope.Native do
           scope: :members | :all | :new,
           only_inside: mfa | nil,
           follow: nil | :spawn | :message
-        }) :: {:ok, number :: 0..15} | {:error, :too_many_traces | :not_running}
+        }) :: {:ok, number :: 0..15} | {:error, :too_many_traces | :not_running | :guard}
   def trace_open(_config), do: missing()
 
   @spec trace_members(number :: 0..15, [pid], boolean) :: :ok
@@ -450,7 +467,7 @@ defmodule ElixirScope.Native do
   def trace_free(_number), do: missing()
 
   @spec trace_status() :: [
-          {number :: 0..15, :running | {:ended, :max | :rate | :for | :stop_when | :stopped},
+          {number :: 0..15, :running | {:ended, :max | :rate | :for | :stop_when | :stopped | :guard},
            recorded :: non_neg_integer, skipped :: non_neg_integer}
         ]
   def trace_status, do: missing()

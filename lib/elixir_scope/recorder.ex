@@ -4,7 +4,7 @@ defmodule ElixirScope.Recorder do
   # The life of the native recorder. It belongs to no process: `Recorder.Server` only puts starts, stops and changes of the
   # configuration in one order, and can die at any time.
 
-  alias ElixirScope.{Config, Error, Muted, Native, Tracing, Watch}
+  alias ElixirScope.{Config, Error, Guard, Muted, Native, Tracing, Watch}
   alias ElixirScope.Instrument.Live
   alias ElixirScope.Recorder.Server
 
@@ -101,7 +101,8 @@ defmodule ElixirScope.Recorder do
             node: node(),
             config: get_config(),
             instrumentation: Live.status(),
-            watches: Watch.all()
+            watches: Watch.all(),
+            guard: Guard.status()
           })
           |> Map.merge(Tracing.status())
       end

@@ -3,7 +3,17 @@ defmodule ElixirScope.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions, Tracing, Watch}
+  alias ElixirScope.{
+    Guard,
+    Instrument,
+    Muted,
+    Patience,
+    Performance,
+    Recorder,
+    Subscriptions,
+    Tracing,
+    Watch
+  }
 
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: Patience.root())
@@ -21,6 +31,7 @@ defmodule ElixirScope.Supervisor do
       Watch.Followers,
       Tracing.Server,
       Performance.Monitor,
+      Guard,
       Recorder.Server,
       Instrument.Server
     ]

@@ -6,7 +6,8 @@ defmodule ElixirScope.Truncated do
 
     * `kind`: what was cut, such as `:binary`, `:list`, `:map`, `:tuple`, `:depth`, `:fun_env`, or `:bytes` for a value
       that the budget left no room for, or `:state` for the state among the arguments or in the result of a callback that is
-      not known, or known for certain, from the timeline of the process
+      not known, or known for certain, from the timeline of the process, or `:guard` for what was left out to spare the host, see
+      `ElixirScope.Guard`
     * `kept`: how much of it is there: bytes of a binary, elements of a container
     * `total`: how much there was in all, or `nil` where that was not counted
     * `prefix`: the first bytes of a binary, `nil` for anything else

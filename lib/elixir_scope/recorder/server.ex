@@ -6,7 +6,7 @@ defmodule ElixirScope.Recorder.Server do
 
   use GenServer
 
-  alias ElixirScope.{Config, Error, Muted, Native, Patience, Performance, Subscriptions, Watch}
+  alias ElixirScope.{Config, Error, Guard, Muted, Native, Patience, Performance, Subscriptions, Watch}
 
   @config {__MODULE__, :config}
 
@@ -37,6 +37,7 @@ defmodule ElixirScope.Recorder.Server do
         :ok ->
           :persistent_term.put(@config, config)
           Performance.Monitor.watch()
+          Guard.watch()
 
         {:error, :already_running} ->
           :ok

@@ -215,6 +215,8 @@ pub enum Symbol {
     TooBig,
     /// Loss: the store had no room.
     StoreFull,
+    /// Loss: nothing is recorded, to spare the host.
+    Guard,
     /// Several are possible.
     Ambiguous,
     /// A message as a request, whose sender waits for the answer.
@@ -259,6 +261,7 @@ impl Symbol {
         Symbol::DroppedNewest,
         Symbol::TooBig,
         Symbol::StoreFull,
+        Symbol::Guard,
         Symbol::Ambiguous,
         Symbol::Call,
         Symbol::Cast,
@@ -288,6 +291,7 @@ impl Symbol {
             Symbol::DroppedNewest => "dropped_newest",
             Symbol::TooBig => "too_big",
             Symbol::StoreFull => "store_full",
+            Symbol::Guard => "guard",
             Symbol::Ambiguous => "ambiguous",
             Symbol::Call => "call",
             Symbol::Cast => "cast",

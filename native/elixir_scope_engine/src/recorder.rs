@@ -392,6 +392,12 @@ impl Recorder {
         self.timelines.write().clear();
     }
 
+    /// What the native thread has used of the processor, as of a moment ago; 0 where the system does not tell.
+    #[must_use]
+    pub fn cpu_ns(&self) -> u64 {
+        self.cpu_ns.load(Ordering::Relaxed)
+    }
+
     /// Figures of this moment.
     #[must_use]
     pub fn status(&self) -> Status {

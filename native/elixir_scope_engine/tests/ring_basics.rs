@@ -281,3 +281,36 @@ fn closed_rings_hand_out_nothing_and_a_late_writer_does_no_harm() {
         (0, 0, false)
     );
 }
+
+#[test]
+fn a_writer_that_refuses_counts_what_it_did_not_take_and_goes_on_where_it_was() {
+    let rings = rings(1_024, 1_024, Policy::DropOldest);
+    let mut writer = rings.writer();
+    writer.refuse(Some(Symbol::Guard));
+    assert!(!write(&mut writer, b"never"), "before its first chunk too");
+    writer.refuse(None);
+    assert!(write(&mut writer, b"one"));
+    writer.refuse(Some(Symbol::Guard));
+    for _ in 0..1_000 {
+        assert!(!write(&mut writer, b"refused"));
+        assert!(writer.record(HEAD, 64, Byte).is_err());
+    }
+    writer.refuse(None);
+    assert!(write(&mut writer, b"two"));
+    let (records, losses, _) = drain(&rings);
+    let payloads: Vec<_> = records.iter().map(|(_, payload, _)| &payload[..]).collect();
+    assert_eq!(payloads, [&b"one"[..], b"two"]);
+    let lost: Vec<_> = losses.iter().map(|loss| (loss.cause, loss.count)).collect();
+    assert_eq!(lost, [(Symbol::Guard, 2_001)]);
+    assert_eq!(rings.stats().lost_total(), 2_001);
+    assert_eq!(rings.stats().recorded, 2);
+}
+
+/// Writes one byte.
+struct Byte;
+
+impl Fill for Byte {
+    fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>> {
+        window.byte(format::NIL)
+    }
+}

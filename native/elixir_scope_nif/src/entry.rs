@@ -172,7 +172,8 @@ pub const fn entry(
 
 /// Rows of the function table: `mark` for what instrumented code calls at a place of the program and does nothing while the
 /// gate is closed, with the kind of event that it records; `capture` for what else it calls, with its answer after a panic; `normal`
-/// for quick functions; `dirty` for those that take longer than a scheduler may be kept.
+/// for quick functions; `dirty` for those that take longer than a scheduler may be kept;
+/// `dirty_io` for those of them that must not wait until a host's long computations are done.
 macro_rules! functions {
     ($($how:ident $name:literal / $arity:literal => $function:path $(, or $fallback:ident)?;)*) => {
         &[$(functions!(@row $how $name $arity $function $(, $fallback)?)),*]
@@ -208,6 +209,9 @@ macro_rules! functions {
     };
     (@row dirty $name:literal $arity:literal $function:path) => {
         functions!(@call DirtyCpu $name $arity $function)
+    };
+    (@row dirty_io $name:literal $arity:literal $function:path) => {
+        functions!(@call DirtyIo $name $arity $function)
     };
     (@call $scheduler:ident $name:literal $arity:literal $function:path) => {{
         #[allow(unsafe_code, reason = "the C interface of the emulator")]

@@ -6,7 +6,7 @@ use rustler::{Encoder, Env, Term};
 use crate::entry::functions;
 use crate::term::raw;
 use crate::{
-    atoms, capture, event_store, library, query, recorder, ring_buffer, site, subscription,
+    atoms, capture, event_store, guard, library, query, recorder, ring_buffer, site, subscription,
     term_tests, timeline, tracer,
 };
 
@@ -39,6 +39,8 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     normal c"running" / 0 => recorder::running;
     dirty c"status" / 0 => recorder::status;
     normal c"update_config" / 1 => recorder::update_config;
+    dirty_io c"guard_level" / 1 => guard::set_level;
+    dirty_io c"guard_reading" / 0 => guard::reading;
     normal c"now" / 0 => recorder::now;
     normal c"time_offset" / 0 => recorder::time_offset;
 

@@ -11,6 +11,7 @@ mod faults;
 mod fields;
 mod functions;
 mod gate;
+mod guard;
 mod handle;
 mod host;
 mod init;

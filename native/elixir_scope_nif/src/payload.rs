@@ -1,7 +1,7 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
-use elixir_scope_engine::event::{AtomId, SiteId};
-use elixir_scope_engine::value::{Full, Sink, Watched, format};
+use elixir_scope_engine::event::{AtomId, EventKind, SiteId};
+use elixir_scope_engine::value::{Full, GUARD_MARK, Sink, Watched, format};
 use elixir_scope_engine::{Fill, RecordBuf, Window};
 use rustler::{Atom, Encoder, Env, MapIterator, Term};
 use smallvec::SmallVec;
@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::site;
 use crate::term::encode::{EncodeError, Quick, Rules, encode_any, encode_word, most_bytes};
 use crate::term::nif::NifTerms;
-use crate::term::raw::RawTerms;
+use crate::term::raw::{self, RawTerms};
 use crate::term::redact::Redaction;
 use crate::term::{Terms, Word, atom_word, map, term, word};
 use crate::thread::Masks;
@@ -81,13 +81,31 @@ pub struct Payload<'p, 't, S> {
     env: Env<'t>,
     rules: &'p Rules,
     settings: &'p Settings,
+    /// Whether terms are left out to spare the host, but for those that cost nothing.
+    withholds: bool,
     sink: &'p mut S,
+}
+
+/// Whether events of a kind hold what the guard leaves out: arguments, results, messages. Names, and what the program itself
+/// wrote down as an event, stay.
+fn is_withheld(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::FunctionEntry
+            | EventKind::FunctionExit
+            | EventKind::MessageSend
+            | EventKind::MessageReceive
+            | EventKind::CallbackReply
+            | EventKind::StateChange
+            | EventKind::VariableAssignment
+    )
 }
 
 impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     #[inline(always)]
-    pub fn new(env: Env<'t>, settings: &'p Settings, sink: &'p mut S) -> Self {
+    pub fn new(env: Env<'t>, settings: &'p Settings, kind: EventKind, sink: &'p mut S) -> Self {
         Payload {
+            withholds: settings.level.withholds() && is_withheld(kind),
             env,
             rules: &settings.rules,
             settings,
@@ -109,6 +127,9 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
     /// The same of a term's word.
     #[inline(always)]
     pub fn word(&mut self, value: Word) -> Result<(), Full> {
+        if self.withholds {
+            return self.scant(value);
+        }
         match RawTerms::new(self.env) {
             Some(raw) => done(encode_word(raw, value, self.rules, self.sink)),
             None => self.word_by_nif(value),
@@ -117,6 +138,9 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
 
     /// The same of a term that was tried the quick way, or stands beside one.
     fn any_word(&mut self, value: Word) -> Result<(), Full> {
+        if self.withholds {
+            return self.scant(value);
+        }
         match RawTerms::new(self.env) {
             Some(raw) => done(encode_any(raw, value, self.rules, self.sink)),
             None => self.word_by_nif(value),
@@ -129,10 +153,27 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         done(encode_word(terms, value, self.rules, self.sink))
     }
 
+    /// The value if it is a number, a name, or says who or which; else a mark.
+    #[cold]
+    fn scant(&mut self, value: Word) -> Result<(), Full> {
+        let value_term = term(self.env, value);
+        let is_kept = raw::is_immediate(value)
+            || value_term.is_ref()
+            || value_term.is_pid()
+            || value_term.is_port();
+        if !is_kept {
+            return self.sink.put(&GUARD_MARK);
+        }
+        let terms = NifTerms::new(self.env);
+        done(encode_word(terms, value, self.rules, self.sink))
+    }
+
     /// Terms by their words, each within a budget of its own.
     #[inline]
     pub fn words(&mut self, values: &[Word]) -> Result<(), Full> {
-        if let Some(raw) = RawTerms::new(self.env) {
+        if let Some(raw) = RawTerms::new(self.env)
+            && !self.withholds
+        {
             let quick = Quick::new(raw, self.rules, ());
             let body = &Values(values);
             let most = most_bytes(self.rules.budget);
@@ -153,10 +194,13 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         values.iter().try_for_each(|value| self.value(*value))
     }
 
-    /// A tuple, each element within a budget of its own.
-    pub fn tuple(&mut self, elements: &[Term<'t>]) -> Result<(), Full> {
+    /// By what a call ended that did not return, each within a budget of its own. It is never left out.
+    pub fn exception(&mut self, elements: &[Term<'t>]) -> Result<(), Full> {
+        let withholds = std::mem::replace(&mut self.withholds, false);
         self.sink.put(&[format::TUPLE, elements.len() as u8])?;
-        self.values(elements)
+        let written = self.values(elements);
+        self.withholds = withholds;
+        written
     }
 
     /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.

@@ -27,7 +27,8 @@ pub fn not_running(env: Env<'_>) -> Term<'_> {
     (atoms::error(), atoms::not_running()).encode(env)
 }
 
-fn ok_or_not_running(env: Env<'_>, done: bool) -> Answer<'_> {
+/// What has been done to the running recorder, if there was one.
+pub fn ok_or_not_running(env: Env<'_>, done: bool) -> Answer<'_> {
     Ok(if done {
         atoms::ok().encode(env)
     } else {
@@ -97,11 +98,8 @@ pub fn running<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
 
 /// `update_config(changes)`
 pub fn update_config<'a>(env: Env<'a>, [changes]: [Term<'a>; 1]) -> Answer<'a> {
-    let Some(running) = runtime::running() else {
-        return Ok(not_running(env));
-    };
-    let settings = running.settings.changed(changes)?;
-    ok_or_not_running(env, runtime::update(settings))
+    let done = runtime::update(|settings| settings.changed(changes))?;
+    ok_or_not_running(env, done)
 }
 
 /// `now()`
@@ -254,6 +252,7 @@ fn symbol(symbol: Symbol) -> Atom {
         Symbol::DroppedNewest => atoms::dropped_newest(),
         Symbol::TooBig => atoms::too_big(),
         Symbol::StoreFull => atoms::store_full(),
+        Symbol::Guard => atoms::guard(),
         // No causes of a loss.
         _ => atoms::nil(),
     }

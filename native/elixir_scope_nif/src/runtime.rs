@@ -102,23 +102,22 @@ pub fn pause(paused: bool) -> bool {
 
 /// What was recorded of states no longer tells how they go on: other places of the program record from now on.
 pub fn renew_states() {
-    if let Some(running) = running() {
-        update(running.settings.renewed());
-    }
+    let _ = update(|settings| Ok::<_, ()>(settings.renewed()));
 }
 
-/// Puts new settings in the place of the old ones; every thread fetches them before its next record. `false` without a recorder.
-pub fn update(settings: Settings) -> bool {
+/// Puts new settings in the place of the old ones; every thread fetches them before its next record. `Ok(false)` without a
+/// recorder.
+pub fn update<E>(change: impl FnOnce(&Settings) -> Result<Settings, E>) -> Result<bool, E> {
     let mut slot = RUNNING.write();
     let Some(running) = slot.as_mut() else {
-        return false;
+        return Ok(false);
     };
-    running.settings = Arc::new(settings);
+    running.settings = Arc::new(change(&running.settings)?);
     running.word = next_word();
     if !running.paused {
         gate::open(running.word);
     }
-    true
+    Ok(true)
 }
 
 /// Mutes a process: nothing of it is recorded until it was unmuted as often.

@@ -1,4 +1,4 @@
-//! What `ElixirScope.Config` hands down, as the engine and capture want it.
+//! What `ElixirScope.Config` hands down, as the engine and capture want it, and how much of it the guard leaves.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,7 +19,8 @@ use crate::{atoms, term};
 pub struct Settings {
     /// How one captured term is written.
     pub rules: Rules,
-    /// The room of a record whose terms are all within the budget; see [`most_bytes`].
+    /// The room of a record whose terms are all within the budget; see [`most_bytes`]. None while values are withheld: the slow
+    /// way knows of that, and the quick one need not ask.
     pub quick_bytes: usize,
     /// How a captured state is written.
     pub state_rules: Rules,
@@ -31,8 +32,11 @@ pub struct Settings {
     pub state_epoch: u32,
     /// The name of this node.
     pub node: AtomId,
-    /// Outermost calls whose random number lies below this are recorded.
+    /// Outermost calls whose random number lies below this are recorded; and what was asked for.
     sampling: u64,
+    sampling_asked: u64,
+    /// How much is recorded at all.
+    pub level: Level,
     /// The recorder's number.
     pub generation: u32,
 }
@@ -57,6 +61,8 @@ impl Settings {
             state_epoch: next_epoch(),
             node: origin(config)?.node,
             sampling: u64::MAX,
+            sampling_asked: u64::MAX,
+            level: Level::Full,
             generation,
         };
         settings.changed(config)
@@ -68,7 +74,6 @@ impl Settings {
         let budget = &mut new.rules.budget;
         if get(changes, atoms::max_payload_bytes()).is_some() {
             budget.bytes = count(changes, atoms::max_payload_bytes())?;
-            new.quick_bytes = most_bytes(*budget);
         }
         if get(changes, atoms::max_depth()).is_some() {
             budget.depth = count(changes, atoms::max_depth())?
@@ -92,13 +97,38 @@ impl Settings {
         }
         if get(changes, atoms::sampling_rate()).is_some() {
             let rate: f64 = need(changes, atoms::sampling_rate())?;
-            new.sampling = if rate >= 1.0 {
+            new.sampling_asked = if rate >= 1.0 {
                 u64::MAX
             } else {
                 (rate.max(0.0) * u64::MAX as f64) as u64
             };
         }
+        new.settle();
         Ok(new)
+    }
+
+    /// These settings at another level.
+    pub fn at(&self, level: Level) -> Settings {
+        let mut new = self.clone();
+        if (self.level == Level::Paused) != (level == Level::Paused) {
+            // States change unseen meanwhile.
+            new.state_epoch = next_epoch();
+        }
+        new.level = level;
+        new.settle();
+        new
+    }
+
+    /// What follows from the rest.
+    fn settle(&mut self) {
+        self.quick_bytes = match self.level.withholds() {
+            true => 0,
+            false => most_bytes(self.rules.budget),
+        };
+        self.sampling = match self.level.samples() {
+            true => self.sampling_asked / SAMPLED_ONE_IN,
+            false => self.sampling_asked,
+        };
     }
 
     /// The same, under another epoch of states.
@@ -121,6 +151,45 @@ impl Settings {
         self.sampling == u64::MAX
     }
 }
+
+/// How much is recorded, to spare a host that is in need: each level does what the ones before it do, and more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// As configured.
+    Full,
+    /// Of arguments, results and messages only what takes one word.
+    NoPayloads,
+    /// Few of the outermost calls.
+    Sampled,
+    /// No traces of the VM.
+    NoTraces,
+    /// Nothing, but how much was lost.
+    Paused,
+}
+
+impl Level {
+    /// All of them, from the lowest.
+    pub const ALL: [Level; 5] = [
+        Level::Full,
+        Level::NoPayloads,
+        Level::Sampled,
+        Level::NoTraces,
+        Level::Paused,
+    ];
+
+    /// Whether values are left out.
+    pub fn withholds(self) -> bool {
+        self >= Level::NoPayloads
+    }
+
+    /// Whether few calls are recorded. Where none is, all are counted.
+    fn samples(self) -> bool {
+        matches!(self, Level::Sampled | Level::NoTraces)
+    }
+}
+
+/// Of outermost calls that would be recorded, one in so many is where they are sampled.
+const SAMPLED_ONE_IN: u64 = 16;
 
 /// An epoch that was never before; not 0.
 fn next_epoch() -> u32 {

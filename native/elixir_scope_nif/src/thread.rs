@@ -9,13 +9,13 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 
-use elixir_scope_engine::event::SiteId;
+use elixir_scope_engine::event::{EventKind, SiteId, Symbol};
 use elixir_scope_engine::record::RecordHead;
 use elixir_scope_engine::{RecordBuf, Recorder, RingWriter};
 use rustler::Env;
 
 use crate::payload::{Body, Payload, Quickly};
-use crate::settings::Settings;
+use crate::settings::{Level, Settings};
 use crate::term::encode::Quick;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
@@ -88,9 +88,10 @@ impl Thread {
         let (writer, scratch) =
             old.map_or((None, None), |old| (Some(old.writer), Some(old.scratch)));
         // The ring goes on when only the settings changed.
-        let writer = writer
+        let mut writer = writer
             .filter(|writer| Arc::ptr_eq(writer.rings(), recorder.rings()))
             .unwrap_or_else(|| recorder.writer());
+        writer.refuse((settings.level == Level::Paused).then_some(Symbol::Guard));
         let random = u64::from(writer.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Some(Box::new(Thread {
             word,
@@ -165,15 +166,21 @@ impl Thread {
         };
         // A record that finds no room is counted as lost by the ring.
         if let Ok(Some(record)) = begun {
-            finish(env, settings, record, body);
+            finish(env, settings, head.kind, record, body);
         }
     }
 }
 
 /// Writes the payload of a record that was begun, and publishes it.
 #[inline(never)]
-fn finish<'a>(env: Env<'a>, settings: &Settings, mut record: RecordBuf<'_>, body: impl Body<'a>) {
-    let mut payload = Payload::new(env, settings, &mut record);
+fn finish<'a>(
+    env: Env<'a>,
+    settings: &Settings,
+    kind: EventKind,
+    mut record: RecordBuf<'_>,
+    body: impl Body<'a>,
+) {
+    let mut payload = Payload::new(env, settings, kind, &mut record);
     if body.write(&mut payload).is_ok() {
         record.commit();
     }

@@ -15,6 +15,8 @@ const BUSY: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_millis(50);
 /// Timelines whose processes are asked for in one round of housekeeping.
 const TIMELINES_ASKED: usize = 256;
+/// Between two looks at what this thread has used of the processor.
+const ACCOUNT: Duration = Duration::from_millis(50);
 /// Between two rounds of housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -30,10 +32,15 @@ pub(super) fn spawn(recorder: &Arc<Recorder>) -> std::io::Result<()> {
 fn run(recorder: &Weak<Recorder>) {
     let mut pace = BUSY;
     let mut housekeeping = Instant::now();
+    let mut account = Instant::now();
     // The recorder is held for one round at a time, so that one that is dropped without `stop` goes away.
     while let Some(recorder) = recorder.upgrade() {
         let drained = recorder.caught(|| {
             let drained = recorder.round();
+            if account.elapsed() >= ACCOUNT {
+                account = Instant::now();
+                recorder.keep_account();
+            }
             if housekeeping.elapsed() >= HOUSEKEEPING {
                 housekeeping = Instant::now();
                 recorder.keep_house();
@@ -98,6 +105,13 @@ impl Recorder {
         }
     }
 
+    fn keep_account(&self) {
+        if let Some(cpu_ns) = thread_cpu_ns() {
+            // Relaxed: a figure.
+            self.cpu_ns.store(cpu_ns, Ordering::Relaxed);
+        }
+    }
+
     fn keep_house(&self) {
         // Statics of the library are no part of loom's models.
         #[cfg(not(loom))]
@@ -108,9 +122,6 @@ impl Recorder {
             }
         }
         self.forget_the_dead();
-        if let Some(cpu_ns) = thread_cpu_ns() {
-            self.cpu_ns.store(cpu_ns, Ordering::Relaxed);
-        }
         let rings = self.rings.stats();
         let store = self.store.stats();
         self.history.lock().push(Sample {

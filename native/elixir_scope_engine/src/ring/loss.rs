@@ -7,7 +7,7 @@ use std::fmt;
 /// A record that was not recorded. It has been counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lost {
-    /// [`Symbol::DroppedNewest`] or [`Symbol::TooBig`].
+    /// [`Symbol::DroppedNewest`], [`Symbol::TooBig`] or [`Symbol::Guard`].
     pub cause: Symbol,
 }
 
@@ -36,8 +36,12 @@ pub struct LossReport {
 }
 
 /// The causes that a ring counts, in the order of its cells.
-pub(super) const CAUSES: [Symbol; 3] =
-    [Symbol::DroppedOldest, Symbol::DroppedNewest, Symbol::TooBig];
+pub(super) const CAUSES: [Symbol; 4] = [
+    Symbol::DroppedOldest,
+    Symbol::DroppedNewest,
+    Symbol::TooBig,
+    Symbol::Guard,
+];
 
 /// Losses by one cause. Written by the ring's writer; read, and acknowledged, by the drainer.
 #[derive(Debug)]

@@ -21,10 +21,12 @@ pub struct RingWriter {
     /// The current chunk, and where the next record goes: a multiple of eight.
     pub(super) chunk: Chunk,
     pub(super) offset: usize,
-    /// Size of the current chunk; 0 as long as there is none.
+    /// Size of the current chunk; 0 as long as there is none, and while records are refused.
     pub(super) end: usize,
     /// Of the current chunk; from 1.
     pub(super) sequence: u32,
+    /// Why no record is taken. There is no room for one then, so that nothing else need ask.
+    refusal: Option<Symbol>,
     /// Records that started in the current chunk.
     started: u32,
     /// The time of the first of them.
@@ -67,6 +69,7 @@ impl RingWriter {
             offset: 0,
             end: 0,
             sequence: 0,
+            refusal: None,
             started: 0,
             first_ticks: 0,
             newest_ticks: 0,
@@ -90,6 +93,15 @@ impl RingWriter {
     #[must_use]
     pub fn rings(&self) -> &Arc<Rings> {
         &self.rings
+    }
+
+    /// From now on every record is lost, and counted as lost by `cause`; with `None` they are taken again.
+    pub fn refuse(&mut self, cause: Option<Symbol>) {
+        self.refusal = cause;
+        self.end = match cause {
+            None if self.sequence != 0 => self.rings.pool.chunk_bytes(),
+            _ => 0,
+        };
     }
 
     /// A new causal root: never [`CorrelationId::NONE`], unique for the life of the library.
@@ -171,7 +183,11 @@ impl RingWriter {
 
     #[cold]
     fn make_room(&mut self, ticks: u64) -> Result<(), Lost> {
-        self.advance(None).map_err(|cause| {
+        let room = match self.refusal {
+            Some(cause) => Err(cause),
+            None => self.advance(None),
+        };
+        room.map_err(|cause| {
             self.count_lost(cause, ticks);
             self.ring.idle();
             Lost { cause }

@@ -19,15 +19,18 @@ pub enum Ending {
     StopWhen = 4,
     /// Somebody ended it.
     Stopped = 5,
+    /// It was ended to spare the host.
+    Guard = 6,
 }
 
 impl Ending {
-    const ALL: [Ending; 5] = [
+    const ALL: [Ending; 6] = [
         Ending::Max,
         Ending::Rate,
         Ending::Time,
         Ending::StopWhen,
         Ending::Stopped,
+        Ending::Guard,
     ];
 
     fn of(number: u8) -> Option<Ending> {

@@ -22,12 +22,17 @@ pub enum Cut {
     Bytes = 8,
     /// The state of the process, which stands in its timeline: queries put it in its place.
     State = 9,
+    /// A value that was left out to spare the host.
+    Guard = 10,
 }
 
 /// A value that is [`Cut::State`]: the whole state stood here.
 pub const STATE_MARK: [u8; 4] = [super::format::TRUNCATED, Cut::State as u8, 0, 0];
 /// The same of the data of a state machine, the second of the two that its state is.
 pub const DATA_MARK: [u8; 4] = [super::format::TRUNCATED, Cut::State as u8, 1, 0];
+
+/// A value that is [`Cut::Guard`].
+pub const GUARD_MARK: [u8; 4] = [super::format::TRUNCATED, Cut::Guard as u8, 0, 0];
 
 impl Cut {
     /// All of them.
@@ -41,6 +46,7 @@ impl Cut {
         Cut::FunEnv,
         Cut::Bytes,
         Cut::State,
+        Cut::Guard,
     ];
 
     /// The cut of this number.
@@ -56,6 +62,7 @@ impl Cut {
             7 => Cut::FunEnv,
             8 => Cut::Bytes,
             9 => Cut::State,
+            10 => Cut::Guard,
             _ => return None,
         })
     }
@@ -73,6 +80,7 @@ impl Cut {
             Cut::FunEnv => "fun_env",
             Cut::Bytes => "bytes",
             Cut::State => "state",
+            Cut::Guard => "guard",
         }
     }
 

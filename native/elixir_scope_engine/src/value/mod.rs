@@ -29,7 +29,7 @@ pub(crate) mod tree;
 pub(crate) mod varint;
 mod writer;
 
-pub use cut::{Cut, DATA_MARK, Mark, STATE_MARK};
+pub use cut::{Cut, DATA_MARK, GUARD_MARK, Mark, STATE_MARK};
 pub use delta::{
     Applied, Change, ChangeOp, Glance, Patched, Proof, Step, Touch, Touched, changes, diff,
     format as delta_format, skip_delta, touch,

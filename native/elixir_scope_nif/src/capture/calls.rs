@@ -77,7 +77,7 @@ pub fn exit_tail<'a>(env: Env<'a>, [place, token]: [Term<'a>; 2]) -> Term<'a> {
 pub fn exit_error<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
     let [place, token, class, reason, stacktrace] = args;
     let body = by(|payload| {
-        payload.tuple(&[class, reason, stacktrace])?;
+        payload.exception(&[class, reason, stacktrace])?;
         payload.nil()
     });
     leave(env, EventKind::FunctionExit, place, token, body)

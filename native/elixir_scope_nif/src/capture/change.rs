@@ -12,8 +12,8 @@ use rustler::{Encoder, Env, Term};
 use super::What;
 use crate::callback::State;
 use crate::entry::Answer;
-use crate::payload::{Body, Payload, encode_state};
-use crate::settings::Settings;
+use crate::payload::{Body, Payload, Values, encode_state};
+use crate::settings::{Level, Settings};
 use crate::term::delta::{self, TooMuch, Written};
 use crate::term::encode::Quick;
 use crate::term::fingerprint::fingerprint;
@@ -73,6 +73,9 @@ struct Told {
 impl Change<'_> {
     /// Records it, unless it is the state that was recorded last.
     pub fn record(&self, thread: &mut Thread) {
+        if thread.settings.level == Level::Paused {
+            return self.lose(thread);
+        }
         let mut bytes = std::mem::take(&mut thread.scratch);
         bytes.clear();
         let told = match RawTerms::new(self.env) {
@@ -90,6 +93,15 @@ impl Change<'_> {
             thread.write(self.env, self.what.at(self.place), body);
         }
         thread.keep_scratch(bytes);
+    }
+
+    /// Has it counted as lost, without the work.
+    #[cold]
+    fn lose(&self, thread: &mut Thread) {
+        if let Some(slot) = self.what.slot {
+            slot.next_state_sequence();
+        }
+        thread.write(self.env, self.what.at(self.place), Values(&[]));
     }
 
     #[inline]

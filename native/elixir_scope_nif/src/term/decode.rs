@@ -26,6 +26,7 @@ mod names {
         fun_env,
         bytes,
         state,
+        guard,
         __struct__,
         truncated = "Elixir.ElixirScope.Truncated",
         redacted = "Elixir.ElixirScope.Redacted",
@@ -389,6 +390,7 @@ impl<'e> Decoder<'e> {
             Cut::FunEnv => names::fun_env(),
             Cut::Bytes => names::bytes(),
             Cut::State => names::state(),
+            Cut::Guard => names::guard(),
         };
         let prefix = match mark.cut {
             cut if !cut.has_prefix() || (cut == Cut::FunEnv && mark.prefix.is_empty()) => nil,

@@ -159,7 +159,7 @@ impl<'a> Event<'a> {
                     let body = by(|payload| {
                         let [class, reason] =
                             [class, reason].map(|word| term::term(self.env, word));
-                        payload.tuple(&[class, reason, Term::list_new_empty(self.env)])?;
+                        payload.exception(&[class, reason, Term::list_new_empty(self.env)])?;
                         payload.nil()
                     });
                     self.write(thread, slot, kind, site, place, body);

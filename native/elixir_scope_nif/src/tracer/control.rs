@@ -14,6 +14,7 @@ use crate::fields::{bounded, get, list, need};
 use crate::host::BEAM;
 use crate::payload::Values;
 use crate::recorder::not_running;
+use crate::settings::Level;
 use crate::term::word;
 use crate::thread::Thread;
 use crate::{atoms, gate, runtime, term};
@@ -27,6 +28,9 @@ pub fn trace_open<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
     let Some(running) = runtime::running() else {
         return Ok(not_running(env));
     };
+    if is_guarded() {
+        return Ok((atoms::error(), atoms::guard()).encode(env));
+    }
     let now = running.recorder.now();
     let events = get(config, atoms::events()).and_then(list);
     let groups: Vec<Group> = events
@@ -55,9 +59,19 @@ pub fn trace_open<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
         until: TimeNs(until),
     };
     Ok(match Traces::shared().open(&config, now) {
+        // The guard ends those that it finds: one that it did not find yet ends here.
+        Some(number) if is_guarded() => {
+            Traces::shared().free(number);
+            (atoms::error(), atoms::guard()).encode(env)
+        }
         Some(number) => (atoms::ok(), number).encode(env),
         None => (atoms::error(), atoms::too_many_traces()).encode(env),
     })
+}
+
+/// Whether no trace may run, to spare the host.
+fn is_guarded() -> bool {
+    runtime::running().is_some_and(|running| running.settings.level >= Level::NoTraces)
 }
 
 fn group(event: Term<'_>) -> Option<Group> {
@@ -152,12 +166,13 @@ pub fn trace_end<'a>(env: Env<'a>, [number, reason]: [Term<'a>; 2]) -> Answer<'a
     ok(env)
 }
 
-const ENDINGS: [Ending; 5] = [
+const ENDINGS: [Ending; 6] = [
     Ending::Max,
     Ending::Rate,
     Ending::Time,
     Ending::StopWhen,
     Ending::Stopped,
+    Ending::Guard,
 ];
 
 fn name(ending: Ending) -> Atom {
@@ -167,6 +182,7 @@ fn name(ending: Ending) -> Atom {
         Ending::Time => atoms::for_(),
         Ending::StopWhen => atoms::stop_when(),
         Ending::Stopped => atoms::stopped(),
+        Ending::Guard => atoms::guard(),
     }
 }
 
