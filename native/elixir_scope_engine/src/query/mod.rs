@@ -17,6 +17,7 @@ pub use condition::{Condition, Field, Op, Path};
 pub use context::{Context, KindNames, SiteFacts, Sites, States};
 pub use explain::{Estimate, Explain, Index};
 pub(crate) use filter::{Filter, Wanted};
+pub(crate) use run::page;
 pub use stacks::{LiveStack, LiveStacks};
 pub(crate) use states::{StateRows, put_changes};
 
