@@ -32,6 +32,7 @@ defmodule ElixirScope.Error do
     * `{:no_event, id}`: no such event is on the tape
     * `{:not_watchable, pid}`: `details` say why
     * `{:already_watched, pid}`: by the calling process with the same options; `details.ref` is that watch
+    * `{:not_written, path, posix}`: a file could not be written
     * `{:timeout, milliseconds}`: what was under way did not come to an end in that time
   """
   @type reason ::
@@ -44,6 +45,7 @@ defmodule ElixirScope.Error do
           | {:no_event, pos_integer}
           | {:not_watchable, pid}
           | {:already_watched, pid}
+          | {:not_written, Path.t(), :file.posix()}
           | {:timeout, non_neg_integer}
           | term
 
@@ -114,6 +116,10 @@ defmodule ElixirScope.Error do
   defp text({:already_watched, pid}, %{ref: ref}) do
     "#{show(pid)} is already watched by the calling process with the same options: expected others, or " <>
       "ElixirScope.unwatch/1 of #{show(ref)} before"
+  end
+
+  defp text({:not_written, path, reason}, _details) do
+    "#{path} could not be written: #{:file.format_error(reason)}"
   end
 
   defp text({:unknown_module, module}, _details) do

@@ -6,7 +6,7 @@ use rustler::{Encoder, Env, Term};
 use crate::entry::functions;
 use crate::term::raw;
 use crate::{
-    atoms, capture, event_store, library, query, recorder, ring_buffer, site, subscription,
+    atoms, capture, event_store, export, library, query, recorder, ring_buffer, site, subscription,
     term_tests, timeline, tracer,
 };
 
@@ -93,6 +93,9 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     dirty c"count_events" / 1 => query::count_events;
     dirty c"explain" / 1 => query::explain;
     dirty c"estimate" / 1 => query::estimate;
+
+    dirty c"export_open" / 2 => export::open;
+    dirty c"export_step" / 1 => export::step;
 
     dirty c"state_at" / 1 => timeline::state_at;
     dirty c"state_diff" / 1 => timeline::state_diff;

@@ -253,7 +253,8 @@ impl Perfetto {
             None => Track::Node,
         };
         let begins = matches!(head.kind, EventKind::FunctionEntry | EventKind::SpanStart);
-        if begins || head.parent.is_some() {
+        let ends = matches!(head.kind, EventKind::FunctionExit | EventKind::SpanStop);
+        if begins || head.parent.is_some() && !ends {
             let ended = self.tracks.inside(head.process, head.parent);
             end_all(ended, track, head.time.0, around, out);
         }
@@ -262,11 +263,11 @@ impl Perfetto {
         mark.correlation = head.correlation.0;
         mark.last_flows = [born, EventId::NONE];
         match head.kind {
-            EventKind::FunctionEntry | EventKind::SpanStart => {
+            _ if begins => {
                 mark.last_flows = [born, sent];
                 self.begins(mark, head, payload, around, out);
             }
-            EventKind::FunctionExit | EventKind::SpanStop => {
+            _ if ends => {
                 self.ends(mark, head, payload, around, out);
             }
             EventKind::PerformanceMetric if self.measured(head, payload, around, out) => {}

@@ -61,7 +61,13 @@ impl Tape {
         self.put(EventKind::FunctionEntry, process, place, &payload)
     }
 
-    fn leave(&mut self, process: u64, site: u32, call: u64, duration: Option<i64>) -> u64 {
+    fn leave(
+        &mut self,
+        process: u64,
+        (call, parent): (u64, u64),
+        site: u32,
+        duration: Option<i64>,
+    ) -> u64 {
         let mut payload = Vec::new();
         put_atom(&mut payload, self.symbol(Symbol::Normal));
         put_binary(&mut payload, b"result");
@@ -69,7 +75,7 @@ impl Tape {
             Some(duration) => put_int(&mut payload, duration),
             None => put_atom(&mut payload, self.symbol(Symbol::Nil)),
         }
-        let place = (site, Call::Of(EventId(call)), 0);
+        let place = (site, Call::Of(EventId(call)), parent);
         self.put(EventKind::FunctionExit, process, place, &payload)
     }
 
@@ -268,8 +274,8 @@ fn a_call_is_a_slice_with_its_arguments_and_its_result() {
     let mut tape = Tape::new();
     let outer = tape.enter(1, 4, 0);
     let inner = tape.enter(1, 2, outer);
-    tape.leave(1, 2, inner, Some(10));
-    tape.leave(1, 4, outer, Some(30));
+    tape.leave(1, (inner, outer), 2, Some(10));
+    tape.leave(1, (outer, 0), 4, Some(30));
     let picture = tape.picture();
     let slice = picture.slice(":atom00001.atom00002/1");
     assert_eq!((slice.begin, slice.end), (OFFSET + 10, Some(OFFSET + 40)));
@@ -291,10 +297,10 @@ fn an_end_whose_beginning_is_not_there_has_a_slice_all_the_same() {
     let mut tape = Tape::new();
     tape.time = 1_000;
     let inner = tape.enter(1, 2, 500);
-    tape.leave(1, 2, inner, Some(10));
-    tape.leave(1, 4, 500, Some(300));
+    tape.leave(1, (inner, 500), 2, Some(10));
+    tape.leave(1, (500, 400), 4, Some(300));
     // and one of which not even the duration is known
-    tape.leave(1, 6, 400, None);
+    tape.leave(1, (400, 0), 6, None);
     let picture = tape.picture();
     let slice = picture.slice(":atom00001.atom00002/1");
     assert_eq!(
@@ -320,7 +326,7 @@ fn a_call_whose_end_is_missing_ends_with_what_shows_it() {
     let outer = tape.enter(1, 4, 0);
     tape.enter(1, 2, outer);
     let sibling = tape.enter(1, 6, outer);
-    tape.leave(1, 4, outer, None);
+    tape.leave(1, (outer, 0), 4, None);
     tape.enter(1, 5, 0);
     let picture = tape.picture();
     let times = |name| {
@@ -512,12 +518,14 @@ proptest! {
                     if is_lost {
                         tape.time += 10;
                     } else if id < 1_000_000 {
-                        tape.leave(process, site, id, Some(tape.time + 10 - begin));
+                        let known = calls.iter().rev().find(|call| call.0 < 1_000_000);
+                        let parent = known.map_or(0, |call| call.0);
+                        tape.leave(process, (id, parent), site, Some(tape.time + 10 - begin));
                         if !module || site / 4 == 1 {
                             expected.push((process << 2 | 1, begin + OFFSET, tape.time + OFFSET));
                         }
                     } else {
-                        tape.leave(process, site, 0, None);
+                        tape.leave(process, (0, 0), site, None);
                     }
                 }
                 _ => {
