@@ -33,6 +33,7 @@ defmodule ElixirScope.Error do
     * `{:not_watchable, pid}`: `details` say why
     * `{:already_watched, pid}`: by the calling process with the same options; `details.ref` is that watch
     * `{:not_written, path, posix}`: a file could not be written
+    * `{:node_lost, node, reason}`: another node stopped answering
     * `{:timeout, milliseconds}`: what was under way did not come to an end in that time
   """
   @type reason ::
@@ -46,6 +47,7 @@ defmodule ElixirScope.Error do
           | {:not_watchable, pid}
           | {:already_watched, pid}
           | {:not_written, Path.t(), :file.posix()}
+          | {:node_lost, node, term}
           | {:timeout, non_neg_integer}
           | term
 
@@ -121,6 +123,8 @@ defmodule ElixirScope.Error do
   defp text({:not_written, path, reason}, _details) do
     "#{path} could not be written: #{:file.format_error(reason)}"
   end
+
+  defp text({:node_lost, node, reason}, _details), do: "#{node} stopped answering: #{show(reason)}"
 
   defp text({:unknown_module, module}, _details) do
     "#{show(module)} is no module: expected one that is loaded, or that the code path has"

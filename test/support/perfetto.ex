@@ -4,7 +4,7 @@ defmodule ElixirScope.Test.Perfetto do
   those of the public definitions, against which `native/perfetto_check` proves what is written.
   """
 
-  @doc "What is in a file: `%{tracks: %{number => %{name:, parent:}}, slices: [map]}`, slices by the time of their begin."
+  @doc "What is in a file: `%{tracks: %{number => %{name:, parent:}}, slices: [map], points: [map]}`, slices by the time of their begin."
   def read(path) do
     bytes = File.read!(path)
     bytes = if String.ends_with?(path, ".gz"), do: :zlib.gunzip(bytes), else: bytes
@@ -33,7 +33,8 @@ defmodule ElixirScope.Test.Perfetto do
         }
       end
 
-    %{tracks: tracks, slices: slices(events)}
+    {points, events} = Enum.split_with(events, &(&1.sort == :counter))
+    %{tracks: tracks, slices: slices(events), points: points}
   end
 
   defp interned(packets, field) do

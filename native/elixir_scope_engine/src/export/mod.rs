@@ -123,7 +123,8 @@ impl Export {
         let around = Around::new(context, names);
         match self.stage {
             Stage::Begin => {
-                self.writer.begin(context, names, out);
+                let start = store.tape().time_of(self.from).unwrap_or_default();
+                self.writer.begin(start, context, names, out);
                 self.after = EventId::NONE;
                 self.stage = Stage::Births;
             }

@@ -10,7 +10,7 @@ use super::fields::{annotation, clocks, descriptor, event, interned, packet, tra
 use super::proto::{double, fixed64, int, message, text, uint};
 use super::texts::{self, Atoms, Cached, Name, Numbers};
 use super::tracks::{End, Tracks};
-use crate::event::{AtomId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols};
+use crate::event::{AtomId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
 use crate::query::{Context, Sites};
 use crate::store::{EventHead, Loss};
 use crate::value::{Names, Reader, Token, split_first};
@@ -146,7 +146,13 @@ impl Perfetto {
     }
 
     /// What comes first: the clock, the names that all share, the track that all are part of.
-    pub(super) fn begin(&mut self, context: &Context<'_>, names: &dyn Names, out: &mut Vec<u8>) {
+    pub(super) fn begin(
+        &mut self,
+        start: TimeNs,
+        context: &Context<'_>,
+        names: &dyn Names,
+        out: &mut Vec<u8>,
+    ) {
         let mut fields: Vec<&str> = Vec::new();
         for kind in EventKind::ALL {
             let numbers = kind.fields().iter().map(|field| {
@@ -177,16 +183,13 @@ impl Perfetto {
             });
         });
         // The clock of the trace is the time of day.
+        let start = start.0.saturating_add(context.time_offset_ns).max(0);
         packet(out, packet::NEEDS_STATE, |out| {
             message(out, packet::CLOCK_SNAPSHOT, |out| {
                 for clock in [clocks::BOOTTIME, clocks::REALTIME] {
                     message(out, clocks::CLOCKS, |out| {
                         uint(out, clocks::ID, clock);
-                        uint(
-                            out,
-                            clocks::TIMESTAMP,
-                            context.time_offset_ns.unsigned_abs(),
-                        );
+                        uint(out, clocks::TIMESTAMP, start.unsigned_abs());
                     });
                 }
             });
@@ -352,6 +355,7 @@ impl Perfetto {
                     let mut begin = Mark::new(event::BEGIN, mark.track, mark.time - duration);
                     (begin.name, begin.category) = (mark.name, mark.category);
                     begin.source = mark.source;
+                    begin.correlation = mark.correlation;
                     write(out, begin, &self.text, around, |_| {});
                     mark = Mark { name: None, ..mark };
                     mark.sort = event::END;
@@ -359,7 +363,8 @@ impl Perfetto {
             }
         }
         if mark.sort == event::END {
-            (mark.category, mark.source) = (None, SiteId::NONE);
+            // The beginning has told them.
+            (mark.category, mark.source, mark.correlation) = (None, SiteId::NONE, 0);
         }
         self.write(mark, head.kind, payload, around, out);
     }
