@@ -438,7 +438,7 @@ impl Perfetto {
         let (category, plain, named_by) = match head.kind {
             EventKind::UserEvent => (Category::Event, "", Some(0)),
             EventKind::MessageSend => (Category::Message, "", Some(5)),
-            EventKind::MessageReceive => (Category::Message, "receive", None),
+            EventKind::MessageReceive => (Category::Message, "receive", Some(5)),
             EventKind::ProcessSpawn => (Category::Process, "spawn", None),
             EventKind::ProcessExit => (Category::Process, "exit", None),
             EventKind::ProcessLink => (Category::Process, "link", None),
@@ -461,7 +461,10 @@ impl Perfetto {
             Some(value) => texts::of_value(value, &cached(&self.atoms, around), &mut self.text),
             None => self.text.clear(),
         }
-        if head.kind == EventKind::MessageSend {
+        if matches!(
+            head.kind,
+            EventKind::MessageSend | EventKind::MessageReceive
+        ) {
             // `call`, not `:call`
             self.text.retain(|character| character != ':');
         }
