@@ -1,6 +1,9 @@
 //! The tape as a file for tools that draw it: a Perfetto trace, written step by step. See the README beside this file.
 
 mod fields;
+mod names;
+mod packets;
+mod payload;
 mod perfetto;
 mod proto;
 #[cfg(test)]
@@ -13,7 +16,8 @@ use crate::event::{EventId, EventKind, KindSet, ProcessId};
 use crate::query::{Context, Order, Query, page};
 use crate::store::Store;
 use crate::value::Names;
-use perfetto::{Around, Perfetto};
+use packets::Around;
+use perfetto::Perfetto;
 
 /// What of an export is not a question of which events.
 #[derive(Clone, Debug, Default)]

@@ -1,126 +1,37 @@
 //! Events as packets of a Perfetto trace: calls and spans as slices, the rest as instants, on one track for each process.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ahash::RandomState;
 
 use super::ExportOptions;
-use super::fields::{annotation, clocks, descriptor, event, interned, packet, trace};
-use super::proto::{double, fixed64, int, message, text, uint};
-use super::texts::{self, Atoms, Cached, Name, Numbers};
+use super::fields::{clocks, descriptor, event, interned, packet};
+use super::packets::{
+    Around, CATEGORIES, Category, Mark, Track, annotated, cached, end_all, named, packet, write,
+};
+use super::payload::{atom, integer, length, pid, token, value};
+use super::proto::{double, int, message, text, uint};
+use super::texts::{self, Atoms, Name, Numbers};
 use super::tracks::{End, Tracks};
-use crate::event::{AtomId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
-use crate::query::{Context, Sites};
+use crate::event::{EventId, EventKind, ProcessId, SiteId, Symbol, TimeNs};
+use crate::query::Context;
 use crate::store::{EventHead, Loss};
-use crate::value::{Names, Reader, Token, split_first};
-
-/// Numbers of tracks. Those of processes are spread over the others, and all stay small.
-#[derive(Clone, Copy)]
-enum Track {
-    Node,
-    Process(ProcessId),
-    /// What one writer lost.
-    Losses(u32),
-    Counter(u64),
-}
-
-impl Track {
-    fn number(self) -> u64 {
-        match self {
-            Track::Node => 4,
-            Track::Process(ProcessId(process)) => process << 2 | 1,
-            Track::Losses(writer) => u64::from(writer) << 2 | 2,
-            Track::Counter(name) => name << 2 | 3,
-        }
-    }
-}
-
-/// What an event is about, to be shown in one colour and searched for.
-#[derive(Clone, Copy)]
-#[repr(u64)]
-enum Category {
-    Call = 1,
-    Span = 2,
-    Event = 3,
-    Message = 4,
-    Process = 5,
-    State = 6,
-    Memory = 7,
-    Error = 8,
-    Other = 9,
-}
-
-const CATEGORIES: [&str; 9] = [
-    "call", "span", "event", "message", "process", "state", "memory", "error", "other",
-];
-
-/// How far parents of a process are described before it.
-const ANCESTORS: usize = 64;
-
-/// What the host and the recorder know.
-pub(super) struct Around<'a> {
-    sites: &'a dyn Sites,
-    symbols: &'a Symbols,
-    names: &'a dyn Names,
-    time_offset_ns: i64,
-}
-
-impl<'a> Around<'a> {
-    pub(super) fn new(context: &Context<'a>, names: &'a dyn Names) -> Around<'a> {
-        Around {
-            sites: context.sites,
-            symbols: context.symbols,
-            names,
-            time_offset_ns: context.time_offset_ns,
-        }
-    }
-}
-
-/// One event of a track.
-#[derive(Clone, Copy)]
-struct Mark {
-    sort: u64,
-    track: Track,
-    time: i64,
-    category: Option<Category>,
-    name: Option<Name>,
-    source: SiteId,
-    flow: EventId,
-    last_flows: [EventId; 2],
-    correlation: u64,
-}
-
-impl Mark {
-    fn new(sort: u64, track: Track, time: i64) -> Mark {
-        Mark {
-            sort,
-            track,
-            time,
-            category: None,
-            name: None,
-            source: SiteId::NONE,
-            flow: EventId::NONE,
-            last_flows: [EventId::NONE; 2],
-            correlation: 0,
-        }
-    }
-}
+use crate::value::{Names, Token, split_first};
 
 /// Writes events one after another, in the order of time.
 pub(super) struct Perfetto {
     annotate: bool,
-    given: HashMap<ProcessId, Box<str>, RandomState>,
+    pub(super) given: HashMap<ProcessId, Box<str>, RandomState>,
     pub(super) tracks: Tracks,
-    atoms: Atoms,
-    names: Numbers,
+    pub(super) atoms: Atoms,
+    pub(super) names: Numbers,
     counters: Numbers,
     losses: HashSet<u32, RandomState>,
     /// How the name of each site is written; nothing for those not seen yet.
-    sites: Vec<Option<Name>>,
+    pub(super) sites: Vec<Option<Name>>,
     /// Numbers of the fields of each kind.
     fields: Vec<Vec<u64>>,
-    text: String,
+    pub(super) text: String,
     value: String,
 }
 
@@ -513,121 +424,6 @@ impl Perfetto {
         write(out, end, "", around, |_| {});
     }
 
-    // -- Tracks -----------------------------------------------------------------------------------------------------------
-
-    /// Describes the track of the process of an event, and before it those of its parents.
-    fn describe(&mut self, head: &EventHead, around: &Around<'_>, out: &mut Vec<u8>) {
-        let mut line = vec![head.process];
-        while let Some(parent) = line.last().and_then(|&last| self.tracks.birth(last).parent) {
-            if line.len() > ANCESTORS || line.contains(&parent) {
-                break;
-            }
-            line.push(parent);
-            if self.tracks.is_described(parent) {
-                break;
-            }
-        }
-        while let Some(process) = line.pop() {
-            if self.tracks.is_described(process) {
-                continue;
-            }
-            self.label(
-                process,
-                (process == head.process).then_some(head.site),
-                around,
-            );
-            let parent = self.tracks.birth(process).parent;
-            let parent = parent.filter(|parent| self.tracks.is_described(*parent));
-            self.tracks.describe(process);
-            packet(out, packet::NEEDS_STATE, |out| {
-                message(out, packet::TRACK_DESCRIPTOR, |out| {
-                    uint(out, descriptor::UUID, Track::Process(process).number());
-                    let parent = parent.map_or(Track::Node, Track::Process);
-                    uint(out, descriptor::PARENT, parent.number());
-                    text(out, descriptor::NAME, &self.text);
-                });
-            });
-        }
-    }
-
-    /// What a process is called: its name, or how it began, or the module of the callback that it is first seen in.
-    fn label(&mut self, process: ProcessId, first: Option<SiteId>, around: &Around<'_>) {
-        let birth = self.tracks.birth(process);
-        let names = cached(&self.atoms, around);
-        let text = &mut self.text;
-        text.clear();
-        if let Some(name) = self.given.get(&process) {
-            text.push_str(name);
-        } else if let Some(name) = birth.name {
-            texts::function((name, None, 0), &names, text);
-        } else if let Some((module, function, arity)) = birth.function {
-            texts::function((module, Some(function), arity), &names, text);
-        } else if let Some(facts) = first.and_then(|site| around.sites.site(site))
-            && facts.behaviour.is_some()
-        {
-            texts::function((facts.module, None, 0), &names, text);
-        }
-        if !text.is_empty() {
-            text.push(' ');
-        }
-        around.names.process_name(process.0, text);
-    }
-
-    // -- Names ------------------------------------------------------------------------------------------------------------
-
-    /// How to write the name that stands in `text`; what has to be written before it is.
-    fn number(&mut self, out: &mut Vec<u8>) -> Name {
-        let name = self.names.of(&self.text);
-        if let Name::New(number) = name {
-            packet(out, packet::NEEDS_STATE, |out| {
-                message(out, packet::INTERNED_DATA, |out| {
-                    named(out, interned::EVENT_NAMES, number, &self.text);
-                });
-            });
-            return Name::Known(number);
-        }
-        name
-    }
-
-    fn name_value(&mut self, value: &[u8], around: &Around<'_>, out: &mut Vec<u8>) -> Name {
-        texts::of_value(value, &cached(&self.atoms, around), &mut self.text);
-        self.number(out)
-    }
-
-    fn name_site(&mut self, site: SiteId, around: &Around<'_>, out: &mut Vec<u8>) -> Name {
-        let place = site.0 as usize;
-        if let Some(Some(name @ Name::Known(_))) = self.sites.get(place) {
-            return *name;
-        }
-        self.text.clear();
-        let facts = around.sites.site(site);
-        match facts {
-            Some(facts) => {
-                let function = (facts.module, facts.function, facts.arity);
-                texts::function(function, &cached(&self.atoms, around), &mut self.text);
-            }
-            None => self.text.push_str("unknown"),
-        }
-        let name = self.number(out);
-        if let Some(facts) = facts.filter(|_| matches!(self.sites.get(place), None | Some(None))) {
-            packet(out, packet::NEEDS_STATE, |out| {
-                message(out, packet::INTERNED_DATA, |out| {
-                    message(out, interned::SOURCES, |out| {
-                        uint(out, interned::IID, u64::from(site.0));
-                        text(out, interned::FILE, facts.file);
-                        text(out, interned::FUNCTION, &self.text);
-                        uint(out, interned::LINE, u64::from(facts.line));
-                    });
-                });
-            });
-        }
-        self.sites.resize(self.sites.len().max(place + 1), None);
-        if let Some(entry) = self.sites.get_mut(place) {
-            *entry = Some(name);
-        }
-        name
-    }
-
     // -- Packets ----------------------------------------------------------------------------------------------------------
 
     /// Writes an event with the values of its payload.
@@ -674,153 +470,4 @@ fn is_told(kind: EventKind, place: usize, sort: u64) -> bool {
         EventKind::MessageReceive => place == 0,
         _ => false,
     }
-}
-
-fn cached<'a>(atoms: &'a Atoms, around: &Around<'a>) -> Cached<'a> {
-    Cached {
-        names: around.names,
-        atoms,
-    }
-}
-
-fn packet(out: &mut Vec<u8>, flags: u64, write: impl FnOnce(&mut Vec<u8>)) {
-    message(out, trace::PACKET, |out| {
-        uint(out, packet::SEQUENCE_ID, 1);
-        uint(out, packet::SEQUENCE_FLAGS, flags);
-        write(out);
-    });
-}
-
-fn named(out: &mut Vec<u8>, field: u32, number: u64, name: &str) {
-    message(out, field, |out| {
-        uint(out, interned::IID, number);
-        text(out, interned::NAME, name);
-    });
-}
-
-fn write(
-    out: &mut Vec<u8>,
-    mark: Mark,
-    name: &str,
-    around: &Around<'_>,
-    more: impl FnOnce(&mut Vec<u8>),
-) {
-    packet(out, packet::NEEDS_STATE, |out| {
-        let time = mark.time.saturating_add(around.time_offset_ns).max(0);
-        uint(out, packet::TIMESTAMP, time.unsigned_abs());
-        message(out, packet::TRACK_EVENT, |out| {
-            uint(out, event::TYPE, mark.sort);
-            uint(out, event::TRACK, mark.track.number());
-            if let Some(category) = mark.category {
-                uint(out, event::CATEGORIES, category as u64);
-            }
-            match mark.name {
-                Some(Name::Known(number) | Name::New(number)) => {
-                    uint(out, event::NAME_IID, number);
-                }
-                Some(Name::Plain) => text(out, event::NAME, name),
-                None => {}
-            }
-            if mark.source.is_some() {
-                uint(out, event::SOURCE_IID, u64::from(mark.source.0));
-            }
-            if mark.flow.is_some() {
-                fixed64(out, event::FLOWS, mark.flow.0);
-            }
-            for flow in mark.last_flows.iter().filter(|flow| flow.is_some()) {
-                fixed64(out, event::LAST_FLOWS, flow.0);
-            }
-            if mark.correlation != 0 {
-                uint(out, event::CORRELATION, mark.correlation);
-            }
-            more(out);
-        });
-    });
-}
-
-fn end_all(count: usize, track: Track, time: i64, around: &Around<'_>, out: &mut Vec<u8>) {
-    for _ in 0..count {
-        write(out, Mark::new(event::END, track, time), "", around, |_| {});
-    }
-}
-
-fn annotated(
-    out: &mut Vec<u8>,
-    number: u64,
-    value: &[u8],
-    around: &Around<'_>,
-    names: &Cached<'_>,
-    scratch: &mut String,
-) {
-    let is = |name: AtomId, symbol| name == around.symbols.id(symbol);
-    let token = token(value);
-    // What is not known is not shown, and that a call ended as calls do.
-    if matches!(token, Some(Token::Atom(name)) if is(name, Symbol::Nil) || is(name, Symbol::Normal))
-    {
-        return;
-    }
-    message(out, event::ANNOTATIONS, |out| {
-        uint(out, annotation::NAME_IID, number);
-        match token {
-            Some(Token::Int(number)) => int(out, annotation::INT, number),
-            Some(Token::Float(number)) => double(out, annotation::DOUBLE, number),
-            _ => {
-                texts::of_value(value, names, scratch);
-                match scratch.as_str() {
-                    "true" | "false" => uint(out, annotation::BOOL, u64::from(scratch == "true")),
-                    value => text(out, annotation::TEXT, value),
-                }
-            }
-        }
-    });
-}
-
-// -- Payloads -------------------------------------------------------------------------------------------------------------
-
-fn value(payload: &[u8], place: usize) -> Option<&[u8]> {
-    let mut rest = payload;
-    for _ in 0..place {
-        rest = split_first(rest).ok()?.1;
-    }
-    split_first(rest).ok().map(|(value, _)| value)
-}
-
-fn token(value: &[u8]) -> Option<Token<'_>> {
-    Reader::new(value).token().ok()
-}
-
-fn pid(payload: &[u8], place: usize) -> Option<ProcessId> {
-    match value(payload, place).and_then(token)? {
-        Token::Pid(process) => Some(ProcessId(process)),
-        _ => None,
-    }
-}
-
-fn atom(payload: &[u8], place: usize) -> Option<AtomId> {
-    match value(payload, place).and_then(token)? {
-        Token::Atom(name) => Some(name),
-        _ => None,
-    }
-}
-
-fn integer(payload: &[u8], place: usize) -> Option<i64> {
-    match value(payload, place).and_then(token)? {
-        Token::Int(number) => Some(number),
-        _ => None,
-    }
-}
-
-/// How many elements a list has.
-fn length(list: &[u8]) -> Option<u32> {
-    let mut reader = Reader::new(list);
-    if reader.token().ok()? != Token::List {
-        return None;
-    }
-    let mut rest = reader.rest();
-    let mut length = 0;
-    while let Ok((_element, behind)) = split_first(rest) {
-        length += 1;
-        rest = behind;
-    }
-    Some(length)
 }
