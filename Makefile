@@ -18,7 +18,7 @@ SUITE ?= trixie
 ROOTS := $(or $(ELIXIR_SCOPE_ROOTS),/var/tmp/elixir_scope-roots)
 
 STEP := scripts/step
-CHECKS := lockfile rustfmt clippy rust-tests rust-docs loom mix-format mix-compile xref ex-tests consumer shop \
+CHECKS := lockfile rustfmt clippy rust-tests rust-docs loom mix-format mix-compile xref ex-tests consumer shop perfetto \
   dialyzer bench-rust bench-elixir
 
 .PHONY: help setup demo test matrix clean $(addprefix check-,$(CHECKS))
@@ -89,6 +89,9 @@ check-consumer:
 
 check-shop:
 	@$(STEP) "the example shop" scripts/in examples/shop bash -ec "mix format --check-formatted; mix test --warnings-as-errors"
+
+check-perfetto:
+	@$(STEP) "Perfetto files by the public definitions" scripts/perfetto/check
 
 check-dialyzer:
 	@$(STEP) "dialyzer" scripts/dialyzer

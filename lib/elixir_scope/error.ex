@@ -40,6 +40,8 @@ defmodule ElixirScope.Error do
     * `{:other_calls_traced, function}`: another trace is about other calls of it
     * `{:too_many_traces, most}`: so many run already
     * `{:bad_match_spec, match_spec}`: `details.why` says what is wrong with it
+    * `{:not_written, path, posix}`: a file could not be written
+    * `{:node_lost, node, reason}`: another node stopped answering
     * `{:timeout, milliseconds}`: what was under way did not come to an end in that time
   """
   @type reason ::
@@ -59,6 +61,8 @@ defmodule ElixirScope.Error do
           | {:other_calls_traced, mfa}
           | {:too_many_traces, pos_integer}
           | {:bad_match_spec, term}
+          | {:not_written, Path.t(), :file.posix()}
+          | {:node_lost, node, term}
           | {:timeout, non_neg_integer}
           | term
 
@@ -158,6 +162,12 @@ defmodule ElixirScope.Error do
   defp text({:bad_match_spec, spec}, %{option: option, function: function, why: why}) do
     "the match spec of #{name(option)} for #{function(function)} is wrong: #{why} Got: #{show(spec)}"
   end
+
+  defp text({:not_written, path, reason}, _details) do
+    "#{path} could not be written: #{:file.format_error(reason)}"
+  end
+
+  defp text({:node_lost, node, reason}, _details), do: "#{node} stopped answering: #{show(reason)}"
 
   defp text({:unknown_module, module}, _details) do
     "#{show(module)} is no module: expected one that is loaded, or that the code path has"

@@ -119,6 +119,13 @@ defmodule ElixirScope.Native do
   # be looked at, from zone maps and indexes alone. All of them answer `{:error, :not_running}` when the recorder is not running,
   # and `{:error, {:timeout, ms}}` when writers in flight did not come to an end.
   #
+  # ### Export
+  #
+  # `export_open(query, names)` -> `{:ok, export} | {:error, term}`: of the events that the query asks for as of now; `order` is ignored,
+  # `payload: false` leaves captured values out. `names` are what the host calls processes. `export_step(export)` -> `{bytes, progress}`:
+  # what is to be written next, a megabyte or so, and how far it has come: `done` of `total`, of whatever they count. After
+  # `complete: true` nothing more comes. `{:error, :not_running}` once the recorder has been stopped.
+  #
   # ### Timelines
   #
   # A time is an integer or `:last`; `module:` names one of the timelines of a process, the first-born is meant without it. All of them
@@ -197,6 +204,7 @@ defmodule ElixirScope.Native do
   @type query :: map
   @type store :: reference
   @type ring :: reference
+  @type export :: reference
 
   @doc false
   def load do
@@ -489,6 +497,23 @@ defmodule ElixirScope.Native do
 
   @spec estimate(query) :: map | {:error, term}
   def estimate(_query), do: missing()
+
+  # -- Export (dirty CPU) -----------------------------------------------------------------------------------------------
+
+  @spec export_open(query, names :: [{pid, String.t()}]) :: {:ok, export} | {:error, term}
+  def export_open(_query, _names), do: missing()
+
+  @spec export_step(export) ::
+          {binary,
+           %{
+             events: non_neg_integer,
+             tracks: non_neg_integer,
+             done: non_neg_integer,
+             total: non_neg_integer,
+             complete: boolean
+           }}
+          | {:error, term}
+  def export_step(_export), do: missing()
 
   # -- Timelines (dirty CPU) --------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 mod barrier;
 mod clock;
 pub mod event;
+mod export;
 mod host;
 mod ingest;
 mod memory;
@@ -24,6 +25,7 @@ pub mod value;
 
 pub use barrier::Barrier;
 pub use clock::Clock;
+pub use export::{Export, ExportOptions, Progress};
 pub use host::Host;
 pub use ingest::IngestStats;
 pub use memory::{Memory, Use};

@@ -1,6 +1,7 @@
 //! The recorder: clock, rings, ingest and store, the one native thread that brings them together, and the questions that
 //! can be asked of them.
 
+mod export;
 mod history;
 mod past;
 mod thread;

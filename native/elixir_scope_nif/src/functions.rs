@@ -6,8 +6,8 @@ use rustler::{Encoder, Env, Term};
 use crate::entry::functions;
 use crate::term::raw;
 use crate::{
-    atoms, capture, event_store, guard, library, query, recorder, ring_buffer, site, subscription,
-    term_tests, timeline, tracer,
+    atoms, capture, event_store, export, guard, library, query, recorder, ring_buffer, site,
+    subscription, term_tests, timeline, tracer,
 };
 
 fn ok(env: Env<'_>) -> Term<'_> {
@@ -95,6 +95,9 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     dirty c"count_events" / 1 => query::count_events;
     dirty c"explain" / 1 => query::explain;
     dirty c"estimate" / 1 => query::estimate;
+
+    dirty c"export_open" / 2 => export::open;
+    dirty c"export_step" / 1 => export::step;
 
     dirty c"state_at" / 1 => timeline::state_at;
     dirty c"state_diff" / 1 => timeline::state_diff;

@@ -18,6 +18,7 @@ use rustler::sys::{
 use rustler::{Env, Term};
 
 use crate::event_store::HandStore;
+use crate::export::Session;
 
 /// What a handle can stand for. `destroy` leaves `Destroyed` behind.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub enum Object {
     Ring(Arc<TermRing>),
     /// Of `ElixirScope.Storage.EventStore`.
     Store(Arc<HandStore>),
+    /// Of `ElixirScope.Export`.
+    Export(Arc<Session>),
     /// Given back before the handle was.
     Destroyed,
 }

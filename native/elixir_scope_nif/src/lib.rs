@@ -7,6 +7,7 @@ mod cost;
 mod entry;
 mod event_store;
 mod events;
+mod export;
 mod faults;
 mod fields;
 mod functions;

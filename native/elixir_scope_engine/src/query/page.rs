@@ -1,0 +1,41 @@
+//! Events as they are stored, one page after another.
+
+use std::ops::ControlFlow;
+
+use super::run::walk;
+use super::{Context, Explain, Filter, Order, Query, Rows, Wanted};
+use crate::event::EventId;
+use crate::store::Store;
+
+/// The next events in the order of ids, up to the query's limit or so many bytes of payloads, as they are stored: without the states
+/// and the results of tail calls that queries put in. `Some` says behind which event there may be more.
+pub(crate) fn page(
+    store: &Store,
+    query: &Query,
+    context: &Context<'_>,
+    most_bytes: usize,
+) -> (Rows, Option<EventId>) {
+    let wanted = Wanted::new(query, &store.aliases());
+    let filter = Filter::new(query, context, &wanted);
+    let limit = query.limit.unwrap_or(usize::MAX).max(1);
+    let mut rows = Rows::default();
+    let mut bytes = 0;
+    let walked = walk(
+        store,
+        &filter,
+        Order::Asc,
+        &mut Explain::default(),
+        &mut |head, payload| {
+            let payload = if query.payload { payload } else { &[] };
+            bytes += payload.len();
+            rows.push(head, payload);
+            if rows.rows().len() < limit && bytes < most_bytes {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        },
+    );
+    let last = rows.rows().last().map(|row| row.head.id);
+    (rows, last.filter(|_| walked.is_break()))
+}
