@@ -136,6 +136,7 @@ defmodule ElixirScope do
     * `timelines`: `processes` whose states can be asked for, `changes`, how many of them were `verified`, and `mismatches` found, `bytes`,
       `evicted`
     * `watches`: each with its process, its limits, and how many changes it has `recorded`
+    * `crashes`: how many were `recorded`, and `skipped` since they were too many in one second
     * `subscriptions`: how many there are
 
   While it is not running only `running`, `node`, `config` and what is known of the library is there.

@@ -4,7 +4,7 @@ defmodule ElixirScope.Recorder do
   # The life of the native recorder. It belongs to no process: `Recorder.Server` only puts starts, stops and changes of the
   # configuration in one order, and can die at any time.
 
-  alias ElixirScope.{Config, Error, Muted, Native, Watch}
+  alias ElixirScope.{Config, Error, Life, Muted, Native, Watch}
   alias ElixirScope.Instrument.Live
   alias ElixirScope.Recorder.Server
 
@@ -45,6 +45,7 @@ defmodule ElixirScope.Recorder do
   @doc "Stops from the calling process, when our own ones are about to end or are gone."
   @spec halt() :: :ok
   def halt do
+    Life.Crashes.leave()
     if Native.load_failure() == nil, do: Native.stop()
     Server.forget_config()
     :ok
@@ -92,7 +93,8 @@ defmodule ElixirScope.Recorder do
             node: node(),
             config: get_config(),
             instrumentation: Live.status(),
-            watches: Watch.all()
+            watches: Watch.all(),
+            crashes: Life.Crashes.status()
           })
       end
     end)

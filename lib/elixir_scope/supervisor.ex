@@ -3,7 +3,7 @@ defmodule ElixirScope.Supervisor do
 
   use Supervisor
 
-  alias ElixirScope.{Instrument, Muted, Patience, Performance, Recorder, Subscriptions, Watch}
+  alias ElixirScope.{Instrument, Life, Muted, Patience, Performance, Recorder, Subscriptions, Watch}
 
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(arg), do: Supervisor.start_link(__MODULE__, arg, name: Patience.root())
@@ -15,10 +15,13 @@ defmodule ElixirScope.Supervisor do
     Subscriptions.Table.create()
     # And so that what a follower that was killed has left in a process can be taken away.
     Watch.Table.create()
+    # And so that a crash of ours does not make one of the host's be told of twice.
+    Life.Crashes.create()
 
     children = [
       Subscriptions.Supervisor,
       Watch.Followers,
+      Life.Teller,
       Performance.Monitor,
       Recorder.Server,
       Instrument.Server
