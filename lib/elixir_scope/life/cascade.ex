@@ -10,8 +10,8 @@ defmodule ElixirScope.Life.Cascade do
   # A signal is taken up at once; a supervisor waits for its children, five seconds each as it is told mostly.
   @within_ns 10_000_000_000
 
-  # A crash that only the logger tells of stands shortly before the end, or after it.
-  @about_ns 100_000_000
+  # What is recorded late is recorded within this.
+  @late_ns 1_000_000_000
 
   @most 1_000
 
@@ -34,9 +34,9 @@ defmodule ElixirScope.Life.Cascade do
 
   @type t :: %{cause: member | nil, followed: [member], events: [struct]}
 
-  @spec of(pid, Past.t(), Lineage.t()) :: t
-  def of(pid, past, lineage) do
-    index = index(past, lineage)
+  @spec of(pid, Past.t(), Lineage.t(), (pid -> boolean)) :: t
+  def of(pid, past, lineage, supervisor?) do
+    index = index(past, lineage, supervisor?)
     first = origin(pid, index, MapSet.new([pid]))
     followed = follow([pid], index, %{pid => {nil, nil}}) |> Map.delete(pid)
     members = for {other, {by, how}} <- followed, do: member(other, by, how, past)
@@ -51,7 +51,7 @@ defmodule ElixirScope.Life.Cascade do
 
   # -- Who can have died of whom ----------------------------------------------------------------------------------------
 
-  defp index(past, lineage) do
+  defp index(past, lineage, supervisor?) do
     born = for {pid, %{parent: parent}} when parent != nil <- past.births, do: {parent, pid}
     told = for {pid, %{supervisor: parent}} when parent != nil <- past.crashes, do: {parent, pid}
     children = Enum.group_by(Enum.uniq(born ++ told), &elem(&1, 0), &elem(&1, 1))
@@ -60,6 +60,7 @@ defmodule ElixirScope.Life.Cascade do
     %{
       past: past,
       lineage: lineage,
+      supervisor?: supervisor?,
       children: children,
       callers: Enum.group_by(called(past), &elem(&1, 0), &elem(&1, 1)),
       crash_links: Enum.group_by(crash_links, &elem(&1, 0), &elem(&1, 1))
@@ -93,10 +94,11 @@ defmodule ElixirScope.Life.Cascade do
         called =
           for other <- Map.get(index.callers, pid, []), later?(ending, other, index), do: {other, :call}
 
+        # A supervisor traps exits.
         linked =
           for other <- links(pid, index),
-              later?(ending, other, index),
-              same_reason?(ending, other, index),
+              later?(ending, other, index) and same_reason?(ending, other, index),
+              not index.supervisor?.(other) or other not in List.wrap(supervisor(pid, index)),
               do: {other, :link}
 
         called ++ linked ++ by_supervisor(pid, ending, index)
@@ -107,25 +109,27 @@ defmodule ElixirScope.Life.Cascade do
   end
 
   defp by_supervisor(pid, ending, index) do
+    # One that was restarted was not stopped in the end.
     own =
       for other <- Map.get(index.children, pid, []),
-          near?(ending, other, index),
-          stopped?(other, index),
+          index.supervisor?.(pid) and near?(ending, other, index) and stopped?(other, index),
+          Lineage.successor(index.lineage, other) == nil,
           do: {other, :stopped}
 
-    case supervisor(pid, index) do
-      nil ->
-        own
+    parent = supervisor(pid, index)
 
-      parent ->
-        gave_up =
-          for %{reason: reason} <- [index.past.ends[parent]],
-              later?(ending, parent, index),
-              shutdown?(reason),
-              do: {parent, :gave_up}
-
-        own ++ gave_up ++ siblings(pid, parent, ending, index)
+    if parent != nil and index.supervisor?.(parent) do
+      own ++ gave_up(pid, parent, ending, index) ++ siblings(pid, parent, ending, index)
+    else
+      own
     end
+  end
+
+  defp gave_up(pid, parent, ending, index) do
+    for %{reason: reason} <- [index.past.ends[parent]],
+        later?(ending, parent, index) and shutdown?(reason) and not shutdown?(ending.reason),
+        Lineage.successor(index.lineage, pid) == nil,
+        do: {parent, :gave_up}
   end
 
   # Those that the supervisor stopped before it restarted the one.
@@ -155,9 +159,9 @@ defmodule ElixirScope.Life.Cascade do
     Enum.uniq(on_tape ++ told ++ Map.get(index.crash_links, pid, []))
   end
 
-  defp later?(%{at: first}, other, index) do
+  defp later?(%{at: first, late: late}, other, index) do
     case index.past.ends do
-      %{^other => %{at: second}} -> (second - first) in -@about_ns..@within_ns
+      %{^other => %{at: second}} -> (second - first) in if(late, do: -@late_ns, else: 0)..@within_ns
       _alive -> false
     end
   end
@@ -198,7 +202,8 @@ defmodule ElixirScope.Life.Cascade do
 
   # A supervisor stops its children before it ends itself.
   defp earlier?(other, pid, index) do
-    index.past.ends[other].at <= index.past.ends[pid].at or supervisor(pid, index) == other
+    %{at: at, late: late} = index.past.ends[other]
+    late or at <= index.past.ends[pid].at or supervisor(pid, index) == other
   end
 
   defp relatives(pid, index) do

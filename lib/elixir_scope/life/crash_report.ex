@@ -4,7 +4,7 @@ defmodule ElixirScope.Life.CrashReport do
   # One story of the end of a process: what it was, what it held and was doing, who went along with it, and who came in its place.
 
   alias ElixirScope.{Events, Native}
-  alias ElixirScope.Life.{Cascade, Lineage, LastCalls, Past}
+  alias ElixirScope.Life.{Cascade, LastCalls, Lineage, Past}
 
   @last_messages 10
 
@@ -41,18 +41,18 @@ defmodule ElixirScope.Life.CrashReport do
   # The end may be older than what is looked at of all processes.
   defp fallback(pid, crash) do
     case newest(pid, :process_exit) do
-      %{} = exit -> %{at: exit.timestamp, reason: exit.exit_reason, event_id: exit.id}
-      nil -> crash && %{at: crash.timestamp, reason: crash.crash_reason, event_id: crash.id}
+      %{} = exit -> %{at: exit.timestamp, reason: exit.exit_reason, event_id: exit.id, late: false}
+      nil -> crash && %{at: crash.timestamp, reason: crash.crash_reason, event_id: crash.id, late: false}
     end
   end
 
   defp tell(pid, ending, crash, past) do
     birth = Map.get(past.births, pid)
-    supervisor? = &supervisor?(&1, past)
+    supervisor? = &Past.supervisor?(past, &1)
     lineage = Lineage.of(past, supervisor?)
     parent = birth && birth.parent
     supervisor = (crash && crash.supervisor_pid) || if(parent && supervisor?.(parent), do: parent)
-    cascade = Cascade.of(pid, past, lineage)
+    cascade = Cascade.of(pid, past, lineage, supervisor?)
     {handling, calls} = LastCalls.of(pid, ending)
 
     %{
@@ -102,14 +102,6 @@ defmodule ElixirScope.Life.CrashReport do
       successor ->
         birth = Map.get(past.births, successor)
         %{pid: successor, at: birth && birth.at, restarts: Lineage.restarts(lineage, successor)}
-    end
-  end
-
-  defp supervisor?(pid, past) do
-    case past.births do
-      %{^pid => %{initial_call: {:supervisor, _module, _arity}}} -> true
-      %{^pid => %{initial_call: {_module, _function, _arity}}} -> false
-      _unknown -> ElixirScope.Life.Look.supervisor?(pid)
     end
   end
 

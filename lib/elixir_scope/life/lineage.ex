@@ -14,10 +14,10 @@ defmodule ElixirScope.Life.Lineage do
   @spec of(Past.t(), (pid -> boolean)) :: t
   def of(past, supervisor?) do
     born = for {pid, %{parent: parent} = birth} <- past.births, parent, do: {pid, birth}
-    siblings = Enum.group_by(born, fn {_pid, birth} -> {birth.parent, birth.initial_call, birth.args} end)
+    alike = Enum.group_by(born, fn {_pid, birth} -> Map.drop(birth, [:at]) end)
 
     pairs =
-      for {{parent, _call, _args}, [_, _ | _] = pids} <- siblings,
+      for {%{parent: parent}, [_, _ | _] = pids} <- alike,
           supervisor?.(parent),
           pair <- pairs(Enum.sort_by(pids, fn {_pid, birth} -> birth.at end), past.ends),
           do: pair
@@ -25,23 +25,45 @@ defmodule ElixirScope.Life.Lineage do
     %{successors: Map.new(pairs), predecessors: Map.new(pairs, fn {old, new} -> {new, old} end)}
   end
 
-  # The newest end that nobody followed yet goes with the next birth.
-  defp pairs(siblings, ends) do
-    {pairs, _ended} =
-      Enum.reduce(siblings, {[], siblings}, fn {pid, %{at: born}}, {pairs, open} ->
-        ended =
-          for {other, _birth} <- open,
-              %{at: at} <- [Map.get(ends, other)],
-              other != pid and at <= born and born - at <= @within_ns,
-              do: {at, other}
+  # Those that ended and that nobody followed yet are followed in the order in which they were born, which is the one in which a
+  # supervisor starts them. What is told goes before.
+  defp pairs(alike, ends) do
+    told = for {pid, _birth} <- alike, {before, _count} <- [Restarts.predecessor(pid)], do: {before, pid}
+    followed = Map.new(told)
+    followers = Map.new(told, fn {old, new} -> {new, old} end)
 
-        case Enum.max(ended, fn -> nil end) do
-          nil -> {pairs, open}
-          {_at, other} -> {[{other, pid} | pairs], List.keydelete(open, other, 0)}
-        end
-      end)
+    turns =
+      for {pid, %{at: born}} <- alike,
+          turn <- [
+            if(not is_map_key(followers, pid), do: {born, :born, pid}),
+            if(not is_map_key(followed, pid), do: ended(pid, born, ends))
+          ],
+          turn != nil,
+          do: turn
 
+    {pairs, _open} = turns |> Enum.sort_by(&elem(&1, 0)) |> Enum.reduce({told, :gb_sets.new()}, &turn/2)
     pairs
+  end
+
+  # What ended normally is done, most often.
+  defp ended(pid, born, ends) do
+    case ends do
+      %{^pid => %{at: at, reason: reason}} when reason != :normal -> {at, :ended, {born, at, pid}}
+      _other -> nil
+    end
+  end
+
+  defp turn({_at, :ended, ended}, {pairs, open}), do: {pairs, :gb_sets.add(ended, open)}
+
+  defp turn({at, :born, pid} = turn, {pairs, open}) do
+    if :gb_sets.is_empty(open) do
+      {pairs, open}
+    else
+      case :gb_sets.take_smallest(open) do
+        {{_born, ended, other}, open} when at - ended <= @within_ns -> {[{other, pid} | pairs], open}
+        {_too_old, open} -> turn(turn, {pairs, open})
+      end
+    end
   end
 
   @doc "The process that came in the place of one."

@@ -5,6 +5,7 @@ defmodule ElixirScope.Life.Past do
   # starts processes, and from crashes.
 
   alias ElixirScope.{Events, Native}
+  alias ElixirScope.Life.Look
 
   @kinds [
     :process_spawn,
@@ -20,11 +21,13 @@ defmodule ElixirScope.Life.Past do
   @most 200_000
 
   @type birth :: %{at: integer, parent: pid | nil, name: atom | nil, initial_call: mfa | nil, args: term}
-  @type ending :: %{at: integer, reason: term, event_id: pos_integer}
+  @typedoc "`late`: recorded some time after the end."
+  @type ending :: %{at: integer, reason: term, event_id: pos_integer, late: boolean}
   @type t :: %{
           births: %{pid => birth},
           ends: %{pid => ending},
           crashes: %{pid => %{supervisor: pid | nil, links: [pid]}},
+          supervisors: %{pid => true},
           names: %{pid => [{integer, :register | :unregister, atom}]},
           links: %{pid => %{pid => [{integer, :link | :unlink}]}},
           complete: boolean
@@ -52,6 +55,15 @@ defmodule ElixirScope.Life.Past do
         | names: reversed(past.names),
           links: Map.new(past.links, fn {pid, links} -> {pid, reversed(links)} end)
       }
+    end
+  end
+
+  @doc "Whether a process is or was a supervisor."
+  @spec supervisor?(t, pid) :: boolean
+  def supervisor?(past, pid) do
+    case past.births do
+      %{^pid => %{initial_call: {module, _function, _arity}}} -> module == :supervisor
+      _unknown -> is_map_key(past.supervisors, pid) or Look.supervisor?(pid)
     end
   end
 
@@ -126,14 +138,16 @@ defmodule ElixirScope.Life.Past do
   end
 
   defp take(%Events.ProcessExit{pid: pid} = event, past) do
-    put_in(past.ends[pid], %{at: event.timestamp, reason: event.exit_reason, event_id: event.id})
+    put_in(past.ends[pid], %{at: event.timestamp, reason: event.exit_reason, event_id: event.id, late: false})
   end
 
   # An end that the VM tells of goes before. Links are told as of the crash, and have ended with it.
   defp take(%Events.CrashDump{pid: pid} = event, past) do
-    crash = %{at: event.timestamp, reason: event.crash_reason, event_id: event.id}
+    late = event.linked_pids == nil
+    crash = %{at: event.timestamp, reason: event.crash_reason, event_id: event.id, late: late}
     past = update_in(past.ends, &Map.put_new(&1, pid, crash))
-    put_in(past.crashes[pid], %{supervisor: event.supervisor_pid, links: event.linked_pids || []})
+    past = put_in(past.crashes[pid], %{supervisor: event.supervisor_pid, links: event.linked_pids || []})
+    if event.supervisor_pid, do: put_in(past.supervisors[event.supervisor_pid], true), else: past
   end
 
   defp take(%Events.ProcessRegister{pid: pid} = event, past), do: named(past, pid, :register, event)

@@ -138,6 +138,16 @@ defmodule ElixirScope.Life.ProcessTreeTest do
       assert named(now, :second).restarts == 1
     end
 
+    test "tasks that are alike are no restarts of one another" do
+      Procs.trace()
+      supervisor = start_supervised!(Task.Supervisor)
+      for _ <- 1..3, do: Task.await(Task.Supervisor.async(supervisor, fn -> :done end))
+      last = Task.Supervisor.async(supervisor, fn -> receive(do: (:end -> :ok)) end)
+      assert %{restarts: 0, kind: :worker} = find(tree(), last.pid)
+      send(last.pid, :end)
+      Task.await(last)
+    end
+
     test "what was not traced then is said to be incomplete" do
       family()
       before = ElixirScope.now()
