@@ -43,6 +43,7 @@ defmodule ElixirScope.Life.Past do
         births: %{},
         ends: %{},
         crashes: %{},
+        supervisors: %{},
         names: %{},
         links: %{},
         complete: length(events) < @most
