@@ -4,6 +4,7 @@ defmodule ElixirScope.Life.LastCalls do
   # The recorded calls that a process was in when it ended: those without an end, and those that its last exception went through.
 
   alias ElixirScope.{Events, Native}
+  alias ElixirScope.Life.Past
 
   # As many of the newest calls and returns are looked at.
   @most 1_000
@@ -15,7 +16,7 @@ defmodule ElixirScope.Life.LastCalls do
   @type call :: %{entry: Events.FunctionEntry.t(), exit: Events.FunctionExit.t() | nil}
 
   @doc "The outermost of them, which handles a message if it is a callback, and all of them."
-  @spec of(pid, %{at: integer}) :: {Events.FunctionEntry.t() | nil, [call]}
+  @spec of(pid, Past.ending()) :: {Events.FunctionEntry.t() | nil, [call]}
   def of(pid, ending) do
     query = %{
       pid: [pid],
