@@ -226,6 +226,20 @@ defmodule ElixirScope.Life.CrashReportTest do
       assert ElixirScope.get_state_at(pid, :last) == %{count: 2}
     end
 
+    test "a bridge knows the ended from the living" do
+      pid = Mortals.server(state: 1)
+      {:ok, bridge} = ElixirScope.Capture.TemporalBridge.start_link([])
+      before = ElixirScope.now()
+      GenServer.cast(pid, {:exit, :over})
+      until_dead(pid)
+      later = ElixirScope.now()
+      alias ElixirScope.Capture.TemporalBridge
+      assert {:ok, %{^pid => 1}} = TemporalBridge.reconstruct_state_at(bridge, before)
+      assert {:ok, states} = TemporalBridge.reconstruct_state_at(bridge, later)
+      refute is_map_key(states, pid)
+      assert {:ok, %{^pid => 1}} = TemporalBridge.reconstruct_state_at(bridge, :last)
+    end
+
     test "a normal end is one too, where it was traced" do
       Procs.trace()
       pid = Mortals.server()

@@ -1,6 +1,7 @@
 defmodule ElixirScope.Life.CrashesTest do
   use ElixirScope.Test.RecorderCase
 
+  alias ElixirScope.Native
   alias ElixirScopeTest.Mortals
   alias ElixirScopeTest.Mortals.Server
 
@@ -226,6 +227,24 @@ defmodule ElixirScope.Life.CrashesTest do
 
     assert secret == %{password: %ElixirScope.Redacted{}}
     assert %ElixirScope.Truncated{kind: :list} = List.last(large)
+  end
+
+  test "natives take whatever comes" do
+    huge = Enum.to_list(1..100_000)
+
+    for pid <- [:no_pid, nil, hd(Port.list()), make_ref(), {self(), 1}, huge] do
+      assert Native.crash_note(pid, huge, huge, huge, huge, huge) == :ok
+    end
+
+    assert crashes() == []
+    assert is_binary(Native.crash_state(huge))
+    assert Native.crash_note(self(), huge, "no encoded term", nil, nil, nil) == :ok
+    assert [%Events.CrashDump{}] = crashes(payload: false)
+    ElixirScope.pause()
+    assert Native.crash_state(huge) == nil
+    assert Native.crash_note(self(), 1, nil, nil, nil, nil) == :ok
+    ElixirScope.resume()
+    assert length(crashes(payload: false)) == 1
   end
 
   test "a crash is recorded where our own processes have crashed" do
