@@ -33,7 +33,19 @@ defmodule ElixirScope do
   `get_config/0`. Other errors are a `ElixirScope.Error`, unless a function names a plain reason.
   """
 
-  alias ElixirScope.{Config, Error, Events, Query, Recorder, Server, Subscriptions, Timeline, Tracing, Watch}
+  alias ElixirScope.{
+    Config,
+    Error,
+    Events,
+    Life,
+    Query,
+    Recorder,
+    Server,
+    Subscriptions,
+    Timeline,
+    Tracing,
+    Watch
+  }
 
   # -- Life cycle -------------------------------------------------------------------------------------------------------
 
@@ -138,6 +150,7 @@ defmodule ElixirScope do
     * `traces`: each with its target, its limits, how many events it has `recorded` and `skipped`, and what was `left_out`; `ended_traces`,
       the last ones, with the `reason`
     * `watches`: each with its process, its limits, and how many changes it has `recorded`
+    * `crashes`: how many were `recorded`, and `skipped` since they were too many in one second
     * `subscriptions`: how many there are
     * `guard`: how much is recorded (`level`), `since` when and `why`, the `figures` of the newest look, the `bounds` in use, and the newest
       `steps`; see `ElixirScope.Guard`
@@ -460,6 +473,71 @@ defmodule ElixirScope do
   binary, is an error when the code is compiled.
   """
   defmacro match(head), do: ElixirScope.Tracing.FunctionHead.to_match_spec(head, __CALLER__)
+
+  # -- Lives of processes -----------------------------------------------------------------------------------------------
+
+  @doc """
+  The processes of this node as a tree of parents and children, now or at an earlier time.
+
+      iex> ElixirScope.start()
+      iex> {:ok, supervisor} = Supervisor.start_link([{Agent, fn -> 1 end}], strategy: :one_for_one)
+      iex> tree = ElixirScope.process_tree()
+      iex> find = fn find, nodes -> Enum.find_value(nodes, &(&1.pid == supervisor && &1 || find.(find, &1.children))) end
+      iex> node = find.(find, tree.children)
+      iex> {node.kind, node.initial_call}
+      {:supervisor, {:supervisor, Supervisor.Default, 1}}
+      iex> [agent] = node.children
+      iex> {agent.kind, agent.alive, supervisor in agent.links}
+      {:worker, true, true}
+
+  Of an earlier time it is told by the tape: births, ends, links and names that `trace/2` recorded. `complete` says whether that is all, and
+  where it is not `reason` says why:
+
+    * `:not_traced`: not all births and ends since that time were recorded. Then what lives now and was not recorded as born later is taken for
+      alive at that time, and what ended unseen is missing
+    * `:events_lost`: some of them were lost
+    * `:too_many_events`, `:too_many_processes`: more than are looked at
+
+  Each process is a map of `pid`, `parent`, `name`, `alive`, `born_at`, `exited_at`, `exit_reason`, `initial_call`, `current`, `links`,
+  `restarts`, `kind` (`:supervisor`, `:worker`, `:other`) and `children`. What is not known is nil. A dead one (`alive: false`) stands only
+  where it is the parent of others; `exited_at` tells also of an end that came later. `current` is the function that it is in, at
+  an earlier time the innermost recorded call.
+
+  ## Options
+
+  #{Life.tree_docs()}
+  """
+  @spec process_tree(keyword) :: Life.tree() | Life.error()
+  def process_tree(opts \\ []), do: Life.process_tree(opts)
+
+  @doc """
+  The story of the end of a process: what it was and held, what it was doing, who went along with it, who came in its place.
+
+  An end is known from a trace with `:procs`, or from a crash that the logger was told of, which needs no trace. The others are
+  `{:error, :no_exit_recorded}`, living processes among them:
+
+      iex> ElixirScope.start()
+      iex> ElixirScope.get_crash_report(self())
+      {:error, :no_exit_recorded}
+
+  The answer is `{:ok, map}`:
+
+    * `pid`, `name`, `initial_call`, `supervisor`, `born_at`: as far as recorded
+    * `exited_at`, `reason`, and `recorded`, which says of what: `:exit` or `:crash`; `crash`: the `ElixirScope.Events.CrashDump`
+    * `state`: `{:ok, state, meta}` as by `fetch_state_at/3` of `:last`; of a process without a recorded state the one that the crash tells, with
+      `source: :crash`; or `{:error, reason}`
+    * `handling`: the entry of the outermost recorded call that it was in, of a server the callback with its message; `calls`: all of
+      them, each with its `entry` and `exit`, nil where it had no time for one
+    * `messages`: the last ten that it got, where those were traced
+    * `cause`: the process with whose end it began, nil where that is this one
+    * `followed`: who ended because of it, in order, each with `pid`, `name`, `at`, `reason`, `by` (whose end led to it) and `how`: `:link`,
+      `:call` (it waited for a reply), `:stopped` (by a supervisor), `:gave_up` (the supervisor)
+    * `restart`: the process that came in its place, with `at` and how many `restarts` that makes, or nil
+    * `events`: crashes, ends and births of all of them, in order
+  """
+  @spec get_crash_report(pid) ::
+          {:ok, Life.CrashReport.t()} | {:error, :no_exit_recorded} | Life.error()
+  def get_crash_report(pid), do: Life.get_crash_report(pid)
 
   # -- Subscriptions ----------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,13 @@ defmodule ElixirScope.Config do
       default: [],
       doc: "Modules of which nothing is recorded while it runs, however they were instrumented."
     ],
+    crashes: [
+      type: :boolean,
+      default: true,
+      doc:
+        "Whether a `ElixirScope.Events.CrashDump` is recorded for each process whose end the logger hears of, and for each child " <>
+          "that a supervisor reports."
+    ],
     capture: [
       doc: "What is recorded of each event, and where it waits for the store.",
       type:

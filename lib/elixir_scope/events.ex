@@ -36,7 +36,7 @@ defmodule ElixirScope.Events do
   The marks of `ElixirScope.Trace` record `:span_start`, `:span_stop`, `:user_event`, `:performance_metric` and
   `:variable_assignment`. Instrumented code (`ElixirScope.Instrument`) records `:function_entry` and `:function_exit`, of callbacks
   `:state_change` and `:callback_reply`, what it sends and starts as `:message_send` and `:process_spawn`, and variables as
-  `:variable_assignment`. `:data_loss` is told where events were lost. The other kinds are not recorded yet;
+  `:variable_assignment`. `:crash` is what the logger is told of a process that ends. `:data_loss` is told where events were lost. The other kinds are not recorded yet;
   `ElixirScope.Storage.EventStore` takes them all.
 
   All events carry the same header, then fields of their own:

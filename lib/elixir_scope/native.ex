@@ -484,6 +484,23 @@ defmodule ElixirScope.Native do
   @spec trace_note(operation :: atom, target :: term, limits :: map, reason :: term) :: :ok
   def trace_note(_operation, _target, _limits, _reason), do: absent(:ok)
 
+  # -- Crashes ----------------------------------------------------------------------------------------------------------
+
+  # The state of a process, encoded within the budget of a payload and masked; nil while nothing is recorded.
+  @spec crash_state(state :: term) :: binary | nil
+  def crash_state(_state), do: absent(nil)
+
+  # The `CrashDump` event of a process of this node, unless that is muted. The state is what `crash_state/1` made of it.
+  @spec crash_note(
+          pid,
+          reason :: term,
+          state :: binary | nil,
+          supervisor :: pid | nil,
+          restarts :: non_neg_integer | nil,
+          links :: [pid] | nil
+        ) :: :ok
+  def crash_note(_pid, _reason, _state, _supervisor, _restarts, _links), do: absent(:ok)
+
   # -- Queries (dirty CPU) ----------------------------------------------------------------------------------------------
 
   @spec get_events(query) :: [struct] | {:error, term}

@@ -4,7 +4,7 @@ defmodule ElixirScope.Recorder do
   # The life of the native recorder. It belongs to no process: `Recorder.Server` only puts starts, stops and changes of the
   # configuration in one order, and can die at any time.
 
-  alias ElixirScope.{Config, Error, Guard, Muted, Native, Tracing, Watch}
+  alias ElixirScope.{Config, Error, Guard, Life, Muted, Native, Tracing, Watch}
   alias ElixirScope.Instrument.Live
   alias ElixirScope.Recorder.Server
 
@@ -50,6 +50,8 @@ defmodule ElixirScope.Recorder do
   @doc "Stops from the calling process, when our own ones are about to end or are gone."
   @spec halt() :: :ok
   def halt do
+    Life.Crashes.leave()
+
     if Native.load_failure() == nil do
       if Tracing.server() == nil, do: Tracing.sweep()
       Native.stop()
@@ -102,7 +104,8 @@ defmodule ElixirScope.Recorder do
             config: get_config(),
             instrumentation: Live.status(),
             watches: Watch.all(),
-            guard: Guard.status()
+            guard: Guard.status(),
+            crashes: Life.Crashes.status()
           })
           |> Map.merge(Tracing.status())
       end

@@ -6,6 +6,7 @@ defmodule ElixirScope.Supervisor do
   alias ElixirScope.{
     Guard,
     Instrument,
+    Life,
     Muted,
     Patience,
     Performance,
@@ -25,11 +26,14 @@ defmodule ElixirScope.Supervisor do
     Subscriptions.Table.create()
     # And so that what a follower that was killed has left in a process can be taken away.
     Watch.Table.create()
+    # And so that a crash of ours does not make one of the host's be told of twice.
+    Life.Crashes.create()
 
     children = [
       Subscriptions.Supervisor,
       Watch.Followers,
       Tracing.Server,
+      Life.Teller,
       Performance.Monitor,
       Guard,
       Recorder.Server,

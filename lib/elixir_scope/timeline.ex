@@ -94,10 +94,31 @@ defmodule ElixirScope.Timeline do
     ask(what, fn offset ->
       with :ok <- check_pid(pid),
            {:ok, time} <- instant(:time, time, offset),
-           {:ok, opts} <- Options.validate(opts, @state) do
+           {:ok, opts} <- Options.validate(opts, @state),
+           :ok <- still_there(pid, time) do
         Native.state_at(Map.merge(opts, %{pid: pid, time: time}))
       end
     end)
+  end
+
+  # A dead process has no state any more, if its end is on tape. A crash is recorded at its end, but for what the VM tells.
+  defp still_there(_pid, :last), do: :ok
+
+  defp still_there(pid, time) do
+    if Process.alive?(pid) do
+      :ok
+    else
+      query = %{pid: [pid], until: time, limit: 1, order: :asc, payload: true}
+
+      with [] <- Native.get_events(Map.put(query, :event_type, [:process_exit])),
+           [] <- Native.get_events(Map.put(query, :event_type, [:crash])) do
+        :ok
+      else
+        [%Events.ProcessExit{} = exit] -> {:error, {:exited, exit.timestamp, exit.exit_reason}}
+        [%Events.CrashDump{} = crash] -> {:error, {:exited, crash.timestamp, crash.crash_reason}}
+        {:error, reason} -> {:error, reason}
+      end
+    end
   end
 
   @spec get_state_history(term, term) :: [Events.StateChange.t()] | error

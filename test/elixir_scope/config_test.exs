@@ -143,7 +143,7 @@ defmodule ElixirScope.ConfigTest do
            "invalid value for option [:traces, :rate]: expected a positive integer, got: -1"},
           {[stratgy: :minimal], :stratgy,
            "unknown option :stratgy: expected one of the options :enabled, :strategy, :sampling_rate, :modules, " <>
-             ":exclude_modules, :capture, :storage, :guard, :traces, got the value: :minimal"},
+             ":exclude_modules, :crashes, :capture, :storage, :guard, :traces, got the value: :minimal"},
           {[storage: [limit: 5]], [:storage, :limit],
            "unknown option [:storage, :limit]: expected one of the options :memory_limit, :max_events, :max_age_ms, " <>
              "got the value: 5"},

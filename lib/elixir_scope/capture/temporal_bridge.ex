@@ -155,13 +155,15 @@ defmodule ElixirScope.Capture.TemporalBridge do
 
   @doc """
   The states of all processes at a time, by process; the position stays as it is. Of a process that holds several, the state of the
-  module that it was started with.
+  module that it was started with. A process whose end was recorded up to then has none; `:last` gives its last one.
   """
   @spec reconstruct_state_at(bridge, Timeline.time() | :last) :: {:ok, %{pid => state :: term}} | error
   def reconstruct_state_at(_bridge, time) do
     Muted.run(fn ->
-      with {:ok, states} <- Timeline.states_at(time) do
-        {:ok, Enum.reduce(states, %{}, fn {pid, _m, state, _meta}, all -> Map.put_new(all, pid, state) end)}
+      with {:ok, states} <- Timeline.states_at(time),
+           ends when is_list(ends) <- if(time == :last, do: [], else: ends(time)) do
+        states = Enum.reduce(states, %{}, fn {pid, _m, state, _meta}, all -> Map.put_new(all, pid, state) end)
+        {:ok, Map.drop(states, for(ended <- ends, do: ended.pid))}
       end
     end)
   end
@@ -218,7 +220,7 @@ defmodule ElixirScope.Capture.TemporalBridge do
   defp status, do: if(Native.running(), do: Native.status(), else: {:error, :not_running})
 
   defp ends(time) do
-    Query.get_events(event_type: :process_exit, until: time, limit: :infinity, payload: false)
+    Query.get_events(event_type: [:process_exit, :crash], until: time, limit: :infinity, payload: false)
   end
 
   defp alive?(pid, dead, time) do

@@ -6,7 +6,7 @@ defmodule ElixirScope.Recorder.Server do
 
   use GenServer
 
-  alias ElixirScope.{Config, Error, Guard, Muted, Native, Patience, Performance, Subscriptions, Watch}
+  alias ElixirScope.{Config, Error, Guard, Life, Muted, Native, Patience, Performance, Subscriptions, Watch}
 
   @config {__MODULE__, :config}
 
@@ -36,6 +36,7 @@ defmodule ElixirScope.Recorder.Server do
       case Native.start(Config.to_native(config)) do
         :ok ->
           :persistent_term.put(@config, config)
+          if config.crashes, do: Life.Crashes.listen()
           Performance.Monitor.watch()
           Guard.watch()
 
@@ -55,6 +56,7 @@ defmodule ElixirScope.Recorder.Server do
   def handle_call(:stop, _from, nil) do
     Subscriptions.close_all()
     Watch.Followers.stop_all()
+    Life.Crashes.leave()
     if Native.load_failure() == nil, do: Native.stop()
     forget_config()
     {:reply, :ok, nil}

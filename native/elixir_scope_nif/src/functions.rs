@@ -22,6 +22,10 @@ fn discard(env: Env<'_>) -> Term<'_> {
     atoms::discard().to_term(env)
 }
 
+fn nothing(env: Env<'_>) -> Term<'_> {
+    atoms::nil().to_term(env)
+}
+
 fn no(env: Env<'_>) -> Term<'_> {
     false.encode(env)
 }
@@ -90,6 +94,8 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     dirty c"trace_free" / 1 => tracer::trace_free;
     normal c"trace_status" / 0 => tracer::trace_status;
     capture c"trace_note" / 4 => tracer::trace_note, or ok;
+    capture c"crash_state" / 1 => tracer::crash_state, or nothing;
+    capture c"crash_note" / 6 => tracer::crash_note, or ok;
 
     dirty c"get_events" / 1 => query::get_events;
     dirty c"count_events" / 1 => query::count_events;

@@ -9,9 +9,11 @@
 //! * `messages`: what is sent, and what arrives
 //! * `life`: births, deaths, links, names, garbage collections
 //! * `control`: what `ElixirScope.Tracing` asks for
+//! * `crashes`: what the logger hears of
 
 mod calls;
 mod control;
+mod crashes;
 mod life;
 mod messages;
 
@@ -25,6 +27,8 @@ use crate::payload::Body;
 use crate::term::{self, Word, word, word_of};
 use crate::thread::Thread;
 use crate::{atoms, gate};
+
+pub use crashes::{crash_note, crash_state};
 
 pub use control::{
     trace_end, trace_free, trace_function, trace_members, trace_note, trace_open, trace_status,
