@@ -192,6 +192,22 @@ defmodule ElixirScope.GuardTest do
     end
   end
 
+  describe "a trace that runs" do
+    test "is ended at :no_traces, with all that it set in the VM, and none begins until that has passed" do
+      pid = spawn_link(fn -> Process.sleep(:infinity) end)
+      {:ok, ref} = ElixirScope.trace(pid, events: [:send])
+      on_exit(fn -> ElixirScope.untrace(:all) end)
+      up(3)
+      until(fn -> ElixirScope.status().traces == [] end, "the end of the trace")
+      assert [%{ref: ^ref, reason: :guard} | _before] = ElixirScope.status().ended_traces
+      assert {:flags, []} = :erlang.trace_info(pid, :flags)
+      assert {:error, %ElixirScope.Error{reason: :guarded} = error} = ElixirScope.trace(pid)
+      assert Exception.message(error) =~ "to spare the node"
+      down(1)
+      assert {:ok, _ref} = ElixirScope.trace(pid)
+    end
+  end
+
   describe "at :paused" do
     test "nothing is recorded, and all of it is counted as lost by the guard" do
       call(1, 2, 3)

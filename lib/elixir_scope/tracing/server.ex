@@ -205,6 +205,9 @@ defmodule ElixirScope.Tracing.Server do
 
       {:error, :too_many_traces} ->
         {:error, %Error{reason: {:too_many_traces, @most}}, state}
+
+      {:error, :guard} ->
+        {:error, %Error{reason: :guarded}, state}
     end
   end
 
