@@ -459,14 +459,10 @@ defmodule ElixirScope do
   Calls of a function by its head, as a target of `trace/2` or for its options `:functions` and `:stop_when`.
 
       iex> require ElixirScope
-      iex> ElixirScope.match(Shop.Cart.add(%{user: user}, count) when user > 100 and count in 1..9)
+      iex> ElixirScope.match(Shop.Cart.add(%{user: user}, count) when user > 100 and is_integer(count))
       {:match, {Shop.Cart, :add, 2},
        [
-         {[%{user: :"$1"}, :"$2"],
-          [
-            {:andalso, {:>, :"$1", 100},
-             {:andalso, {:is_integer, :"$2"}, {:andalso, {:>=, :"$2", 1}, {:"=<", :"$2", 9}}}}
-          ], []}
+         {[%{user: :"$1"}, :"$2"], [{:andalso, {:>, :"$1", 100}, {:is_integer, :"$2"}}], []}
        ]}
 
   Values from outside are pinned, as in `Shop.Cart.add(%{user: ^user}, _)`. What the VM's match specs do not know, such as the parts of a

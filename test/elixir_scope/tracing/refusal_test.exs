@@ -95,23 +95,36 @@ defmodule ElixirScope.Tracing.RefusalTest do
     end
   end
 
-  defp traced?(pid) do
-    if Session.sessions?(),
-      do: apply(:trace, :session_info, [pid]) != [],
-      else: :erlang.trace_info(pid, :tracer) != {:tracer, []}
+  defp traced?(what) do
+    cond do
+      Session.sessions?() -> apply(:trace, :session_info, [what]) not in [[], :undefined]
+      is_pid(what) -> :erlang.trace_info(what, :tracer) != {:tracer, []}
+      true -> :erlang.trace_info(what, :traced) == {:traced, :local}
+    end
   end
 
   describe "functions that record themselves" do
     setup do
       :ok = ElixirScope.instrument(Specimen, functions: :all)
       on_exit(fn -> ElixirScope.uninstrument(Specimen) end)
-      [{name, arity} | _] = ElixirScope.Instrument.Server.modules()[Specimen].functions
-      %{function: {Specimen, name, arity}}
+      %{function: {Specimen, :add, 2}}
     end
 
     test "are refused", %{function: function} do
       assert {:error, %Error{reason: {:records_itself, ^function}} = error} = ElixirScope.trace(function)
       assert Exception.message(error) =~ "is instrumented"
+    end
+
+    test "are recorded once where they are instrumented while a trace runs", %{
+      function: {_module, name, _arity} = function
+    } do
+      ElixirScope.uninstrument(Specimen)
+      {:ok, _ref} = ElixirScope.trace([function, {Traced, :one, 1}])
+      :ok = ElixirScope.instrument(Specimen, functions: :all)
+
+      until(fn -> traced?(function) end, "the function to have its pattern again")
+      run(worker(), fn -> Specimen.add(1, 1) end)
+      assert [_entry, _exit] = all_events(module: Specimen, function: :add)
     end
 
     test "are left out of more", %{function: function} do
