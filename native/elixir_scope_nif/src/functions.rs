@@ -6,7 +6,7 @@ use rustler::{Encoder, Env, Term};
 use crate::entry::functions;
 use crate::term::raw;
 use crate::{
-    atoms, capture, event_store, export, guard, library, query, recorder, ring_buffer, site,
+    atoms, capture, event_store, export, flow, guard, library, query, recorder, ring_buffer, site,
     subscription, term_tests, timeline, tracer,
 };
 
@@ -98,6 +98,9 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     capture c"crash_note" / 6 => tracer::crash_note, or ok;
 
     dirty c"get_events" / 1 => query::get_events;
+    dirty c"message_flow" / 1 => flow::message_flow;
+    dirty c"causes" / 1 => flow::causes;
+    dirty c"effects" / 1 => flow::effects;
     dirty c"count_events" / 1 => query::count_events;
     dirty c"explain" / 1 => query::explain;
     dirty c"estimate" / 1 => query::estimate;

@@ -22,7 +22,7 @@ pub fn crash_state<'a>(env: Env<'a>, [state]: [Term<'a>; 1]) -> Term<'a> {
 fn encoded<'a>(env: Env<'a>, state: Term<'a>) -> Option<OwnedBinary> {
     let thread = Thread::take(gate::word())?;
     let mut bytes = Vec::new();
-    let written = Payload::new(env, &thread.settings, &mut bytes).value(state);
+    let written = Payload::new(env, &thread.settings, EventKind::Crash, &mut bytes).value(state);
     Thread::put(thread);
     written.ok()?;
     let mut binary = OwnedBinary::new(bytes.len());
