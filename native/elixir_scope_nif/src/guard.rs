@@ -1,7 +1,7 @@
 //! What `ElixirScope.Guard` looks at, and what it does.
 
 use elixir_scope_engine::event::Symbol;
-use elixir_scope_engine::{Ending, Traces};
+use elixir_scope_engine::{Ending, Gap, Traces};
 use rustler::{Encoder, Env, Term};
 
 use crate::entry::{Answer, Raise};
@@ -17,7 +17,7 @@ pub fn set_level<'a>(env: Env<'a>, [level]: [Term<'a>; 1]) -> Answer<'a> {
     let done = runtime::update(|settings| Ok::<_, Raise>(settings.at(level)))?;
     if let Some(running) = runtime::running() {
         // What was written before does not look like what is written from now on, or nothing was.
-        running.recorder.gap();
+        running.recorder.gap(Gap::Everything);
     }
     if level >= Level::NoTraces {
         let traces = Traces::shared();
