@@ -104,6 +104,8 @@ fn append(store: &Store, events: std::ops::Range<u64>) {
             call,
             parent: EventId(parent),
             correlation,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload,
             more,
         };

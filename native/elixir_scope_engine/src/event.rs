@@ -52,6 +52,16 @@ id! {
     SiteId(u32)
 }
 
+impl EventId {
+    /// Stands for "one of several" where an event is about a message: more than one could be the one.
+    pub const AMBIGUOUS: EventId = EventId(u64::MAX >> 1);
+}
+
+impl ProcessId {
+    /// Stands for a process at the other end that there is, but that is not known.
+    pub const UNKNOWN: ProcessId = ProcessId(u64::MAX);
+}
+
 impl CorrelationId {
     /// Stands for "one of several": more than one root could have led to the event. No writer has so high a number.
     pub const AMBIGUOUS: CorrelationId = CorrelationId(0xff_ffff << 40);

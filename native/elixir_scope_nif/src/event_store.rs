@@ -111,6 +111,8 @@ pub fn put<'a>(env: Env<'a>, [handle, events]: [Term<'a>; 2]) -> Answer<'a> {
             },
             parent: event.parent,
             correlation: event.correlation,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload: &event.payload,
             more: &[],
         };

@@ -141,6 +141,8 @@ impl Ingest {
             call: place.call,
             parent: place.parent,
             correlation: place.root,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload,
             more: &self.scratch,
         };
@@ -245,6 +247,8 @@ impl Ingest {
             call: Call::None,
             parent: EventId::NONE,
             correlation: CorrelationId::NONE,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload: &self.scratch,
             more: &[],
         };

@@ -135,7 +135,7 @@ impl Tape {
     #[inline]
     pub(crate) fn append(&mut self, event: &NewEvent<'_>) -> Result<EventId, Refused> {
         let payload = event.payload.len() + event.more.len();
-        let id = if self.open.has_room(payload) {
+        let id = if self.open.has_room(payload) && self.open.wants(event) == 0 {
             self.open.push(event)
         } else {
             self.append_behind_seal(event, payload)?
@@ -155,7 +155,12 @@ impl Tape {
         payload: usize,
     ) -> Result<EventId, Refused> {
         if !self.open.too_small_for(payload) {
-            self.seal()?;
+            if !self.open.has_room(payload) {
+                self.seal()?;
+            }
+            if !self.make_way(event) {
+                return Err(Refused::Full);
+            }
             return Ok(self.open.push(event));
         }
         if payload > self.max_payload() {
@@ -169,12 +174,26 @@ impl Tape {
         let next = self.next_id();
         let mut alone = Open::new(next, 1, payload, &self.memory);
         std::mem::swap(&mut self.open, &mut alone);
+        // Without room it is stored all the same, and less is known of it.
+        let _ = self.make_way(event);
         let id = self.open.push(event);
         let sealed = self.seal();
         std::mem::swap(&mut self.open, &mut alone);
         sealed?;
         self.open.begin_at(next + 1);
         Ok(id)
+    }
+
+    /// Makes room in the columns that few rows stand in.
+    fn make_way(&mut self, event: &NewEvent<'_>) -> bool {
+        let bytes = self.open.wants(event);
+        if bytes > 0 {
+            if !self.make_room(bytes) {
+                return false;
+            }
+            self.open.grow(event);
+        }
+        true
     }
 
     /// Seals the open segment and begins a new one.
