@@ -257,6 +257,18 @@ pub enum Symbol {
     Removed,
     /// There is another one.
     Changed,
+    /// A trace began.
+    Started,
+    /// A message as the answer to a request.
+    Reply,
+    /// A message of `sys`.
+    System,
+    /// A message that the host makes when a process ends that is watched.
+    Down,
+    /// A message that the host makes when a process ends that is linked.
+    Exit,
+    /// A message that the host makes when a timer runs out.
+    Timer,
 }
 
 impl Symbol {
@@ -285,6 +297,12 @@ impl Symbol {
         Symbol::Added,
         Symbol::Removed,
         Symbol::Changed,
+        Symbol::Started,
+        Symbol::Reply,
+        Symbol::System,
+        Symbol::Down,
+        Symbol::Exit,
+        Symbol::Timer,
     ];
 
     /// The name that the host is asked to intern.
@@ -314,6 +332,12 @@ impl Symbol {
             Symbol::Added => "added",
             Symbol::Removed => "removed",
             Symbol::Changed => "changed",
+            Symbol::Started => "started",
+            Symbol::Reply => "reply",
+            Symbol::System => "system",
+            Symbol::Down => "down",
+            Symbol::Exit => "exit",
+            Symbol::Timer => "timer",
         }
     }
 }

@@ -2,10 +2,13 @@
 //! its process was spawned.
 
 use super::Stacks;
+use super::flows::{Flows, Ties};
+use super::lanes::Out;
 use super::newcomers::Newcomers;
-use super::sends::{Message, Sends, Taken};
+pub(super) use super::sends::Message;
+use super::sends::{Sends, Taken, Told};
 use super::stacks::{Nesting, Origin};
-use crate::event::{CorrelationId, EventKind, ProcessId, Symbol, Symbols, TimeNs};
+use crate::event::{CorrelationId, EventId, EventKind, ProcessId, Symbol, Symbols, TimeNs};
 use crate::record::RecordHead;
 use crate::site::{Receives, SiteTable, Via};
 use crate::store::Appender;
@@ -18,32 +21,35 @@ pub(crate) struct Causality {
     symbols: Symbols,
     sends: Sends,
     newcomers: Newcomers,
+    flows: Flows,
 }
 
 /// What an entry tells of the message that its call handles.
 enum Handled<'a> {
-    /// This one.
-    Message(Message<'a>),
-    /// One that was not recorded in full.
+    /// This one, and whether nothing of it is missing.
+    Message(Message<'a>, bool),
+    /// One that was not recorded.
     Unknown,
     /// None.
     Nothing,
 }
 
 impl Causality {
-    /// Two thirds of `budget` bytes are for messages, the rest for processes.
+    /// Seven sixteenths of `budget` bytes each are for messages that may be handled, and for where messages are; the rest is for
+    /// processes.
     pub(crate) fn new(budget: usize, sites: &'static SiteTable, symbols: Symbols) -> Causality {
         Causality {
             sites,
             symbols,
-            sends: Sends::new(budget / 3 * 2),
-            newcomers: Newcomers::new(budget / 3),
+            sends: Sends::new(budget / 16 * 7),
+            newcomers: Newcomers::new(budget / 8),
+            flows: Flows::new(budget / 16 * 7, symbols),
         }
     }
 
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
-        self.sends.bytes() + self.newcomers.bytes()
+        self.sends.bytes() + self.newcomers.bytes() + self.flows.bytes()
     }
 
     /// How many messages wait to be handled.
@@ -67,34 +73,69 @@ impl Causality {
         self.sends.answered(request, now);
     }
 
-    /// A record that tells of other processes, or begins an outermost call: finds its root, or what goes back to it.
+    /// A record that tells of other processes, or begins an outermost call: finds its root, or what goes back to it, and what ties
+    /// it to others. Answers the part of the payload that is stored; what stands behind it is appended to `more`.
     #[inline]
-    pub(crate) fn follow(
+    #[allow(clippy::too_many_arguments, reason = "the record, and what is known")]
+    pub(crate) fn follow<'a>(
         &mut self,
         head: &RecordHead,
-        payload: &[u8],
+        payload: &'a [u8],
         time: TimeNs,
         place: &mut Nesting,
+        ties: &mut Ties,
         stacks: &mut Stacks,
         store: &mut Appender<'_>,
-    ) {
+        more: &mut Vec<u8>,
+    ) -> &'a [u8] {
+        let id = store.next_id();
         match head.kind {
             EventKind::FunctionEntry | EventKind::SpanStart
                 if head.depth == 0 && !place.chain.is_some() =>
             {
-                self.begin(head, payload, time, place, stacks);
+                ties.message = self.begin(head, payload, time, place, stacks);
             }
             EventKind::MessageSend => {
-                self.sent(head.process, payload, time, place.root, stacks);
+                let told = Told {
+                    by: id,
+                    sender: head.process,
+                };
+                self.sent(told, payload, time, place.root, stacks);
+                ties.peer = self.flows.sent(head, payload, time, place.root, id, stacks);
+            }
+            EventKind::MessageReceive => {
+                let Causality { flows, sends, .. } = self;
+                let (found, fields) = flows.received(head, payload, time, id, stacks, sends, more);
+                *ties = found;
+                return fields;
             }
             EventKind::ProcessSpawn => {
+                if let Some(child) = process(payload) {
+                    ties.peer = child;
+                    self.flows.spawned(child, time);
+                }
                 self.spawned(head.process, payload, time, place.root, stacks, store);
             }
+            EventKind::ProcessExit => ties.lifetime_ns = self.flows.exited(head.process, time),
+            EventKind::TraceControl => self.flows.traced(payload),
             _ => {}
         }
+        payload
     }
 
-    /// An outermost call.
+    /// The event that [`Causality::follow`] took for `id` was not stored.
+    #[cold]
+    pub(crate) fn untold(&mut self, process: ProcessId, peer: ProcessId, id: EventId) {
+        self.sends.untold(id);
+        self.flows.untold(process, peer, id);
+    }
+
+    /// Up to now, messages may have been sent that nobody told of.
+    pub(crate) fn gap(&mut self, now: TimeNs) {
+        self.flows.gap(now);
+    }
+
+    /// An outermost call. Answers the message that it handles.
     fn begin(
         &mut self,
         head: &RecordHead,
@@ -102,7 +143,7 @@ impl Causality {
         time: TimeNs,
         place: &mut Nesting,
         stacks: &mut Stacks,
-    ) {
+    ) -> EventId {
         let def = match head.kind {
             EventKind::FunctionEntry => self.sites.get(head.site),
             _ => None,
@@ -114,6 +155,9 @@ impl Causality {
         if place.serves && !is_callback && matches!(place.origin, Origin::Spawned(_)) {
             place.origin = Origin::Past;
         }
+        if is_callback && !place.serves {
+            self.flows.serves(head.process, time);
+        }
         place.serves |= is_callback;
         let handled = def
             .and_then(|def| def.receives)
@@ -121,25 +165,53 @@ impl Causality {
                 self.handled(receives, head.process, payload)
             });
         match handled {
-            Handled::Message(message) => {
+            Handled::Message(message, is_whole) => {
                 place.origin = Origin::Past;
-                if let Some(root) = self.taken(&message, time, stacks) {
+                // What was cut may be equal to what is not.
+                let taken = if is_whole {
+                    self.taken(&message, time, stacks)
+                } else {
+                    None
+                };
+                let lost = stacks.gap_of(head.process);
+                let arrived =
+                    self.flows
+                        .handled(message.via, message.bytes, head.process, time, lost);
+                if let Some((root, _)) = taken
+                    && root.is_some()
+                {
                     place.root = root;
+                }
+                match arrived {
+                    Out::One(arrived) => {
+                        if arrived.root.is_some() {
+                            place.root = arrived.root;
+                        }
+                        arrived.id
+                    }
+                    Out::Several => EventId::NONE,
+                    Out::Unknown => taken.map_or(EventId::NONE, |(_, id)| id),
                 }
             }
             // From somewhere else.
-            Handled::Unknown => place.origin = Origin::Past,
-            Handled::Nothing => self.go_on(head, time, place, stacks),
+            Handled::Unknown => {
+                place.origin = Origin::Past;
+                EventId::NONE
+            }
+            Handled::Nothing => {
+                self.go_on(head, time, place, stacks);
+                EventId::NONE
+            }
         }
     }
 
-    /// The root of a message, where it is known who may have sent it.
+    /// The root of a message, where it is known who may have sent it; and the event that tells of it, where that is sure.
     fn taken(
         &mut self,
         message: &Message<'_>,
         now: TimeNs,
         stacks: &mut Stacks,
-    ) -> Option<CorrelationId> {
+    ) -> Option<(CorrelationId, EventId)> {
         // It may have been sent to a name that the receiver has.
         let by_name = Message {
             receiver: ProcessId::NONE,
@@ -168,6 +240,8 @@ impl Causality {
                     },
                     oldest: one.oldest.min(other.oldest),
                     newest: one.newest.max(other.newest),
+                    id: EventId::NONE,
+                    sender: ProcessId::UNKNOWN,
                 }
             }
             (None, None) => return None,
@@ -178,9 +252,9 @@ impl Causality {
             Via::Notice | Via::Plain => !stacks.may_be_unknown(message.receiver, taken.oldest, now),
         };
         if is_sure {
-            taken.root.some()
+            Some((taken.root, taken.id))
         } else {
-            Some(CorrelationId::AMBIGUOUS)
+            Some((CorrelationId::AMBIGUOUS, EventId::NONE))
         }
     }
 
@@ -217,10 +291,9 @@ impl Causality {
                 sender,
                 bytes,
             };
-            is_whole.then_some(message)
+            Some(Handled::Message(message, is_whole))
         };
-        via.and_then(message)
-            .map_or(Handled::Unknown, Handled::Message)
+        via.and_then(message).unwrap_or(Handled::Unknown)
     }
 
     /// How the message came, and of a request from whom: `None` for what is no message, `Some(None)` where it is not known.
@@ -263,7 +336,7 @@ impl Causality {
     /// A message was sent.
     fn sent(
         &mut self,
-        sender: ProcessId,
+        told: Told,
         payload: &[u8],
         time: TimeNs,
         root: CorrelationId,
@@ -276,12 +349,16 @@ impl Causality {
         let message = Message {
             via,
             receiver,
-            sender: if is_request { sender } else { ProcessId::NONE },
+            sender: if is_request {
+                told.sender
+            } else {
+                ProcessId::NONE
+            },
             bytes,
         };
-        let (number, forgotten) = self.sends.push(&message, root, time);
+        let (number, forgotten) = self.sends.push(&message, told, root, time);
         if is_request {
-            stacks.waits(sender, number);
+            stacks.waits(told.sender, number);
         }
         if let Some(receiver) = forgotten {
             stacks.forgot(receiver, time);
@@ -378,7 +455,7 @@ fn element(payload: &[u8], index: u32) -> Option<(&[u8], bool)> {
 }
 
 /// The local process that a value is.
-fn process(value: &[u8]) -> Option<ProcessId> {
+pub(super) fn process(value: &[u8]) -> Option<ProcessId> {
     match Reader::new(value).token() {
         Ok(Token::Pid(process)) => ProcessId(process).some(),
         _ => None,

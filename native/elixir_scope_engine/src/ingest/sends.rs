@@ -11,7 +11,7 @@
 
 use ahash::RandomState;
 
-use crate::event::{CorrelationId, ProcessId, TimeNs};
+use crate::event::{CorrelationId, EventId, ProcessId, TimeNs};
 use crate::site::Via;
 
 /// A message as both sides know it.
@@ -55,6 +55,9 @@ struct Sent {
     receiver: ProcessId,
     root: CorrelationId,
     time: TimeNs,
+    /// The event that tells of it, and who sent it.
+    id: EventId,
+    sender: ProcessId,
     /// Place plus one of the next message in its queue.
     next: u32,
     // The rest is of a queue as a whole, and stands in its first message.
@@ -64,9 +67,18 @@ struct Sent {
     beside: u32,
     /// How many messages differ from the one before in their root; [`MIXED`] once one was taken while they differed.
     changes: u32,
+    /// How many differ from the one before in their sender.
+    strangers: u32,
 }
 
 const MIXED: u32 = 1 << 31;
+
+/// The event that tells of a message, and who sent it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    pub by: EventId,
+    pub sender: ProcessId,
+}
 
 /// What is known of the messages in a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +88,9 @@ pub(crate) struct Taken {
     /// When the oldest and the newest of the messages that it could be were sent.
     pub oldest: TimeNs,
     pub newest: TimeNs,
+    /// The event that tells of it, and who sent it: [`ProcessId::UNKNOWN`], and no event, where several have sent one.
+    pub id: EventId,
+    pub sender: ProcessId,
 }
 
 fn place(link: u32) -> Option<usize> {
@@ -155,6 +170,7 @@ impl Sends {
     pub(crate) fn push(
         &mut self,
         message: &Message<'_>,
+        told: Told,
         root: CorrelationId,
         time: TimeNs,
     ) -> (u32, Option<ProcessId>) {
@@ -177,19 +193,24 @@ impl Sends {
             receiver: message.receiver,
             root,
             time,
+            id: told.by,
+            sender: told.sender,
             last: link,
             ..Sent::default()
         };
         if let Some((first, _)) = queue {
             let last = self.sent(first).map_or(0, |first| first.last);
             let mut differs = false;
+            let mut is_strange = false;
             if let Some(last) = self.sent_mut(last) {
                 differs = last.root != root;
+                is_strange = last.sender != told.sender;
                 last.next = link;
             }
             if let Some(first) = self.sent_mut(first) {
                 first.last = link;
                 first.changes += u32::from(differs);
+                first.strangers += u32::from(is_strange);
             }
         } else {
             let bucket = self.bucket(key);
@@ -224,6 +245,7 @@ impl Sends {
         next.last = sent.last;
         next.beside = sent.beside;
         next.changes = sent.changes - u32::from(next.root != sent.root);
+        next.strangers = sent.strangers - u32::from(next.sender != sent.sender);
         if mixes {
             next.changes |= MIXED;
         }
@@ -234,7 +256,14 @@ impl Sends {
     pub(crate) fn look(&self, message: &Message<'_>) -> Option<Taken> {
         let (link, _) = self.find(self.key(message), message.size())?;
         let first = self.sent(link)?;
+        let is_one = first.strangers == 0 && first.changes < MIXED;
         Some(Taken {
+            id: if is_one { first.id } else { EventId::NONE },
+            sender: if is_one {
+                first.sender
+            } else {
+                ProcessId::UNKNOWN
+            },
             root: if first.changes == 0 {
                 first.root
             } else {
@@ -251,6 +280,16 @@ impl Sends {
         if let Some((first, before)) = self.find(self.key(message), message.size()) {
             let is_mixed = self.sent(first).is_some_and(|first| first.changes != 0);
             self.pop(first, before, mixes || is_mixed);
+        }
+    }
+
+    /// The event that was to tell of the newest message was not stored.
+    pub(crate) fn untold(&mut self, id: EventId) {
+        let newest = self.place_of(self.next.wrapping_sub(1));
+        if let Some(newest) = self.ring.get_mut(newest)
+            && newest.id == id
+        {
+            newest.id = EventId::NONE;
         }
     }
 
@@ -354,7 +393,7 @@ mod tests {
                 let differ = same.iter().any(|one| one.3 != same[0].3 || one.4);
                 match step {
                     0..=5 => {
-                        let (number, forgotten) = sends.push(&message, CorrelationId(root), TimeNs(now));
+                        let (number, forgotten) = sends.push(&message, Told::default(), CorrelationId(root), TimeNs(now));
                         let oldest = number.checked_sub(16);
                         let gone = list.iter().position(|one| Some(one.0) == oldest).map(|at| list.remove(at));
                         prop_assert_eq!(forgotten, gone.map(|one| ProcessId(one.1)));
@@ -398,7 +437,12 @@ mod tests {
     #[test]
     fn a_sender_that_waited_long_may_have_given_up() {
         let mut sends = Sends::new(0);
-        let (number, _) = sends.push(&message(1, b"a"), CorrelationId(5), TimeNs(0));
+        let (number, _) = sends.push(
+            &message(1, b"a"),
+            Told::default(),
+            CorrelationId(5),
+            TimeNs(0),
+        );
         sends.answered(number, TimeNs(10_000_000));
         assert_eq!(sends.len(), 1);
         sends.answered(number, TimeNs(9_999_999));
@@ -417,6 +461,7 @@ mod tests {
             let bytes = [root as u8, (root >> 8) as u8];
             sends.push(
                 &message(root, &bytes),
+                Told::default(),
                 CorrelationId(root),
                 TimeNs(root as i64),
             );

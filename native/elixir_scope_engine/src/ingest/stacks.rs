@@ -54,6 +54,8 @@ struct Stack {
     waits: u32,
     /// So many messages may still be in its mailbox that nobody knows of.
     unknown: u32,
+    /// When a record of its own was found to be missing last.
+    gap: TimeNs,
     /// The value of [`Stacks::lost`] that `unknown` takes into account; of a process that was spawned, that of its birth.
     lost: u32,
 }
@@ -108,6 +110,8 @@ pub(crate) struct Stacks {
     /// Where the next sweep goes on, and how many there were.
     swept: usize,
     sweeps: u32,
+    /// Whether processes lost their stacks that may live.
+    is_thinned: bool,
 }
 
 pub(crate) fn is_entry(kind: EventKind) -> bool {
@@ -157,6 +161,7 @@ impl Stacks {
             unknown_until: TimeNs(i64::MIN),
             swept: 0,
             sweeps: 0,
+            is_thinned: false,
         }
     }
 
@@ -254,6 +259,7 @@ impl Stacks {
         stack.used = sweeps;
         let is_next = RecordHead::next_sequence(stack.sequence) == head.sequence;
         if !is_next && stack.sequence != 0 && head.sequence != 0 {
+            stack.gap = time;
             // What was open inside of the outermost call may have ended, and the same function been called again. Nobody may have
             // told of the loss yet: it was on another thread's ring.
             stack

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::loss::Loss;
-use super::sparse::OpenTies;
 use super::row::{Call, EventHead, NewEvent, Rows, Zone};
+use super::sparse::OpenTies;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, TimeNs};
 use crate::memory::{Charge, Memory, Use};
 

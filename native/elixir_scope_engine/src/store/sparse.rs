@@ -113,7 +113,11 @@ impl OpenTies {
 
     pub(crate) fn push(&mut self, row: usize, peer: ProcessId, message: EventId) {
         if peer.is_some() {
-            let known = if peer == ProcessId::UNKNOWN { 0 } else { peer.0 };
+            let known = if peer == ProcessId::UNKNOWN {
+                0
+            } else {
+                peer.0
+            };
             self.peers.push(row, known);
         }
         if message.is_some() {

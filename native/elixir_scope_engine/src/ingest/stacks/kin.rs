@@ -13,6 +13,13 @@ impl Stacks {
         (first.depth == 0).then_some(first.time)
     }
 
+    /// When a record of a process was found to be missing last.
+    pub(crate) fn gap_of(&self, process: ProcessId) -> TimeNs {
+        let place = self.index.get(&process);
+        let stack = place.and_then(|&place| self.stacks.get(place as usize));
+        stack.map_or(TimeNs(i64::MIN), |stack| stack.gap)
+    }
+
     /// A process was spawned and goes back to `root`. If it was heard of before, it is `known` as a newcomer: else it is
     /// older than that, whatever was told.
     pub(crate) fn spawned(

@@ -1,0 +1,407 @@
+//! Which send an arrival is the arrival of, and which message a callback handles; who is at the other end of an event, and for how
+//! long a process has lived.
+//!
+//! What one process sends to another arrives in that order, and a behaviour handles what arrived in the order of arrival: both are
+//! lines ([`Lanes`]). They are kept from the moment that arrivals are recorded.
+
+use super::encode::{put_atom, put_int};
+use super::lanes::{Lanes, Out, Waiting};
+use super::recent::Recent;
+use super::sends::Sends;
+use super::stacks::Stacks;
+use crate::event::{AtomId, CorrelationId, EventId, ProcessId, Symbol, Symbols, TimeNs};
+use crate::record::RecordHead;
+use crate::site::Via;
+use crate::value::{Reader, Token, split_first};
+
+use super::causality::{Message, process};
+
+/// What ties an event to others, and what ingest adds to its payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Ties {
+    /// The process at the other end.
+    pub peer: ProcessId,
+    /// The message that it is about.
+    pub message: EventId,
+    /// Of an exit: for how long the process lived.
+    pub lifetime_ns: Option<i64>,
+}
+
+/// The messages on their way and in mailboxes, and what was said of processes lately.
+#[derive(Debug)]
+pub(crate) struct Flows {
+    symbols: Symbols,
+    /// Whether arrivals are recorded.
+    is_active: bool,
+    /// What one process sent to another, and has not arrived.
+    flights: Lanes,
+    /// What arrived at a process, and was not handled.
+    mailboxes: Lanes,
+    /// Who made a request, by its reference: the receiver of its answer.
+    callers: Recent<ProcessId>,
+    births: Recent<TimeNs>,
+}
+
+/// A send as its record tells it.
+struct Sent<'a> {
+    receiver: ProcessId,
+    message: &'a [u8],
+    sort: AtomId,
+    reference: u64,
+    /// Whether nobody was there, or nobody on this node.
+    is_elsewhere: bool,
+}
+
+/// How a message is told from others to one receiver.
+fn content(lanes: &Lanes, sort: u32, message: &[u8]) -> u64 {
+    lanes.content(&(sort, message))
+}
+
+impl Flows {
+    /// Three sevenths of `budget` bytes each are for what is on its way and for mailboxes.
+    pub(crate) fn new(budget: usize, symbols: Symbols) -> Flows {
+        let seventh = budget / 7;
+        Flows {
+            symbols,
+            is_active: false,
+            flights: Lanes::new(3 * seventh),
+            mailboxes: Lanes::new(3 * seventh),
+            callers: Recent::new(seventh / 2),
+            births: Recent::new(seventh / 2),
+        }
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        self.flights.bytes() + self.mailboxes.bytes() + self.callers.bytes() + self.births.bytes()
+    }
+
+    /// Up to now messages may have been sent that nobody told of.
+    pub(crate) fn gap(&mut self, now: TimeNs) {
+        self.flights.doubt(now);
+        self.mailboxes.doubt(now);
+    }
+
+    fn is(&self, sort: AtomId, symbol: Symbol) -> bool {
+        sort == self.symbols.id(symbol)
+    }
+
+    /// Whether the VM made such a message.
+    fn is_signal(&self, sort: AtomId) -> bool {
+        [Symbol::Down, Symbol::Exit, Symbol::Timer]
+            .into_iter()
+            .any(|symbol| self.is(sort, symbol))
+    }
+
+    /// A trace began or ended.
+    pub(crate) fn traced(&mut self, payload: &[u8]) {
+        let operation = Reader::new(payload).token();
+        if let Ok(Token::Atom(operation)) = operation {
+            if self.is(operation, Symbol::Started) {
+                self.is_active = true;
+                self.flights.drop_silent();
+            } else {
+                self.flights.silence();
+            }
+        }
+    }
+
+    /// A message was sent. Answers who gets it.
+    pub(crate) fn sent(
+        &mut self,
+        head: &RecordHead,
+        payload: &[u8],
+        time: TimeNs,
+        root: CorrelationId,
+        id: EventId,
+        stacks: &mut Stacks,
+    ) -> ProcessId {
+        let Some(sent) = self.read_sent(payload) else {
+            return ProcessId::UNKNOWN;
+        };
+        let sender = head.process;
+        let is_request = self.is(sent.sort, Symbol::Call) || self.is(sent.sort, Symbol::System);
+        if is_request && sent.reference != 0 {
+            self.callers.put(sent.reference, sender);
+        }
+        let mut receiver = sent.receiver;
+        if !receiver.is_some() && sent.reference != 0 && self.is(sent.sort, Symbol::Reply) {
+            receiver = self.callers.get(sent.reference).unwrap_or_default();
+        }
+        if self.is_active && !sent.is_elsewhere {
+            let lost = stacks.heed(head, time);
+            let waiting = Waiting {
+                content: content(&self.flights, sent.sort.0, sent.message),
+                reference: sent.reference,
+                id,
+                root,
+                time,
+            };
+            self.flights.push(&(sender, receiver), waiting, lost);
+        }
+        receiver.some().unwrap_or(ProcessId::UNKNOWN)
+    }
+
+    /// The event that was to tell of a message was not stored.
+    pub(crate) fn untold(&mut self, process: ProcessId, peer: ProcessId, id: EventId) {
+        let receiver = if peer == ProcessId::UNKNOWN {
+            ProcessId::NONE
+        } else {
+            peer
+        };
+        self.flights.untold(&(process, receiver), id);
+        self.mailboxes.untold(&process, id);
+    }
+
+    fn read_sent<'a>(&self, payload: &'a [u8]) -> Option<Sent<'a>> {
+        let (_sender, rest) = split_first(payload).ok()?;
+        let (receiver, rest) = split_first(rest).ok()?;
+        let (name, rest) = split_first(rest).ok()?;
+        let (message, rest) = split_first(rest).ok()?;
+        let (_id, rest) = split_first(rest).ok()?;
+        let (sort, rest) = split_first(rest).ok()?;
+        let (reference, rest) = split_first(rest).ok()?;
+        let mut to_dead = rest;
+        for _ in 0..3 {
+            to_dead = split_first(to_dead).ok()?.1;
+        }
+        let is_nil = |value| matches!(Reader::new(value).token(), Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Nil));
+        let receiver_process = process(receiver);
+        Some(Sent {
+            receiver: receiver_process.unwrap_or_default(),
+            message,
+            sort: atom(sort)?,
+            reference: self.reference(reference),
+            is_elsewhere: !is_nil(to_dead)
+                || receiver_process.is_none() && (!is_nil(receiver) || self.is_remote(name)),
+        })
+    }
+
+    /// Whether a name is one of another node, `{name, node}`.
+    fn is_remote(&self, name: &[u8]) -> bool {
+        let mut reader = Reader::new(name);
+        matches!(reader.token(), Ok(Token::Tuple(2)))
+            && !matches!(reader.token(), Ok(Token::Atom(kind)) if self.is(kind, Symbol::Global))
+    }
+
+    /// A hash of a reference, 0 where it is none.
+    fn reference(&self, value: &[u8]) -> u64 {
+        match Reader::new(value).token() {
+            Ok(Token::Ref(words)) => self.flights.content(&words) | 1,
+            _ => 0,
+        }
+    }
+
+    /// A message arrived. Answers its ties, how much of the payload is of the kind's fields, and writes what stands behind these.
+    pub(crate) fn received<'a>(
+        &mut self,
+        head: &RecordHead,
+        payload: &'a [u8],
+        time: TimeNs,
+        id: EventId,
+        stacks: &mut Stacks,
+        sends: &Sends,
+        more: &mut Vec<u8>,
+    ) -> (Ties, &'a [u8]) {
+        self.is_active = true;
+        let mut ties = Ties {
+            peer: ProcessId::UNKNOWN,
+            ..Ties::default()
+        };
+        let Some(arrival) = Arrival::read(payload) else {
+            return (ties, payload);
+        };
+        let receiver = head.process;
+        let reference = self.reference(arrival.reference);
+        let lost = stacks.heed(head, time);
+        ties.peer = arrival.sender.some().unwrap_or(ProcessId::UNKNOWN);
+        let out = if self.is_signal(arrival.sort) {
+            Out::Unknown
+        } else {
+            self.find_sent(&arrival, receiver, reference, time, lost, sends)
+        };
+        let nil = self.symbols.id(Symbol::Nil);
+        let (waiting_id, root) = match out {
+            Out::One(sent) if sent.id.is_some() => {
+                ties.message = sent.id;
+                put_int(more, i64::try_from(sent.id.0).unwrap_or(0));
+                (sent.id, sent.root)
+            }
+            Out::Unknown => {
+                put_atom(more, nil);
+                (id, CorrelationId::NONE)
+            }
+            _ => {
+                ties.message = EventId::AMBIGUOUS;
+                put_atom(more, self.symbols.id(Symbol::Ambiguous));
+                (EventId::NONE, CorrelationId::NONE)
+            }
+        };
+        put_atom(more, nil);
+        more.extend_from_slice(arrival.behind);
+        if let Some(content) = self.in_mailbox(&arrival) {
+            let waiting = Waiting {
+                content,
+                reference,
+                id: waiting_id,
+                root,
+                time,
+            };
+            self.mailboxes.push(&receiver, waiting, lost);
+        }
+        (ties, arrival.fields)
+    }
+
+    fn find_sent(
+        &mut self,
+        arrival: &Arrival<'_>,
+        receiver: ProcessId,
+        reference: u64,
+        time: TimeNs,
+        lost: TimeNs,
+        sends: &Sends,
+    ) -> Out {
+        let content = content(&self.flights, arrival.sort.0, arrival.message);
+        let mut sender = arrival.sender;
+        if !sender.is_some() {
+            // By what it says, where one process alone has sent that.
+            let Some(via) = self.via(arrival.sort) else {
+                return Out::Unknown;
+            };
+            let message = Message {
+                via,
+                receiver,
+                sender: ProcessId::NONE,
+                bytes: arrival.message,
+            };
+            match sends.look(&message) {
+                None => return Out::Unknown,
+                Some(taken) if taken.sender == ProcessId::UNKNOWN => return Out::Several,
+                Some(taken) => sender = taken.sender,
+            }
+        }
+        let lane = (sender, receiver);
+        match self.flights.take(&lane, content, reference, time, lost) {
+            Out::Unknown => {
+                let lane = (sender, ProcessId::NONE);
+                self.flights.take_only(&lane, content, reference)
+            }
+            out => out,
+        }
+    }
+
+    /// How such a message is sent, as far as callbacks handle it.
+    fn via(&self, sort: AtomId) -> Option<Via> {
+        if self.is(sort, Symbol::Call) {
+            Some(Via::Request)
+        } else if self.is(sort, Symbol::Cast) {
+            Some(Via::Notice)
+        } else if self.is(sort, Symbol::Send) || self.is_signal(sort) {
+            Some(Via::Plain)
+        } else {
+            None
+        }
+    }
+
+    /// How a message that arrived is told from others in its mailbox, if a callback may handle it.
+    fn in_mailbox(&self, arrival: &Arrival<'_>) -> Option<u64> {
+        if self.is(arrival.sort, Symbol::Reply) {
+            return Some(content(&self.mailboxes, REPLY, arrival.message));
+        }
+        let via = self.via(arrival.sort)?;
+        Some(content(&self.mailboxes, via as u32, arrival.message))
+    }
+
+    /// A callback of a process handles a message. Answers it, or `Unknown` where none is known to have arrived.
+    pub(crate) fn handled(
+        &mut self,
+        via: Via,
+        message: &[u8],
+        process: ProcessId,
+        time: TimeNs,
+        lost: TimeNs,
+    ) -> Out {
+        if !self.is_active {
+            return Out::Unknown;
+        }
+        let (sort, message, reference) = match via {
+            Via::Plain => match as_reply(message) {
+                Some((reference, answer)) => (REPLY, answer, self.reference(reference)),
+                None => (via as u32, message, 0),
+            },
+            _ => (via as u32, message, 0),
+        };
+        let content = content(&self.mailboxes, sort, message);
+        self.mailboxes
+            .take(&process, content, reference, time, lost)
+    }
+
+    /// A process is seen in a callback for the first time.
+    pub(crate) fn serves(&mut self, process: ProcessId, time: TimeNs) {
+        if self.is_active {
+            self.mailboxes.restart(&process, time);
+        }
+    }
+
+    /// A process was spawned.
+    pub(crate) fn spawned(&mut self, child: ProcessId, time: TimeNs) {
+        if self.births.get(child.0).is_none() {
+            self.births.put(child.0, time);
+        }
+    }
+
+    /// A process ended. Answers how long it lived.
+    pub(crate) fn exited(&mut self, process: ProcessId, time: TimeNs) -> Option<i64> {
+        let born = self.births.take(process.0)?;
+        Some(time.0.saturating_sub(born.0))
+    }
+}
+
+/// In mailboxes, beside the numbers of [`Via`].
+const REPLY: u32 = 9;
+
+fn atom(value: &[u8]) -> Option<AtomId> {
+    match Reader::new(value).token() {
+        Ok(Token::Atom(atom)) => Some(atom),
+        _ => None,
+    }
+}
+
+/// `{reference, answer}`
+fn as_reply(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(message);
+    if !matches!(reader.token(), Ok(Token::Tuple(2))) {
+        return None;
+    }
+    let (reference, answer) = split_first(reader.rest()).ok()?;
+    matches!(Reader::new(reference).token(), Ok(Token::Ref(_))).then_some((reference, answer))
+}
+
+/// An arrival as its record tells it.
+struct Arrival<'a> {
+    sender: ProcessId,
+    message: &'a [u8],
+    sort: AtomId,
+    reference: &'a [u8],
+    /// The first fields of its kind, and what stands behind all of them.
+    fields: &'a [u8],
+    behind: &'a [u8],
+}
+
+impl<'a> Arrival<'a> {
+    fn read(payload: &'a [u8]) -> Option<Arrival<'a>> {
+        let (_receiver, rest) = split_first(payload).ok()?;
+        let (sender, rest) = split_first(rest).ok()?;
+        let (message, behind) = split_first(rest).ok()?;
+        let (sort, rest) = split_first(behind).ok()?;
+        let (reference, _) = split_first(rest).ok()?;
+        Some(Arrival {
+            sender: process(sender).unwrap_or_default(),
+            message,
+            sort: atom(sort)?,
+            reference,
+            fields: payload.get(..payload.len() - behind.len())?,
+            behind,
+        })
+    }
+}

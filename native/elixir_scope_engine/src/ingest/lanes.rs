@@ -1,0 +1,761 @@
+//! Lines of messages that wait, each in the order in which they will come out: what one process sent to another and has not
+//! arrived, or what has arrived at a process and was not handled yet.
+//!
+//! What comes out is looked for by its content, and by its reference where both sides know one. What stands in front of it came
+//! out unseen. So equal messages are told apart by their order, as long as nothing else is in the line than is known.
+//!
+//! Three things blur that. A message that there is no room for is counted by its line: so many come out before those that are
+//! left. When a record of what went in may be lost, anything may be in the line for a while: then a reference alone is trusted. And
+//! when one of what came out may be, it is not known how many of several equal ones are gone: a content that is there once sets
+//! the line right again. Whether a record of a process is lost is told by the number of its next one: so a message that is lost, and
+//! comes out before that, can be taken for an equal one in a line that is not right yet.
+
+use std::hash::Hash;
+
+use ahash::RandomState;
+
+use crate::event::{CorrelationId, EventId, TimeNs};
+
+/// A message that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Waiting {
+    /// A hash of what it says.
+    pub content: u64,
+    /// A hash of the reference that it carries, or 0.
+    pub reference: u64,
+    /// The event that tells of it.
+    pub id: EventId,
+    /// The causal root that it goes back to.
+    pub root: CorrelationId,
+    /// When it came into the line.
+    pub time: TimeNs,
+}
+
+/// What came out of a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Out {
+    /// This one.
+    One(Waiting),
+    /// One of those that are known, or one that was known once.
+    Several,
+    /// None that is known.
+    Unknown,
+}
+
+const NEVER: TimeNs = TimeNs(i64::MIN);
+
+/// No message waits for longer.
+const WAIT_NS: i64 = 60_000_000_000;
+/// So far one looks into a line.
+const REACH: usize = 64;
+/// Lines that are remembered after their last message had to go.
+const GONE: usize = 1_024;
+/// Places that are looked at for a line that nothing comes out of.
+const TRIED: usize = 4;
+
+/// Lines of messages, within a budget.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    hasher: RandomState,
+    budget: usize,
+    places: Box<[Place]>,
+    /// Of each hash the lines that share it: the place of the first one's first message plus one, or 0.
+    buckets: Box<[u32]>,
+    /// Of each hash, until when a line may hold what had to go.
+    gone: Box<[TimeNs]>,
+    /// Place plus one of the first free one.
+    free: u32,
+    hand: usize,
+    waiting: usize,
+    /// When it was last unknown what goes into any line.
+    doubt: TimeNs,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    message: Waiting,
+    key: u64,
+    /// Place plus one of the next message in its line; of a free one, of the next free one.
+    next: u32,
+    is_used: bool,
+    // The rest is of a line as a whole, and stands in its first message.
+    /// Whether something came out of it.
+    is_live: bool,
+    /// Whether it is not known which of several equal ones are left.
+    is_blurred: bool,
+    last: u32,
+    /// Place plus one of the first message of the next line in the bucket.
+    beside: u32,
+    /// So many of those in front of the first had to go.
+    forgotten: u32,
+    /// How many wait in it.
+    count: u32,
+    /// Until then anything may be in it.
+    unsure_until: TimeNs,
+    /// The losses that it takes into account: of what went in, and of what came out.
+    in_lost: TimeNs,
+    out_lost: TimeNs,
+}
+
+/// When all that came into a line until `time` has come out of it.
+fn after(time: TimeNs) -> TimeNs {
+    TimeNs(time.0.saturating_add(WAIT_NS))
+}
+
+fn index(link: u32) -> Option<usize> {
+    link.checked_sub(1).map(|place| place as usize)
+}
+
+impl Lanes {
+    /// Room for as many messages as fit into `budget` bytes; it is allocated when the first one comes.
+    pub(crate) fn new(budget: usize) -> Lanes {
+        Lanes {
+            hasher: RandomState::default(),
+            budget,
+            places: Box::default(),
+            buckets: Box::default(),
+            gone: Box::default(),
+            free: 0,
+            hand: 0,
+            waiting: 0,
+            doubt: NEVER,
+        }
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.places) + size_of_val(&*self.buckets) + size_of_val(&*self.gone)
+    }
+
+    /// How many messages wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    #[cold]
+    fn allocate(&mut self) {
+        let each = size_of::<Place>() + size_of::<u32>();
+        let room = (self.budget.saturating_sub(GONE * size_of::<TimeNs>()) / each).max(16);
+        self.places = vec![Place::default(); room].into();
+        let buckets = 1 << room.ilog2();
+        self.buckets = vec![0; buckets].into();
+        self.gone = vec![NEVER; GONE].into();
+        self.clear();
+    }
+
+    /// Forgets all lines.
+    pub(crate) fn clear(&mut self) {
+        let room = self.places.len() as u32;
+        for (place, next) in self.places.iter_mut().zip(2..) {
+            *place = Place {
+                next: if next > room { 0 } else { next },
+                ..Place::default()
+            };
+        }
+        self.buckets.fill(0);
+        self.gone.fill(NEVER);
+        self.free = room.min(1);
+        self.waiting = 0;
+    }
+
+    /// Up to now, messages may have come into any line that nobody told of.
+    pub(crate) fn doubt(&mut self, now: TimeNs) {
+        self.doubt = self.doubt.max(now);
+    }
+
+    fn at(&self, link: u32) -> Option<&Place> {
+        self.places.get(index(link)?)
+    }
+
+    fn at_mut(&mut self, link: u32) -> Option<&mut Place> {
+        self.places.get_mut(index(link)?)
+    }
+
+    fn key(&self, lane: &impl Hash) -> u64 {
+        self.hasher.hash_one(lane)
+    }
+
+    /// The hash of what a message says.
+    pub(crate) fn content(&self, content: &impl Hash) -> u64 {
+        self.hasher.hash_one(content)
+    }
+
+    fn bucket(&self, key: u64) -> usize {
+        (key >> 32) as usize & self.buckets.len().saturating_sub(1)
+    }
+
+    fn gone_mut(&mut self, key: u64) -> Option<&mut TimeNs> {
+        self.gone.get_mut(key as usize % GONE)
+    }
+
+    /// The line with this key: its first message, and the first one of the line before it in the bucket.
+    fn find(&self, key: u64) -> Option<(u32, u32)> {
+        let mut before = 0;
+        let mut link = *self.buckets.get(self.bucket(key))?;
+        while let Some(first) = self.at(link) {
+            if first.key == key {
+                return Some((link, before));
+            }
+            before = link;
+            link = first.beside;
+        }
+        None
+    }
+
+    /// Puts `link` where the line behind `before` was.
+    fn relink(&mut self, key: u64, before: u32, link: u32) {
+        let bucket = self.bucket(key);
+        match self.at_mut(before) {
+            Some(before) => before.beside = link,
+            None => {
+                if let Some(first) = self.buckets.get_mut(bucket) {
+                    *first = link;
+                }
+            }
+        }
+    }
+
+    /// Takes losses into account: of what went in, and of what came out.
+    fn refresh(&mut self, first: u32, in_lost: TimeNs, out_lost: TimeNs) {
+        let in_lost = in_lost.max(self.doubt);
+        let Some(first) = self.at_mut(first) else {
+            return;
+        };
+        if in_lost > first.in_lost {
+            first.in_lost = in_lost;
+            first.is_blurred = true;
+            first.unsure_until = first.unsure_until.max(after(in_lost));
+        }
+        if out_lost > first.out_lost {
+            first.out_lost = out_lost;
+            first.is_blurred = true;
+            // Those that had to go may have come out, or not.
+            if first.forgotten > 0 {
+                first.unsure_until = first.unsure_until.max(after(out_lost));
+            }
+        }
+    }
+
+    /// Takes the first message off a line; whether others are left.
+    fn pop(&mut self, first: u32, before: u32) -> bool {
+        let free = self.free;
+        let Some(place) = self.at_mut(first) else {
+            return false;
+        };
+        let gone = std::mem::take(place);
+        place.next = free;
+        self.free = first;
+        self.waiting -= 1;
+        let Some(next) = self.at_mut(gone.next) else {
+            self.relink(gone.key, before, gone.beside);
+            return false;
+        };
+        *next = Place {
+            message: next.message,
+            key: next.key,
+            next: next.next,
+            is_used: true,
+            count: gone.count - 1,
+            ..gone
+        };
+        self.relink(gone.key, before, gone.next);
+        true
+    }
+
+    /// Takes a message out of the middle of a line.
+    fn unlink(&mut self, first: u32, before: u32, link: u32) {
+        if link == first {
+            self.pop(first, before);
+            return;
+        }
+        let mut at = first;
+        while let Some(place) = self.at(at).copied() {
+            if place.next == link {
+                break;
+            }
+            at = place.next;
+        }
+        let free = self.free;
+        let Some(place) = self.at_mut(link) else {
+            return;
+        };
+        let next = std::mem::take(place).next;
+        place.next = free;
+        self.free = link;
+        self.waiting -= 1;
+        if let Some(at) = self.at_mut(at) {
+            at.next = next;
+        }
+        if let Some(first) = self.at_mut(first) {
+            first.count -= 1;
+            if next == 0 {
+                first.last = at;
+            }
+        }
+    }
+
+    /// Makes a place free: the first message of a line goes, of one that nothing comes out of if there is one nearby.
+    fn make_room(&mut self, now: TimeNs) {
+        let mut found = None;
+        for _ in 0..TRIED {
+            self.hand = (self.hand + 1) % self.places.len().max(1);
+            let key = self.places.get(self.hand).filter(|place| place.is_used);
+            let Some((first, before)) = key.and_then(|place| self.find(place.key)) else {
+                continue;
+            };
+            found = Some((first, before));
+            if self.at(first).is_some_and(|first| !first.is_live) {
+                break;
+            }
+        }
+        if let Some((first, before)) = found {
+            self.forget(first, before, now);
+        }
+    }
+
+    /// The first message of a line has to go.
+    fn forget(&mut self, first: u32, before: u32, now: TimeNs) {
+        let Some(place) = self.at_mut(first) else {
+            return;
+        };
+        let key = place.key;
+        place.forgotten = place.forgotten.saturating_add(1);
+        if place.is_blurred {
+            place.unsure_until = place.unsure_until.max(after(now));
+        }
+        if !self.pop(first, before)
+            && let Some(gone) = self.gone_mut(key)
+        {
+            *gone = after(now);
+        }
+    }
+
+    /// A message comes into a line. Of what came in before it, something may have been lost up to `lost`.
+    pub(crate) fn push(&mut self, lane: &impl Hash, message: Waiting, lost: TimeNs) {
+        if self.places.is_empty() {
+            self.allocate();
+        }
+        let now = message.time;
+        let key = self.key(lane);
+        if self.free == 0 {
+            self.make_room(now);
+        }
+        if let Some((first, before)) = self.find(key)
+            && self
+                .at(first)
+                .is_some_and(|first| first.is_blurred && first.count as usize >= REACH)
+        {
+            self.forget(first, before, now);
+        }
+        let link = self.free;
+        let Some(free) = self.at(link).map(|place| place.next) else {
+            return;
+        };
+        self.free = free;
+        self.waiting += 1;
+        let mut place = Place {
+            message,
+            key,
+            is_used: true,
+            last: link,
+            count: 1,
+            in_lost: lost.max(self.doubt),
+            out_lost: now,
+            ..Place::default()
+        };
+        if let Some((first, _)) = self.find(key) {
+            self.refresh(first, lost, NEVER);
+            let last = self.at(first).map_or(0, |first| first.last);
+            if let Some(last) = self.at_mut(last) {
+                last.next = link;
+            }
+            if let Some(first) = self.at_mut(first) {
+                first.last = link;
+                first.count += 1;
+            }
+        } else {
+            let gone = self.gone_mut(key).map_or(NEVER, |gone| *gone);
+            place.unsure_until = after(place.in_lost).max(gone);
+            place.is_blurred = place.unsure_until > now;
+            let bucket = self.bucket(key);
+            if let Some(first) = self.buckets.get_mut(bucket) {
+                place.beside = std::mem::replace(first, link);
+            }
+        }
+        if let Some(at) = self.at_mut(link) {
+            *at = place;
+        }
+    }
+
+    /// Of a line of which it is not known what is left, what waits for too long goes: it has come out.
+    fn drop_stale(&mut self, key: u64, now: TimeNs) {
+        while let Some((first, before)) = self.find(key)
+            && let Some(place) = self.at(first)
+            && place.is_blurred
+            && after(place.message.time) < now
+            && self.pop(first, before)
+        {}
+    }
+
+    /// Places of messages with this content, the first two of them, and whether the whole line was looked at.
+    fn matching(&self, first: u32, content: u64, reference: u64) -> (u32, bool, bool) {
+        let mut found = 0;
+        let mut is_more = false;
+        let mut link = first;
+        for _ in 0..REACH {
+            let Some(place) = self.at(link) else {
+                break;
+            };
+            let message = &place.message;
+            let is_other =
+                message.reference != reference && message.reference != 0 && reference != 0;
+            if message.content == content && !is_other {
+                if found == 0 {
+                    found = link;
+                } else {
+                    is_more = true;
+                    break;
+                }
+            }
+            link = place.next;
+        }
+        (found, is_more, link == 0)
+    }
+
+    /// A message comes out of a line. Of what came out before, something may have been lost up to `lost`.
+    pub(crate) fn take(
+        &mut self,
+        lane: &impl Hash,
+        content: u64,
+        reference: u64,
+        now: TimeNs,
+        lost: TimeNs,
+    ) -> Out {
+        let key = self.key(lane);
+        let Some((first, _)) = self.find(key) else {
+            return Out::Unknown;
+        };
+        self.refresh(first, NEVER, lost);
+        self.drop_stale(key, now);
+        let Some((first, _)) = self.find(key) else {
+            return Out::Unknown;
+        };
+        let (found, is_more, is_all) = self.matching(first, content, reference);
+        let Some(place) = self.at_mut(first) else {
+            return Out::Unknown;
+        };
+        place.is_live = true;
+        let head = *place;
+        let message = self.at(found).map(|place| place.message);
+        if let Some(message) = message
+            && reference != 0
+            && message.reference == reference
+        {
+            // There is no other with it. What came into the line behind it is all there.
+            let is_clear = message.time >= head.in_lost;
+            self.take_up_to(key, found, is_clear);
+            return Out::One(message);
+        }
+        if now < head.unsure_until {
+            return match message {
+                Some(_) => Out::Several,
+                None => Out::Unknown,
+            };
+        }
+        if head.is_blurred {
+            let Some(message) = message else {
+                return Out::Unknown;
+            };
+            if is_more || !is_all {
+                return Out::Several;
+            }
+            self.take_up_to(key, found, true);
+            return Out::One(message);
+        }
+        if head.forgotten > 0 {
+            if let Some(place) = self.at_mut(first) {
+                place.forgotten -= 1;
+            }
+            return Out::Several;
+        }
+        match message {
+            Some(message) => {
+                self.take_up_to(key, found, false);
+                Out::One(message)
+            }
+            None => Out::Unknown,
+        }
+    }
+
+    /// Takes a message off a line, and all in front of it. Now it is known again what the line holds, if `clears`.
+    fn take_up_to(&mut self, key: u64, last: u32, clears: bool) {
+        while let Some((first, before)) = self.find(key) {
+            if let Some(place) = self.at_mut(first) {
+                // They were in front of these.
+                place.forgotten = 0;
+                if clears {
+                    place.is_blurred = false;
+                    place.unsure_until = NEVER;
+                }
+            }
+            self.pop(first, before);
+            if first == last {
+                return;
+            }
+        }
+    }
+
+    /// A message comes out of a line whose messages come out in no order: the only one with this content.
+    pub(crate) fn take_only(&mut self, lane: &impl Hash, content: u64, reference: u64) -> Out {
+        let Some((first, before)) = self.find(self.key(lane)) else {
+            return Out::Unknown;
+        };
+        self.refresh(first, NEVER, NEVER);
+        let (found, is_more, is_all) = self.matching(first, content, reference);
+        let head = self.at(first).copied().unwrap_or_default();
+        let Some(message) = self.at(found).map(|place| place.message) else {
+            return Out::Unknown;
+        };
+        let is_named = reference != 0 && message.reference == reference;
+        let is_sure = !is_more && is_all && !head.is_blurred && head.forgotten == 0;
+        if !is_named && !is_sure {
+            return Out::Several;
+        }
+        self.unlink(first, before, found);
+        Out::One(message)
+    }
+
+    /// The event that was to tell of the newest message was not stored.
+    pub(crate) fn untold(&mut self, lane: &impl Hash, id: EventId) {
+        let last = self
+            .find(self.key(lane))
+            .and_then(|(first, _)| self.at(first))
+            .map_or(0, |first| first.last);
+        if let Some(last) = self.at_mut(last)
+            && last.message.id == id
+        {
+            last.message.id = EventId::NONE;
+        }
+    }
+
+    /// Nothing is known to come out of any line any more.
+    pub(crate) fn silence(&mut self) {
+        self.places
+            .iter_mut()
+            .for_each(|place| place.is_live = false);
+    }
+
+    /// Forgets the lines that nothing came out of.
+    pub(crate) fn drop_silent(&mut self) {
+        for place in 0..self.places.len() {
+            while let Some(key) = self.places.get(place).filter(|p| p.is_used).map(|p| p.key)
+                && let Some((first, before)) = self.find(key)
+                && self.at(first).is_some_and(|first| !first.is_live)
+            {
+                self.pop(first, before);
+            }
+        }
+    }
+
+    /// From now on it is seen what comes out of a line, and was not before.
+    pub(crate) fn restart(&mut self, lane: &impl Hash, now: TimeNs) {
+        if let Some((first, _)) = self.find(self.key(lane))
+            && let Some(first) = self.at_mut(first)
+        {
+            first.is_blurred = true;
+            if first.forgotten > 0 {
+                first.unsure_until = after(now);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    /// What is in a line, as those know it who put it there.
+    #[derive(Default)]
+    struct Line {
+        /// Each with its number, content and reference, and whether it is known that there is one.
+        inside: VecDeque<(u64, u64, u64, bool)>,
+        in_lost: bool,
+        out_lost: bool,
+        lost: [i64; 2],
+    }
+
+    fn waiting(content: u64, reference: u64, id: u64, time: i64) -> Waiting {
+        Waiting {
+            content,
+            reference,
+            id: EventId(id),
+            root: CorrelationId(id),
+            time: TimeNs(time),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_comes_out_is_told_right_or_not_at_all(
+            steps in prop::collection::vec((0u8..20, 0usize..3, 1u64..4, any::<bool>(), 0u8..12), 1..400),
+            losses in any::<bool>(), budget in prop_oneof![Just(0usize), Just(1 << 16)],
+        ) {
+            let mut lanes = Lanes::new(budget);
+            let mut lines: [Line; 3] = Default::default();
+            let mut now = 1_000;
+            let never = i64::MIN;
+            lines.iter_mut().for_each(|line| line.lost = [never; 2]);
+            let mut blurred = false;
+            for (id, (step, at, content, named, lost)) in (1..).zip(steps) {
+                now += 1_000;
+                let lost = lost == 0 && losses;
+                let line = &mut lines[at];
+                match step {
+                    0..=9 => {
+                        let reference = if named { id } else { 0 };
+                        line.inside.push_back((id, content, reference, !lost));
+                        if lost {
+                            line.in_lost = true;
+                            blurred = true;
+                            continue;
+                        }
+                        if std::mem::take(&mut line.in_lost) {
+                            line.lost[0] = now;
+                            line.inside.iter_mut().for_each(|message| message.3 = true);
+                        }
+                        lanes.push(&at, waiting(content, reference, id, now), TimeNs(line.lost[0]));
+                    }
+                    10..=18 => {
+                        let Some((id, content, reference, is_known)) = line.inside.pop_front() else { continue };
+                        if lost {
+                            line.out_lost = true;
+                            blurred = true;
+                            continue;
+                        }
+                        if std::mem::take(&mut line.out_lost) {
+                            line.lost[1] = now;
+                        }
+                        // Who takes it out may not see the reference.
+                        let reference = if step == 18 { 0 } else { reference };
+                        match lanes.take(&at, content, reference, TimeNs(now), TimeNs(line.lost[1])) {
+                            Out::One(found) => {
+                                let is_right_line = line.lost == [never; 2] && budget > 0;
+                                prop_assert!(found.id == EventId(id) || !is_known && !is_right_line);
+                            }
+                            Out::Several => prop_assert!(blurred || budget == 0),
+                            Out::Unknown => prop_assert!(blurred || budget == 0),
+                        }
+                    }
+                    _ => {
+                        // Nobody waits so long: by then all has come out, seen or not.
+                        for (at, line) in lines.iter_mut().enumerate() {
+                            for (id, content, reference, is_known) in line.inside.drain(..) {
+                                if std::mem::take(&mut line.out_lost) {
+                                    line.lost[1] = now;
+                                }
+                                if let Out::One(found) = lanes.take(&at, content, reference, TimeNs(now), TimeNs(line.lost[1])) {
+                                    prop_assert!(found.id == EventId(id) || !is_known);
+                                }
+                            }
+                        }
+                        now += WAIT_NS + 1;
+                    }
+                }
+                let inside: usize = lanes.places.iter().filter(|place| place.is_used).count();
+                prop_assert_eq!(inside, lanes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn room_is_what_the_budget_gives_and_what_had_to_go_is_not_mistaken() {
+        let budget = 100_000;
+        let mut lanes = Lanes::new(budget);
+        assert_eq!(lanes.bytes(), 0);
+        let all = 5_000;
+        for id in 1..=all {
+            lanes.push(&1, waiting(7, 0, id, id as i64), NEVER);
+            assert!(lanes.bytes() <= budget);
+        }
+        let room = lanes.len() as u64;
+        assert!(room > 500 && lanes.bytes() > budget * 9 / 10);
+        for id in 1..=all {
+            let out = lanes.take(&1, 7, 0, TimeNs(all as i64), NEVER);
+            match out {
+                Out::One(found) => assert_eq!(found.id, EventId(id)),
+                _ => assert!(id <= all - room, "{id} {out:?}"),
+            }
+        }
+        assert_eq!(lanes.len(), 0);
+    }
+
+    #[test]
+    fn what_was_sent_when_nobody_saw_arrivals_is_forgotten_when_somebody_does() {
+        let mut lanes = Lanes::new(1 << 16);
+        for (lane, id) in [(1, 1), (2, 2), (1, 3), (2, 4)] {
+            lanes.push(&lane, waiting(1, 0, id, 1), NEVER);
+        }
+        let first = lanes.take(&1, 1, 0, TimeNs(2), NEVER);
+        assert_eq!(first, Out::One(waiting(1, 0, 1, 1)));
+        lanes.drop_silent();
+        assert_eq!(lanes.len(), 1);
+        assert_eq!(lanes.take(&2, 1, 0, TimeNs(2), NEVER), Out::Unknown);
+        lanes.push(&2, waiting(1, 0, 5, 3), NEVER);
+        let fifth = lanes.take(&2, 1, 0, TimeNs(4), NEVER);
+        assert_eq!(fifth, Out::One(waiting(1, 0, 5, 3)));
+        lanes.silence();
+        lanes.drop_silent();
+        assert_eq!(lanes.len(), 0);
+    }
+
+    #[test]
+    fn lines_that_nothing_comes_out_of_give_way_first() {
+        let mut lanes = Lanes::new(100_000);
+        lanes.push(&1, waiting(1, 0, 1, 1), NEVER);
+        lanes.take(&1, 9, 0, TimeNs(1), NEVER);
+        for id in 2..20_000 {
+            lanes.push(&(id % 1_000 + 10), waiting(1, 0, id, 1), NEVER);
+        }
+        let found = lanes.take(&1, 1, 0, TimeNs(2), NEVER);
+        assert_eq!(found, Out::One(waiting(1, 0, 1, 1)));
+    }
+
+    #[test]
+    fn a_content_that_is_there_once_sets_a_line_right_and_equal_ones_do_not() {
+        let mut lanes = Lanes::new(1 << 16);
+        let later = WAIT_NS + 2;
+        for id in 1..=3 {
+            lanes.push(&1, waiting(7, 0, id, id as i64), TimeNs(2));
+        }
+        // One of those before the second is lost, which may be like them.
+        assert_eq!(lanes.take(&1, 7, 0, TimeNs(4), NEVER), Out::Several);
+        assert_eq!(lanes.take(&1, 7, 0, TimeNs(later), NEVER), Out::Several);
+        lanes.push(&1, waiting(8, 0, 4, later), TimeNs(2));
+        lanes.push(&1, waiting(7, 0, 5, later), TimeNs(2));
+        let found = lanes.take(&1, 8, 0, TimeNs(later), NEVER);
+        assert_eq!(found, Out::One(waiting(8, 0, 4, later)));
+        let found = lanes.take(&1, 7, 0, TimeNs(later), NEVER);
+        assert_eq!(found, Out::One(waiting(7, 0, 5, later)));
+        assert_eq!(lanes.len(), 0);
+    }
+
+    #[test]
+    fn from_a_line_without_order_only_what_is_there_once_is_taken() {
+        let mut lanes = Lanes::new(1 << 16);
+        for (id, content) in [(1, 7), (2, 8), (3, 7), (4, 9)] {
+            lanes.push(&1, waiting(content, 0, id, 1), NEVER);
+        }
+        assert_eq!(lanes.take_only(&1, 8, 0), Out::One(waiting(8, 0, 2, 1)));
+        assert_eq!(lanes.take_only(&1, 9, 0), Out::One(waiting(9, 0, 4, 1)));
+        assert_eq!(lanes.take_only(&1, 7, 0), Out::Several);
+        assert_eq!(lanes.take_only(&1, 5, 0), Out::Unknown);
+        assert_eq!(lanes.len(), 2);
+        lanes.push(&1, waiting(5, 6, 5, 1), NEVER);
+        assert_eq!(lanes.take_only(&1, 5, 6), Out::One(waiting(5, 6, 5, 1)));
+    }
+}
