@@ -265,6 +265,7 @@ fn bench_queries(rounds: usize) {
         time_offset_ns: 0,
         node: AtomId(0),
         states: None,
+        flows: false,
     };
     let time = |n: u64| Some(TimeNs(n as i64 * 997));
     let exits = KindSet::EMPTY.with(EventKind::FunctionExit);

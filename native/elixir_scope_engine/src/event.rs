@@ -257,6 +257,8 @@ pub enum Symbol {
     Removed,
     /// There is another one.
     Changed,
+    /// It is not so.
+    False,
     /// A trace began.
     Started,
     /// A message as the answer to a request.
@@ -297,6 +299,7 @@ impl Symbol {
         Symbol::Added,
         Symbol::Removed,
         Symbol::Changed,
+        Symbol::False,
         Symbol::Started,
         Symbol::Reply,
         Symbol::System,
@@ -332,6 +335,7 @@ impl Symbol {
             Symbol::Added => "added",
             Symbol::Removed => "removed",
             Symbol::Changed => "changed",
+            Symbol::False => "false",
             Symbol::Started => "started",
             Symbol::Reply => "reply",
             Symbol::System => "system",

@@ -296,6 +296,7 @@ impl Recorder {
             time_offset_ns: self.config.time_offset_ns,
             node: self.config.node,
             states: Some(states),
+            flows: true,
         }
     }
 

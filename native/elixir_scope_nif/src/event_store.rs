@@ -31,6 +31,7 @@ impl HandStore {
             time_offset_ns: self.origin.time_offset_ns,
             node: self.origin.node,
             states: None,
+            flows: false,
         }
     }
 }

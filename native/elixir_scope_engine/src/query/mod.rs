@@ -5,6 +5,8 @@ mod condition;
 mod context;
 mod explain;
 mod filter;
+mod flow;
+mod receipts;
 mod run;
 mod scan;
 mod segment;
@@ -17,6 +19,7 @@ pub use condition::{Condition, Field, Op, Path};
 pub use context::{Context, KindNames, SiteFacts, Sites, States};
 pub use explain::{Estimate, Explain, Index};
 pub(crate) use filter::{Filter, Wanted};
+pub use flow::{FlowQuery, Party};
 pub use stacks::{LiveStack, LiveStacks};
 pub(crate) use states::{StateRows, put_changes};
 

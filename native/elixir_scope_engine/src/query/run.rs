@@ -9,7 +9,7 @@ use super::segment::{Scan, ruled_out};
 use super::{
     Context, Estimate, Explain, Filter, Index, Order, Query, QueryResult, Rows as Answer, Wanted,
 };
-use super::{tails, unordered};
+use super::{receipts, tails, unordered};
 use crate::event::{EventId, EventKind};
 use crate::store::{EventHead, Rows, Segment, Store, Tape};
 
@@ -63,6 +63,9 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
     }
     if query.payload && query.kinds.contains(EventKind::FunctionExit) {
         tails::resolve(store, context, &mut rows);
+    }
+    if context.flows && query.payload {
+        receipts::fill_all(store, context, &mut rows);
     }
     if let Some(states) = context.states.filter(|_| query.payload) {
         states.expand_all(&mut rows);
@@ -270,7 +273,7 @@ fn next_segment(
 }
 
 /// What the store lost, and no longer has, of the window that was asked for.
-fn describe(store: &Store, query: &Query, explain: &mut Explain) {
+pub(crate) fn describe(store: &Store, query: &Query, explain: &mut Explain) {
     let tape = store.tape();
     let sealed = tape.segments().iter().flat_map(|segment| segment.losses());
     for loss in sealed.chain(tape.open().losses()) {

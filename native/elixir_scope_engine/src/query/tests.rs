@@ -70,6 +70,7 @@ impl Fake {
             time_offset_ns: 1_000,
             node: AtomId(99),
             states: None,
+            flows: false,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use open::Open;
 pub use row::{Call, EventHead, NewEvent};
 pub(crate) use row::{Rows, Zone};
 pub(crate) use segment::Segment;
-pub(crate) use sparse::{Crossings, Growing, Peers};
+pub(crate) use sparse::{Growing, Peers};
 pub(crate) use tape::{Tape, first_at};
 
 use crate::event::{CorrelationId, EventId, TimeNs};

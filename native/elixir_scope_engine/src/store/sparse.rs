@@ -27,6 +27,16 @@ impl Growing {
         rows.zip(self.values.iter().copied())
     }
 
+    /// The rows that have a value.
+    pub(crate) fn rows(&self) -> &[u16] {
+        &self.rows
+    }
+
+    /// The value at a place of [`Growing::rows`].
+    pub(crate) fn at(&self, place: usize) -> u64 {
+        self.values.get(place).copied().unwrap_or(0)
+    }
+
     /// The value of `row`.
     pub(crate) fn get(&self, row: usize) -> Option<u64> {
         let row = u16::try_from(row).ok()?;
