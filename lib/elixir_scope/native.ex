@@ -119,6 +119,13 @@ defmodule ElixirScope.Native do
   # be looked at, from zone maps and indexes alone. All of them answer `{:error, :not_running}` when the recorder is not running,
   # and `{:error, {:timeout, ms}}` when writers in flight did not come to an end.
   #
+  # ### Flows
+  #
+  #     message_flow(query + %{from_names: [term], to_names: [term], both: boolean, [from: [pid]], [to: [pid]]})
+  #       -> [%Events.MessageSend{}] | {:error, term}
+  #
+  # Without `from:` or `to:` any process is meant. `pid:` and `event_type:` of the query do not matter.
+  #
   # ### Timelines
   #
   # A time is an integer or `:last`; `module:` names one of the timelines of a process, the first-born is meant without it. All of them
@@ -463,6 +470,9 @@ defmodule ElixirScope.Native do
 
   @spec get_events(query) :: [struct] | {:error, term}
   def get_events(_query), do: missing()
+
+  @spec message_flow(map) :: [struct] | {:error, term}
+  def message_flow(_query), do: missing()
 
   @spec count_events(query) :: non_neg_integer | {:error, term}
   def count_events(_query), do: missing()

@@ -9,6 +9,7 @@ mod event_store;
 mod events;
 mod faults;
 mod fields;
+mod flow;
 mod functions;
 mod gate;
 mod handle;

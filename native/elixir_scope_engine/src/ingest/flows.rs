@@ -192,6 +192,7 @@ impl Flows {
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the record, and what is known")]
     /// A message arrived. Answers its ties, how much of the payload is of the kind's fields, and writes what stands behind these.
     pub(crate) fn received<'a>(
         &mut self,

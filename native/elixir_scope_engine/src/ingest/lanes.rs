@@ -128,6 +128,7 @@ impl Lanes {
     }
 
     /// How many messages wait.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.waiting
     }

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
 use crate::process::ProcessSlots;
 use crate::record::RecordHead;
+use crate::recorder::Gap;
 use crate::ring::{DrainItem, LossReport};
 use crate::site::SiteTable;
 use crate::store::{Appender, Call, EventHead, Loss, NewEvent, Refused};
@@ -337,9 +338,11 @@ impl Ingest {
     }
 
     /// Up to now records may be missing that were never made.
-    pub(crate) fn gap(&mut self, now: TimeNs) {
+    pub(crate) fn gap(&mut self, now: TimeNs, how: Gap) {
         self.stacks.gap(now);
-        self.causality.gap(now);
+        if how == Gap::Everything {
+            self.causality.gap(now);
+        }
     }
 
     /// Those of the processes that the next sweep will ask for that are dead by now. What they recorded is in the rings already,

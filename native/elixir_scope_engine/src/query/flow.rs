@@ -58,7 +58,10 @@ const FEW: usize = 4;
 enum Verdict {
     Yes,
     /// If its receiver turns out to be one asked for, this way round or the other.
-    IfReceived { forwards: bool, backwards: bool },
+    IfReceived {
+        forwards: bool,
+        backwards: bool,
+    },
     No,
 }
 
@@ -127,10 +130,16 @@ impl FlowQuery {
     }
 
     fn verdict(&self, head: &EventHead, peer: u64, payload: &[u8], is_linked: bool) -> Verdict {
-        let ways = [(&self.from, &self.to, true), (&self.to, &self.from, self.both)];
+        let ways = [
+            (&self.from, &self.to, true),
+            (&self.to, &self.from, self.both),
+        ];
         let ways = ways.map(|(from, to, counts)| match head.kind {
             _ if !counts => (false, false),
-            EventKind::MessageReceive => (!is_linked && to.is(head.process) && from.is_peer(peer), false),
+            EventKind::MessageReceive => (
+                !is_linked && to.is(head.process) && from.is_peer(peer),
+                false,
+            ),
             EventKind::MessageSend if from.is(head.process) => {
                 let is_to = to.is_peer(peer) || is_named(to, payload);
                 (is_to, peer == 0 && !is_to)
@@ -160,7 +169,10 @@ fn is_named(to: &Party, payload: &[u8]) -> bool {
 }
 
 /// Puts the rows of one segment that may belong to the flow into `batch`, until that is full.
-#[allow(clippy::too_many_arguments, reason = "what is asked, of what, and where it goes")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what is asked, of what, and where it goes"
+)]
 fn collect<S: Ends>(
     segment: &S,
     flow: &FlowQuery,
@@ -193,8 +205,7 @@ fn collect<S: Ends>(
         let mut head = segment.head(row);
         let peer = segment.end(place);
         let payload = segment.payload(row);
-        let is_linked =
-            head.kind == EventKind::MessageReceive && segment.message(row).is_some();
+        let is_linked = head.kind == EventKind::MessageReceive && segment.message(row).is_some();
         let verdict = flow.verdict(&head, peer, payload, is_linked);
         if verdict == Verdict::No {
             return ControlFlow::Continue(());
@@ -237,7 +248,12 @@ impl Store {
         let mut explain = Explain::default();
         let mut rows = Answer::default();
         while rows.rows().len() < limit {
-            let room = (limit - rows.rows().len()).clamp(BATCH.0, BATCH.1);
+            let least = if asked.conditions.is_empty() {
+                1
+            } else {
+                BATCH.0
+            };
+            let room = (limit - rows.rows().len()).clamp(least, BATCH.1);
             let batch = self.batch(flow, &plain, context, order, room, &mut explain);
             let found = batch.verdicts.len();
             match (batch.rows.rows().last(), order) {

@@ -78,7 +78,9 @@ pub(crate) fn fill_all(store: &Store, context: &Context<'_>, rows: &mut Rows) {
     for (head, payload) in rows.iter() {
         match head.kind {
             EventKind::MessageSend => wanted.push(head.id.0),
-            EventKind::MessageReceive => wanted.push(of_arrival(context, head, payload).unwrap_or(0)),
+            EventKind::MessageReceive => {
+                wanted.push(of_arrival(context, head, payload).unwrap_or(0))
+            }
             _ => {}
         }
     }
@@ -96,7 +98,12 @@ pub(crate) fn fill_all(store: &Store, context: &Context<'_>, rows: &mut Rows) {
         let is_filled = match head.kind {
             EventKind::MessageSend => {
                 let receipt = receipts.get(&head.id.0).copied().unwrap_or_default();
-                fill_send(context, &head, payload, None, &receipt, &mut filled)
+                // Of an answer to an alias.
+                let peer = match receipt.receiver {
+                    None => store.tape().peer_of(head.id),
+                    known => known,
+                };
+                fill_send(context, &head, payload, peer, &receipt, &mut filled)
             }
             EventKind::MessageReceive => {
                 let message = of_arrival(context, &head, payload).unwrap_or(0);

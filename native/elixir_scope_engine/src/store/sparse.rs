@@ -180,7 +180,7 @@ impl Peers {
         self.values.get(place)
     }
 
-    /// The peer of `row`.
+    /// The peer of `row`, which may have none.
     pub(crate) fn get(&self, row: usize) -> Option<u64> {
         let row = u16::try_from(row).ok()?;
         let place = self.rows.binary_search(&row).ok()?;

@@ -8,7 +8,7 @@ use super::open::Open;
 use super::row::{EventHead, NewEvent, Rows};
 use super::segment::Segment;
 use super::{Refused, StoreConfig, StoreStats, USES};
-use crate::event::{EventId, TimeNs};
+use crate::event::{EventId, ProcessId, TimeNs};
 use crate::memory::{Charge, Memory, Use};
 
 /// Rows of one segment, at most.
@@ -118,13 +118,29 @@ impl Tape {
         id: EventId,
         look: impl FnOnce(EventHead, &[u8]) -> T,
     ) -> Option<T> {
+        self.with_row(id, |rows, row| look(rows.head(row), rows.payload(row)))
+    }
+
+    /// Calls `look` with the rows of a segment and the row of the event `id` among them, where it is still there.
+    pub(crate) fn with_row<T>(
+        &self,
+        id: EventId,
+        look: impl FnOnce(&dyn Rows, usize) -> T,
+    ) -> Option<T> {
         let rows: &dyn Rows = if id.0 >= self.open.first() {
             &self.open
         } else {
             self.segment_from(id.0)?.as_ref()
         };
         let row = usize::try_from(id.0.checked_sub(rows.first())?).ok()?;
-        (id.0 >= self.floor && row < rows.rows()).then(|| look(rows.head(row), rows.payload(row)))
+        (id.0 >= self.floor && row < rows.rows()).then(|| look(rows, row))
+    }
+
+    /// The process at the other end of the event `id`, where it is known.
+    pub(crate) fn peer_of(&self, id: EventId) -> Option<ProcessId> {
+        self.with_row(id, |rows, row| rows.peer(row))
+            .flatten()
+            .and_then(|peer| ProcessId(peer).some())
     }
 
     /// The time of the event `id`, where it is still there.
