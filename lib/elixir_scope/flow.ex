@@ -26,7 +26,7 @@ defmodule ElixirScope.Flow do
 
   @spec get_message_flow(term, term, term) :: [Events.MessageSend.t()] | Query.error()
   def get_message_flow(from, to, opts) do
-    ask("ElixirScope.get_message_flow/3", fn offset ->
+    ask(fn offset ->
       with {:ok, from} <- party(:from, from),
            {:ok, to} <- party(:to, to),
            {:ok, direction, opts} <- direction(opts),
@@ -40,16 +40,17 @@ defmodule ElixirScope.Flow do
         |> put_pids(:from, from.pids)
         |> put_pids(:to, to.pids)
         |> Native.message_flow()
+        |> Query.answer("ElixirScope.get_message_flow/3")
         |> known(from, to)
       end
     end)
   end
 
-  defp ask(what, fun) do
+  defp ask(fun) do
     Muted.run(fn ->
       with true <- Native.running() || {:error, :not_running},
            offset when is_integer(offset) <- Native.time_offset() do
-        Query.answer(fun.(offset), what)
+        fun.(offset)
       end
     end)
   end
@@ -123,6 +124,8 @@ defmodule ElixirScope.Flow do
     with registered when is_list(registered) <- events(:process_register, :name, name),
          spawned when is_list(spawned) <- events(:process_spawn, :registered_name, name) do
       Enum.map(registered, & &1.pid) ++ Enum.map(spawned, & &1.spawned_pid)
+    else
+      error -> Query.answer(error, "ElixirScope.get_message_flow/3")
     end
   end
 
