@@ -263,6 +263,49 @@ defmodule ElixirScope do
           [Events.MessageSend.t()] | Query.error()
   def get_message_flow(from, to, opts \\ []), do: Flow.get_message_flow(from, to, opts)
 
+  @doc """
+  The events that led to an event, across processes, oldest first: the calls that it happened in, the message that the outermost of
+  these handles, its sending and the calls that it was sent in, and so on; of an answer the request, of a process its birth, of what a
+  monitor or link tells the death. The event itself is not among them.
+
+      iex> ElixirScope.start()
+      iex> require ElixirScope.Trace
+      iex> ElixirScope.Trace.span "order", nil do
+      ...>   ElixirScope.Trace.span("pay", nil, do: ElixirScope.Trace.event(:refused, nil))
+      ...> end
+      iex> [refused] = ElixirScope.get_events(where: [{[:name], :==, :refused}])
+      iex> for event <- ElixirScope.trace_causes(refused.id), do: {event.event_type, event.name}
+      [span_start: "order", span_start: "pay"]
+
+  An event that is not on the tape is `{:error, %ElixirScope.Error{reason: {:no_event, id}}}`.
+
+  ## Options
+
+  #{Flow.chain_docs()}
+  """
+  @spec trace_causes(event_id :: pos_integer, keyword) :: [Events.t()] | Query.error()
+  def trace_causes(event_id, opts \\ []), do: Flow.trace_causes(event_id, opts)
+
+  @doc """
+  The events that followed from an event, across processes, oldest first: of a call what happened in it, of a message its arrival and the
+  call that handles it, of a request that arrived its answer, of a birth what the process did because of it, of a death the messages that
+  told it. The event itself is not among them.
+
+      iex> ElixirScope.start()
+      iex> require ElixirScope.Trace
+      iex> since = ElixirScope.now()
+      iex> ElixirScope.Trace.span("pay", nil, do: ElixirScope.Trace.event(:refused, nil))
+      iex> [pay | _] = ElixirScope.get_events(since: since)
+      iex> for event <- ElixirScope.trace_effects(pay.id), do: event.event_type
+      [:user_event, :span_stop]
+
+  ## Options
+
+  #{Flow.chain_docs()}
+  """
+  @spec trace_effects(event_id :: pos_integer, keyword) :: [Events.t()] | Query.error()
+  def trace_effects(event_id, opts \\ []), do: Flow.trace_effects(event_id, opts)
+
   # -- Time travel ------------------------------------------------------------------------------------------------------
 
   @doc """

@@ -16,6 +16,14 @@ defmodule ElixirScope.Flow do
     ]
   ]
 
+  @chain [
+    limit: [
+      type: {:or, :infinity, :pos_integer},
+      default: 1_000,
+      doc: "How many events at most: those that are nearest."
+    ]
+  ]
+
   @expected "a pid, a registered name, {:global, name}, {:via, module, name}, a list of these, or :all"
 
   @typedoc "A process, by its pid or by a name that it has or had; or several."
@@ -23,6 +31,9 @@ defmodule ElixirScope.Flow do
 
   @spec flow_docs() :: String.t()
   def flow_docs, do: Query.Options.docs(@not_flow) <> "\n" <> Options.docs(@flow)
+
+  @spec chain_docs() :: String.t()
+  def chain_docs, do: Options.docs(@chain)
 
   @spec get_message_flow(term, term, term) :: [Events.MessageSend.t()] | Query.error()
   def get_message_flow(from, to, opts) do
@@ -63,6 +74,29 @@ defmodule ElixirScope.Flow do
       Error.invalid(:opts, opts, "a keyword list of options")
     end
   end
+
+  # -- Causes and effects -------------------------------------------------------------------------------------------------
+
+  @spec trace_causes(term, term) :: [Events.t()] | Query.error()
+  def trace_causes(id, opts), do: chain("ElixirScope.trace_causes/2", id, opts, &Native.causes/1)
+
+  @spec trace_effects(term, term) :: [Events.t()] | Query.error()
+  def trace_effects(id, opts), do: chain("ElixirScope.trace_effects/2", id, opts, &Native.effects/1)
+
+  defp chain(what, id, opts, ask) do
+    ask(fn _offset ->
+      with :ok <- event_id(id),
+           {:ok, %{limit: limit}} <- Options.validate(opts, @chain),
+           {:error, :no_event} <- ask.(%{id: id, limit: limit}) do
+        {:error, %Error{reason: {:no_event, id}}}
+      else
+        answer -> Query.answer(answer, what)
+      end
+    end)
+  end
+
+  defp event_id(id) when is_integer(id) and id > 0, do: :ok
+  defp event_id(id), do: Error.invalid(:event_id, id, "the id of an event, a positive integer")
 
   # -- Who ----------------------------------------------------------------------------------------------------------------
 

@@ -124,6 +124,8 @@ defmodule ElixirScope.Native do
   #     message_flow(query + %{from_names: [term], to_names: [term], both: boolean, [from: [pid]], [to: [pid]]})
   #       -> [%Events.MessageSend{}] | {:error, term}
   #
+  #     causes(%{id: event_id, limit: n | :infinity}), effects(…) -> [struct] | {:error, :no_event | term}
+  #
   # Without `from:` or `to:` any process is meant. `pid:` and `event_type:` of the query do not matter.
   #
   # ### Timelines
@@ -473,6 +475,12 @@ defmodule ElixirScope.Native do
 
   @spec message_flow(map) :: [struct] | {:error, term}
   def message_flow(_query), do: missing()
+
+  @spec causes(map) :: [struct] | {:error, term}
+  def causes(_question), do: missing()
+
+  @spec effects(map) :: [struct] | {:error, term}
+  def effects(_question), do: missing()
 
   @spec count_events(query) :: non_neg_integer | {:error, term}
   def count_events(_query), do: missing()

@@ -31,6 +31,7 @@ pub use process::{Chain, Entered, Opened, ProcessSlots, SharedSlots, Slot};
 pub use query::{
     Condition, Context, Estimate, Explain, Field, FlowQuery, Index, KindNames, LiveStack,
     LiveStacks, Op, Order, Party, Path, Query, QueryResult, Row, Rows, SiteFacts, Sites, States,
+    Way,
 };
 pub use recorder::{Answered, Faults, Gap, Recorder, RecorderConfig, Sample, StartError, Status};
 pub use ring::{

@@ -91,6 +91,8 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
 
     dirty c"get_events" / 1 => query::get_events;
     dirty c"message_flow" / 1 => flow::message_flow;
+    dirty c"causes" / 1 => flow::causes;
+    dirty c"effects" / 1 => flow::effects;
     dirty c"count_events" / 1 => query::count_events;
     dirty c"explain" / 1 => query::explain;
     dirty c"estimate" / 1 => query::estimate;

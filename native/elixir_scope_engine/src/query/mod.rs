@@ -1,6 +1,7 @@
 //! Queries on a [`Store`]: filters, conditions on captured values, the plan, and what it did. See the README beside
 //! this file.
 
+mod causes;
 mod condition;
 mod context;
 mod explain;
@@ -15,6 +16,7 @@ mod states;
 mod tails;
 mod unordered;
 
+pub use causes::Way;
 pub use condition::{Condition, Field, Op, Path};
 pub use context::{Context, KindNames, SiteFacts, Sites, States};
 pub use explain::{Estimate, Explain, Index};

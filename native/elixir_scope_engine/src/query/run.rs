@@ -10,7 +10,7 @@ use super::{
     Context, Estimate, Explain, Filter, Index, Order, Query, QueryResult, Rows as Answer, Wanted,
 };
 use super::{receipts, tails, unordered};
-use crate::event::{EventId, EventKind};
+use crate::event::EventId;
 use crate::store::{EventHead, Rows, Segment, Store, Tape};
 
 /// The ids that a query can see.
@@ -61,18 +61,23 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
     } else {
         rows = unordered::run(store, &filter, &mut explain);
     }
-    if query.payload && query.kinds.contains(EventKind::FunctionExit) {
-        tails::resolve(store, context, &mut rows);
-    }
-    if context.flows && query.payload {
-        receipts::fill_all(store, context, &mut rows);
-    }
-    if let Some(states) = context.states.filter(|_| query.payload) {
-        states.expand_all(&mut rows);
+    if query.payload {
+        finish(store, context, &mut rows);
     }
     describe(store, query, &mut explain);
     explain.duration_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     QueryResult { rows, explain }
+}
+
+/// Puts into the payloads of an answer what stands in other rows, or elsewhere.
+pub(crate) fn finish(store: &Store, context: &Context<'_>, rows: &mut Answer) {
+    tails::resolve(store, context, rows);
+    if context.flows {
+        receipts::fill_all(store, context, rows);
+    }
+    if let Some(states) = context.states {
+        states.expand_all(rows);
+    }
 }
 
 pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64, Explain) {
