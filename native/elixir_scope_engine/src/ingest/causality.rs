@@ -2,8 +2,8 @@
 //! its process was spawned.
 
 use super::Stacks;
-use super::flows::{Flows, Ties};
-use super::lanes::Out;
+use super::flows::{self, Flows, Ties};
+use super::lanes::{Out, after};
 use super::newcomers::Newcomers;
 pub(super) use super::sends::Message;
 use super::sends::{Sends, Taken, Told};
@@ -35,15 +35,15 @@ enum Handled<'a> {
 }
 
 impl Causality {
-    /// Seven sixteenths of `budget` bytes each are for messages that may be handled, and for where messages are; the rest is for
+    /// Half of `budget` bytes is for messages that may be handled, three quarters of the rest for where messages are, what is left for
     /// processes.
     pub(crate) fn new(budget: usize, sites: &'static SiteTable, symbols: Symbols) -> Causality {
         Causality {
             sites,
             symbols,
-            sends: Sends::new(budget / 16 * 7),
+            sends: Sends::new(budget / 2),
             newcomers: Newcomers::new(budget / 8),
-            flows: Flows::new(budget / 16 * 7, symbols),
+            flows: Flows::new(budget / 8 * 3, symbols),
         }
     }
 
@@ -100,8 +100,17 @@ impl Causality {
                     by: id,
                     sender: head.process,
                 };
-                self.sent(told, payload, time, place.root, stacks);
-                ties.peer = self.flows.sent(head, payload, time, place.root, id, stacks);
+                let request = self.sent(told, payload, time, place.root, stacks);
+                let told = flows::Told {
+                    id,
+                    request,
+                    root: place.root,
+                };
+                let (peer, answered) = self.flows.sent(head, payload, time, told, stacks);
+                ties.peer = peer;
+                if answered != 0 {
+                    self.sends.remove(answered);
+                }
             }
             EventKind::MessageReceive => {
                 let Causality { flows, sends, .. } = self;
@@ -174,9 +183,7 @@ impl Causality {
                     None
                 };
                 let lost = stacks.gap_of(head.process);
-                let arrived =
-                    self.flows
-                        .handled(message.via, message.bytes, head.process, time, lost);
+                let arrived = self.flows.handled(&message, time, lost);
                 if let Some((root, _)) = taken
                     && root.is_some()
                 {
@@ -242,6 +249,7 @@ impl Causality {
                     newest: one.newest.max(other.newest),
                     id: EventId::NONE,
                     sender: ProcessId::UNKNOWN,
+                    forgotten: one.forgotten.max(other.forgotten),
                 }
             }
             (None, None) => return None,
@@ -252,7 +260,12 @@ impl Causality {
             Via::Notice | Via::Plain => !stacks.may_be_unknown(message.receiver, taken.oldest, now),
         };
         if is_sure {
-            Some((taken.root, taken.id))
+            // An equal one before it may have been sent, or handled, by a record that is missing.
+            let is_first = taken.oldest > stacks.gap_of(message.receiver)
+                && now > after(stacks.gap_of(taken.sender))
+                && now > after(taken.forgotten);
+            let id = if is_first { taken.id } else { EventId::NONE };
+            Some((taken.root, id))
         } else {
             Some((CorrelationId::AMBIGUOUS, EventId::NONE))
         }
@@ -333,7 +346,7 @@ impl Causality {
         })
     }
 
-    /// A message was sent.
+    /// A message was sent. Answers the number of a request.
     fn sent(
         &mut self,
         told: Told,
@@ -341,9 +354,9 @@ impl Causality {
         time: TimeNs,
         root: CorrelationId,
         stacks: &mut Stacks,
-    ) {
+    ) -> u32 {
         let Some((receiver, bytes, via)) = self.message(payload) else {
-            return;
+            return 0;
         };
         let is_request = via == Via::Request;
         let message = Message {
@@ -357,12 +370,13 @@ impl Causality {
             bytes,
         };
         let (number, forgotten) = self.sends.push(&message, told, root, time);
-        if is_request {
+        if is_request && !has_reference(payload) {
             stacks.waits(told.sender, number);
         }
         if let Some(receiver) = forgotten {
             stacks.forgot(receiver, time);
         }
+        if is_request { number } else { 0 }
     }
 
     /// Receiver, message and way of a message that somebody may handle: whole, and to a process of this node, or to a name
@@ -452,6 +466,21 @@ fn element(payload: &[u8], index: u32) -> Option<(&[u8], bool)> {
     }
     let (value, is_whole, _) = split_whole(rest).ok()?;
     Some((value, is_whole))
+}
+
+/// Whether a request has a reference by which its answer is known: the VM saw it, and its sender need not wait for that.
+fn has_reference(payload: &[u8]) -> bool {
+    let mut rest = payload;
+    for _ in 0..6 {
+        let Ok((_, behind)) = split_first(rest) else {
+            return false;
+        };
+        rest = behind;
+    }
+    matches!(
+        Reader::new(rest).token(),
+        Ok(Token::Ref(_) | Token::Foreign(_))
+    )
 }
 
 /// The local process that a value is.

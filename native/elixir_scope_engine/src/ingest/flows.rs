@@ -37,9 +37,19 @@ pub(crate) struct Flows {
     flights: Lanes,
     /// What arrived at a process, and was not handled.
     mailboxes: Lanes,
-    /// Who made a request, by its reference: the receiver of its answer.
-    callers: Recent<ProcessId>,
+    /// Who made a request, by its reference: the receiver of its answer; and the number of the request.
+    callers: Recent<(ProcessId, u32)>,
     births: Recent<TimeNs>,
+}
+
+/// What is known of a message that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// The event that tells of it.
+    pub id: EventId,
+    /// Of a request, its number.
+    pub request: u32,
+    pub root: CorrelationId,
 }
 
 /// A send as its record tells it.
@@ -55,6 +65,11 @@ struct Sent<'a> {
 /// How a message is told from others to one receiver.
 fn content(lanes: &Lanes, sort: u32, message: &[u8]) -> u64 {
     lanes.content(&(sort, message))
+}
+
+/// How a message is told from others in one mailbox; of requests the sender is known when they are handled.
+fn in_mailbox(lanes: &Lanes, via: Via, sender: ProcessId, message: &[u8]) -> u64 {
+    lanes.content(&(via as u32, sender, message))
 }
 
 impl Flows {
@@ -106,40 +121,44 @@ impl Flows {
         }
     }
 
-    /// A message was sent. Answers who gets it.
+    /// A message was sent. Answers who gets it, and of an answer the number of its request.
     pub(crate) fn sent(
         &mut self,
         head: &RecordHead,
         payload: &[u8],
         time: TimeNs,
-        root: CorrelationId,
-        id: EventId,
+        told: Told,
         stacks: &mut Stacks,
-    ) -> ProcessId {
+    ) -> (ProcessId, u32) {
         let Some(sent) = self.read_sent(payload) else {
-            return ProcessId::UNKNOWN;
+            return (ProcessId::UNKNOWN, 0);
         };
         let sender = head.process;
         let is_request = self.is(sent.sort, Symbol::Call) || self.is(sent.sort, Symbol::System);
         if is_request && sent.reference != 0 {
-            self.callers.put(sent.reference, sender);
+            self.callers.put(sent.reference, (sender, told.request));
         }
         let mut receiver = sent.receiver;
-        if !receiver.is_some() && sent.reference != 0 && self.is(sent.sort, Symbol::Reply) {
-            receiver = self.callers.get(sent.reference).unwrap_or_default();
+        let mut answered = 0;
+        if sent.reference != 0
+            && self.is(sent.sort, Symbol::Reply)
+            && let Some((caller, request)) = self.callers.take(sent.reference)
+        {
+            answered = request;
+            receiver = receiver.some().unwrap_or(caller);
         }
+        let lost = stacks.heed(head, time);
         if self.is_active && !sent.is_elsewhere {
-            let lost = stacks.heed(head, time);
             let waiting = Waiting {
                 content: content(&self.flights, sent.sort.0, sent.message),
                 reference: sent.reference,
-                id,
-                root,
+                id: told.id,
+                root: told.root,
                 time,
             };
             self.flights.push(&(sender, receiver), waiting, lost);
         }
-        receiver.some().unwrap_or(ProcessId::UNKNOWN)
+        (receiver.some().unwrap_or(ProcessId::UNKNOWN), answered)
     }
 
     /// The event that was to tell of a message was not stored.
@@ -219,7 +238,7 @@ impl Flows {
         let out = if self.is_signal(arrival.sort) {
             Out::Unknown
         } else {
-            self.find_sent(&arrival, receiver, reference, time, lost, sends)
+            self.find_sent(&arrival, receiver, reference, time, lost, stacks, sends)
         };
         let nil = self.symbols.id(Symbol::Nil);
         let (waiting_id, root) = match out {
@@ -240,7 +259,7 @@ impl Flows {
         };
         put_atom(more, nil);
         more.extend_from_slice(arrival.behind);
-        if let Some(content) = self.in_mailbox(&arrival) {
+        if let Some(content) = self.mailbox_content(&arrival) {
             let waiting = Waiting {
                 content,
                 reference,
@@ -253,6 +272,7 @@ impl Flows {
         (ties, arrival.fields)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the arrival, and what is known")]
     fn find_sent(
         &mut self,
         arrival: &Arrival<'_>,
@@ -260,6 +280,7 @@ impl Flows {
         reference: u64,
         time: TimeNs,
         lost: TimeNs,
+        stacks: &Stacks,
         sends: &Sends,
     ) -> Out {
         let content = content(&self.flights, arrival.sort.0, arrival.message);
@@ -282,6 +303,7 @@ impl Flows {
             }
         }
         let lane = (sender, receiver);
+        let lost = (stacks.gap_of(sender), lost);
         match self.flights.take(&lane, content, reference, time, lost) {
             Out::Unknown => {
                 let lane = (sender, ProcessId::NONE);
@@ -305,36 +327,39 @@ impl Flows {
     }
 
     /// How a message that arrived is told from others in its mailbox, if a callback may handle it.
-    fn in_mailbox(&self, arrival: &Arrival<'_>) -> Option<u64> {
+    fn mailbox_content(&self, arrival: &Arrival<'_>) -> Option<u64> {
         if self.is(arrival.sort, Symbol::Reply) {
             return Some(content(&self.mailboxes, REPLY, arrival.message));
         }
         let via = self.via(arrival.sort)?;
-        Some(content(&self.mailboxes, via as u32, arrival.message))
+        let sender = match via {
+            Via::Request => arrival.sender,
+            Via::Notice | Via::Plain => ProcessId::NONE,
+        };
+        Some(in_mailbox(&self.mailboxes, via, sender, arrival.message))
     }
 
     /// A callback of a process handles a message. Answers it, or `Unknown` where none is known to have arrived.
-    pub(crate) fn handled(
-        &mut self,
-        via: Via,
-        message: &[u8],
-        process: ProcessId,
-        time: TimeNs,
-        lost: TimeNs,
-    ) -> Out {
+    pub(crate) fn handled(&mut self, message: &Message<'_>, time: TimeNs, lost: TimeNs) -> Out {
         if !self.is_active {
             return Out::Unknown;
         }
-        let (sort, message, reference) = match via {
-            Via::Plain => match as_reply(message) {
-                Some((reference, answer)) => (REPLY, answer, self.reference(reference)),
-                None => (via as u32, message, 0),
-            },
-            _ => (via as u32, message, 0),
+        let answer = as_reply(message.bytes).filter(|_| message.via == Via::Plain);
+        let (content, reference) = match answer {
+            Some((reference, answer)) => {
+                let content = content(&self.mailboxes, REPLY, answer);
+                (content, self.reference(reference))
+            }
+            None => {
+                let Message {
+                    via, sender, bytes, ..
+                } = *message;
+                (in_mailbox(&self.mailboxes, via, sender, bytes), 0)
+            }
         };
-        let content = content(&self.mailboxes, sort, message);
+        let process = message.receiver;
         self.mailboxes
-            .take(&process, content, reference, time, lost)
+            .take(&process, content, reference, time, (lost, lost))
     }
 
     /// A process is seen in a callback for the first time.
@@ -406,3 +431,7 @@ impl<'a> Arrival<'a> {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;

@@ -98,7 +98,7 @@ struct Place {
 }
 
 /// When all that came into a line until `time` has come out of it.
-fn after(time: TimeNs) -> TimeNs {
+pub(super) fn after(time: TimeNs) -> TimeNs {
     TimeNs(time.0.saturating_add(WAIT_NS))
 }
 
@@ -423,20 +423,20 @@ impl Lanes {
         (found, is_more, link == 0)
     }
 
-    /// A message comes out of a line. Of what came out before, something may have been lost up to `lost`.
+    /// A message comes out of a line. Of what came in and out before, something may have been lost up to the times of `lost`.
     pub(crate) fn take(
         &mut self,
         lane: &impl Hash,
         content: u64,
         reference: u64,
         now: TimeNs,
-        lost: TimeNs,
+        lost: (TimeNs, TimeNs),
     ) -> Out {
         let key = self.key(lane);
         let Some((first, _)) = self.find(key) else {
             return Out::Unknown;
         };
-        self.refresh(first, NEVER, lost);
+        self.refresh(first, lost.0, lost.1);
         self.drop_stale(key, now);
         let Some((first, _)) = self.find(key) else {
             return Out::Unknown;
@@ -643,7 +643,7 @@ mod tests {
                         }
                         // Who takes it out may not see the reference.
                         let reference = if step == 18 { 0 } else { reference };
-                        match lanes.take(&at, content, reference, TimeNs(now), TimeNs(line.lost[1])) {
+                        match lanes.take(&at, content, reference, TimeNs(now), (NEVER, TimeNs(line.lost[1]))) {
                             Out::One(found) => {
                                 let is_right_line = line.lost == [never; 2] && budget > 0;
                                 prop_assert!(found.id == EventId(id) || !is_known && !is_right_line);
@@ -659,7 +659,7 @@ mod tests {
                                 if std::mem::take(&mut line.out_lost) {
                                     line.lost[1] = now;
                                 }
-                                if let Out::One(found) = lanes.take(&at, content, reference, TimeNs(now), TimeNs(line.lost[1])) {
+                                if let Out::One(found) = lanes.take(&at, content, reference, TimeNs(now), (NEVER, TimeNs(line.lost[1]))) {
                                     prop_assert!(found.id == EventId(id) || !is_known);
                                 }
                             }
@@ -686,7 +686,7 @@ mod tests {
         let room = lanes.len() as u64;
         assert!(room > 500 && lanes.bytes() > budget * 9 / 10);
         for id in 1..=all {
-            let out = lanes.take(&1, 7, 0, TimeNs(all as i64), NEVER);
+            let out = lanes.take(&1, 7, 0, TimeNs(all as i64), (NEVER, NEVER));
             match out {
                 Out::One(found) => assert_eq!(found.id, EventId(id)),
                 _ => assert!(id <= all - room, "{id} {out:?}"),
@@ -701,13 +701,16 @@ mod tests {
         for (lane, id) in [(1, 1), (2, 2), (1, 3), (2, 4)] {
             lanes.push(&lane, waiting(1, 0, id, 1), NEVER);
         }
-        let first = lanes.take(&1, 1, 0, TimeNs(2), NEVER);
+        let first = lanes.take(&1, 1, 0, TimeNs(2), (NEVER, NEVER));
         assert_eq!(first, Out::One(waiting(1, 0, 1, 1)));
         lanes.drop_silent();
         assert_eq!(lanes.len(), 1);
-        assert_eq!(lanes.take(&2, 1, 0, TimeNs(2), NEVER), Out::Unknown);
+        assert_eq!(
+            lanes.take(&2, 1, 0, TimeNs(2), (NEVER, NEVER)),
+            Out::Unknown
+        );
         lanes.push(&2, waiting(1, 0, 5, 3), NEVER);
-        let fifth = lanes.take(&2, 1, 0, TimeNs(4), NEVER);
+        let fifth = lanes.take(&2, 1, 0, TimeNs(4), (NEVER, NEVER));
         assert_eq!(fifth, Out::One(waiting(1, 0, 5, 3)));
         lanes.silence();
         lanes.drop_silent();
@@ -718,11 +721,11 @@ mod tests {
     fn lines_that_nothing_comes_out_of_give_way_first() {
         let mut lanes = Lanes::new(100_000);
         lanes.push(&1, waiting(1, 0, 1, 1), NEVER);
-        lanes.take(&1, 9, 0, TimeNs(1), NEVER);
+        lanes.take(&1, 9, 0, TimeNs(1), (NEVER, NEVER));
         for id in 2..20_000 {
             lanes.push(&(id % 1_000 + 10), waiting(1, 0, id, 1), NEVER);
         }
-        let found = lanes.take(&1, 1, 0, TimeNs(2), NEVER);
+        let found = lanes.take(&1, 1, 0, TimeNs(2), (NEVER, NEVER));
         assert_eq!(found, Out::One(waiting(1, 0, 1, 1)));
     }
 
@@ -734,13 +737,19 @@ mod tests {
             lanes.push(&1, waiting(7, 0, id, id as i64), TimeNs(2));
         }
         // One of those before the second is lost, which may be like them.
-        assert_eq!(lanes.take(&1, 7, 0, TimeNs(4), NEVER), Out::Several);
-        assert_eq!(lanes.take(&1, 7, 0, TimeNs(later), NEVER), Out::Several);
+        assert_eq!(
+            lanes.take(&1, 7, 0, TimeNs(4), (NEVER, NEVER)),
+            Out::Several
+        );
+        assert_eq!(
+            lanes.take(&1, 7, 0, TimeNs(later), (NEVER, NEVER)),
+            Out::Several
+        );
         lanes.push(&1, waiting(8, 0, 4, later), TimeNs(2));
         lanes.push(&1, waiting(7, 0, 5, later), TimeNs(2));
-        let found = lanes.take(&1, 8, 0, TimeNs(later), NEVER);
+        let found = lanes.take(&1, 8, 0, TimeNs(later), (NEVER, NEVER));
         assert_eq!(found, Out::One(waiting(8, 0, 4, later)));
-        let found = lanes.take(&1, 7, 0, TimeNs(later), NEVER);
+        let found = lanes.take(&1, 7, 0, TimeNs(later), (NEVER, NEVER));
         assert_eq!(found, Out::One(waiting(7, 0, 5, later)));
         assert_eq!(lanes.len(), 0);
     }

@@ -44,6 +44,8 @@ pub(crate) struct Sends {
     next: u32,
     /// Where the next sweep goes on.
     swept: u32,
+    /// Of each hash, when a message of such a queue was forgotten last.
+    forgotten: Box<[TimeNs]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +74,8 @@ struct Sent {
 }
 
 const MIXED: u32 = 1 << 31;
+/// Queues whose losses are told apart, more or less.
+const FORGOTTEN: usize = 1_024;
 
 /// The event that tells of a message, and who sent it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,6 +95,8 @@ pub(crate) struct Taken {
     /// The event that tells of it, and who sent it: [`ProcessId::UNKNOWN`], and no event, where several have sent one.
     pub id: EventId,
     pub sender: ProcessId,
+    /// When one of them may have been forgotten last.
+    pub forgotten: TimeNs,
 }
 
 fn place(link: u32) -> Option<usize> {
@@ -100,6 +106,7 @@ fn place(link: u32) -> Option<usize> {
 impl Sends {
     /// Room for as many messages as fit into `budget` bytes, for some at least.
     pub(crate) fn new(budget: usize) -> Sends {
+        let budget = budget.saturating_sub(FORGOTTEN * size_of::<TimeNs>());
         let fit = budget / (size_of::<Sent>() + size_of::<u32>());
         let room = fit.clamp(16, 1 << 20);
         let room = 1 << room.ilog2();
@@ -109,12 +116,13 @@ impl Sends {
             buckets: vec![0; room].into(),
             next: 1,
             swept: 0,
+            forgotten: vec![TimeNs(i64::MIN); FORGOTTEN].into(),
         }
     }
 
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.ring) + size_of_val(&*self.buckets)
+        size_of_val(&*self.ring) + size_of_val(&*self.buckets) + size_of_val(&*self.forgotten)
     }
 
     fn key(&self, message: &Message<'_>) -> u64 {
@@ -182,7 +190,7 @@ impl Sends {
         };
         let at = self.place_of(number);
         let link = at as u32 + 1;
-        let forgotten = self.forget(link);
+        let forgotten = self.forget(link, time);
         let key = self.key(message);
         let size = message.size();
         let queue = self.find(key, size);
@@ -225,11 +233,14 @@ impl Sends {
     }
 
     /// Makes the place free that the next message gets: what stands there is the oldest of all, so the first of its queue.
-    fn forget(&mut self, link: u32) -> Option<ProcessId> {
+    fn forget(&mut self, link: u32, now: TimeNs) -> Option<ProcessId> {
         let oldest = *self.sent(link).filter(|sent| sent.number != 0)?;
         let (first, before) = self.find(oldest.key, oldest.size)?;
         let is_mixed = self.sent(first).is_some_and(|first| first.changes != 0);
         self.pop(first, before, is_mixed);
+        if let Some(forgotten) = self.forgotten.get_mut(oldest.key as usize % FORGOTTEN) {
+            *forgotten = now;
+        }
         Some(oldest.receiver)
     }
 
@@ -259,6 +270,11 @@ impl Sends {
         let is_one = first.strangers == 0 && first.changes < MIXED;
         Some(Taken {
             id: if is_one { first.id } else { EventId::NONE },
+            forgotten: self
+                .forgotten
+                .get(first.key as usize % FORGOTTEN)
+                .copied()
+                .unwrap_or_default(),
             sender: if is_one {
                 first.sender
             } else {
@@ -313,6 +329,20 @@ impl Sends {
         };
         if now.0.saturating_sub(sent.time.0) < PATIENCE_NS {
             self.remove_queue(sent.key, sent.size);
+        }
+    }
+
+    /// The request `number` has been answered, so it is handled, whether that was recorded or not.
+    pub(crate) fn remove(&mut self, number: u32) {
+        let at = self.place_of(number);
+        let Some(&sent) = self.ring.get(at).filter(|sent| sent.number == number) else {
+            return;
+        };
+        // What stands in front of it in its queue may be on its way.
+        if let Some((first, before)) = self.find(sent.key, sent.size)
+            && place(first) == Some(at)
+        {
+            self.pop(first, before, false);
         }
     }
 

@@ -54,6 +54,8 @@ struct Stack {
     waits: u32,
     /// So many messages may still be in its mailbox that nobody knows of.
     unknown: u32,
+    /// Whether it made no call yet, so that it is here for the numbers of its records alone.
+    is_silent: bool,
     /// When a record of its own was found to be missing last.
     gap: TimeNs,
     /// The value of [`Stacks::lost`] that `unknown` takes into account; of a process that was spawned, that of its birth.
@@ -120,6 +122,17 @@ pub(crate) fn is_entry(kind: EventKind) -> bool {
 
 pub(crate) fn is_exit(kind: EventKind) -> bool {
     matches!(kind, EventKind::FunctionExit | EventKind::SpanStop)
+}
+
+/// Whether it happens to a process, whatever that does.
+fn is_passive(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::MessageReceive
+            | EventKind::GarbageCollection
+            | EventKind::ProcessLink
+            | EventKind::ProcessUnlink
+    )
 }
 
 fn is_span(kind: EventKind) -> bool {
@@ -268,7 +281,7 @@ impl Stacks {
         }
         stack.sequence = head.sequence;
         // The request may be what the tail call makes: it is told of before both.
-        if !is_tail {
+        if !is_tail && !is_passive(head.kind) {
             nesting.answered = std::mem::take(&mut stack.waits);
         }
         nesting.origin = stack.origin;
@@ -373,6 +386,7 @@ impl Stacks {
         let Some(stack) = self.stacks.get_mut(found) else {
             return;
         };
+        stack.is_silent = false;
         stack.root = head.correlation.0;
         stack.resolved = place.root;
         stack.origin = place.origin;

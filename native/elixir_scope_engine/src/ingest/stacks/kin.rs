@@ -33,7 +33,8 @@ impl Stacks {
             Some(root) => Origin::Spawned(root),
             None => Origin::Past,
         };
-        if let Some(stack) = self.get_mut(process) {
+        let known_stack = self.get_mut(process).filter(|stack| !stack.is_silent);
+        if let Some(stack) = known_stack {
             if stack.origin == Origin::Unknown {
                 stack.origin = known.map_or(Origin::Past, |_| origin);
             }
@@ -43,11 +44,15 @@ impl Stacks {
             if root.is_some() && stack.resolved == own && roots.any(|first| first == own) {
                 stack.resolved = root;
             }
-        } else if let Some(place) = self.add(process)
-            && let Some(stack) = self.stacks.get_mut(place)
-        {
-            stack.origin = origin;
-            stack.lost = lost;
+        } else {
+            if !self.index.contains_key(&process) {
+                self.add(process);
+            }
+            if let Some(stack) = self.get_mut(process) {
+                stack.is_silent = false;
+                stack.origin = origin;
+                stack.lost = lost;
+            }
         }
     }
 
@@ -69,7 +74,9 @@ impl Stacks {
 
     /// A process sent a request and waits for the answer.
     pub(crate) fn waits(&mut self, process: ProcessId, request: u32) {
-        if let Some(stack) = self.get_mut(process) {
+        if let Some(stack) = self.get_mut(process)
+            && !stack.is_silent
+        {
             stack.waits = request;
         }
     }

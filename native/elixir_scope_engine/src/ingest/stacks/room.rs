@@ -28,6 +28,7 @@ impl Stacks {
             waits: 0,
             unknown: 0,
             lost: 0,
+            is_silent: false,
             gap: if self.is_thinned { NOT_SEEN } else { NEVER },
         });
         self.index.insert(process, u32::try_from(place).ok()?);
@@ -39,7 +40,13 @@ impl Stacks {
     pub(crate) fn heed(&mut self, head: &RecordHead, time: TimeNs) -> TimeNs {
         let found = match self.index.get(&head.process) {
             Some(&place) => Some(place as usize),
-            None => self.add(head.process),
+            None => {
+                let added = self.add(head.process);
+                if let Some(stack) = added.and_then(|place| self.stacks.get_mut(place)) {
+                    stack.is_silent = true;
+                }
+                added
+            }
         };
         let stack = found.and_then(|place| self.stacks.get_mut(place));
         let Some(stack) = stack.filter(|_| head.sequence != 0) else {
