@@ -7,7 +7,7 @@ use super::receipts::{Receipt, as_send, fill_send, find};
 use super::run::{Pinned, describe, direction, each_segment};
 use super::{Context, Explain, Filter, Order, Query, QueryResult, Rows as Answer, Wanted};
 use crate::event::{EventKind, KindSet, ProcessId};
-use crate::store::{Aliases, EventHead, Growing, Open, Peers, Rows, Segment, Store};
+use crate::store::{Aliases, Growing, Open, Peers, Rows, Segment, Store};
 use crate::value::split_first;
 
 /// One side of a flow of messages.
@@ -71,7 +71,11 @@ trait Ends: Rows {
     fn places(&self) -> &[u16];
     /// The process at the other end; 0 where it is not known.
     fn end(&self, place: usize) -> u64;
-    /// Sets the marks of those of `places` whose other end is one of `wanted`; whether it did.
+    /// What a row is, and of which process.
+    fn who(&self, row: usize) -> (Option<EventKind>, ProcessId);
+    /// Whether a message arrived of which nobody told that it was sent.
+    fn has_loners(&self) -> bool;
+    /// Marks those of `places` whose other end is one of `wanted`; whether it did.
     fn mark(&self, places: Range<usize>, wanted: &[u64], marks: &mut Vec<u8>) -> bool;
 }
 
@@ -82,6 +86,18 @@ impl Ends for Segment {
 
     fn end(&self, place: usize) -> u64 {
         self.peers().at(place)
+    }
+
+    fn who(&self, row: usize) -> (Option<EventKind>, ProcessId) {
+        let kind = self
+            .kinds()
+            .get(row)
+            .and_then(|&kind| EventKind::from_u8(kind));
+        (kind, ProcessId(self.processes().get(row)))
+    }
+
+    fn has_loners(&self) -> bool {
+        Segment::has_loners(self)
     }
 
     fn mark(&self, places: Range<usize>, wanted: &[u64], marks: &mut Vec<u8>) -> bool {
@@ -104,6 +120,19 @@ impl Ends for Open {
         self.ties().peers.at(place)
     }
 
+    fn who(&self, row: usize) -> (Option<EventKind>, ProcessId) {
+        let kind = self
+            .kinds()
+            .get(row)
+            .and_then(|&kind| EventKind::from_u8(kind));
+        let process = self.processes().get(row).copied().unwrap_or(0);
+        (kind, ProcessId(process))
+    }
+
+    fn has_loners(&self) -> bool {
+        true
+    }
+
     fn mark(&self, _places: Range<usize>, _wanted: &[u64], _marks: &mut Vec<u8>) -> bool {
         false
     }
@@ -117,31 +146,37 @@ struct Batch {
 }
 
 impl FlowQuery {
-    /// The processes that stand at the other end of a row of the flow, where they are few; 0 for one that is not known.
-    fn ends(&self) -> Option<Vec<u64>> {
+    /// The processes that stand at the other end of a row of the flow, where they are few; 0 for one that is not known. Of an arrival
+    /// that is who sent it.
+    fn ends(&self, has_loners: bool) -> Option<Vec<u64>> {
         let (from, to) = (self.from.processes.as_ref()?, self.to.processes.as_ref()?);
         let is_few = from.len() + to.len() <= FEW && self.to.names.is_empty();
         if !is_few || self.both && !self.from.names.is_empty() {
             return None;
         }
-        let mut ends: Vec<u64> = from.iter().chain(to).map(|process| process.0).collect();
+        let from = from.iter().filter(|_| has_loners || self.both);
+        let mut ends: Vec<u64> = from.chain(to).map(|process| process.0).collect();
         ends.push(0);
         Some(ends)
     }
 
-    fn verdict(&self, head: &EventHead, peer: u64, payload: &[u8], is_linked: bool) -> Verdict {
+    /// Whether a row belongs to the flow; of an arrival, if nobody told that it was sent.
+    fn verdict<'a>(
+        &self,
+        kind: Option<EventKind>,
+        process: ProcessId,
+        peer: u64,
+        payload: impl Fn() -> &'a [u8],
+    ) -> Verdict {
         let ways = [
             (&self.from, &self.to, true),
             (&self.to, &self.from, self.both),
         ];
-        let ways = ways.map(|(from, to, counts)| match head.kind {
+        let ways = ways.map(|(from, to, counts)| match kind {
             _ if !counts => (false, false),
-            EventKind::MessageReceive => (
-                !is_linked && to.is(head.process) && from.is_peer(peer),
-                false,
-            ),
-            EventKind::MessageSend if from.is(head.process) => {
-                let is_to = to.is_peer(peer) || is_named(to, payload);
+            Some(EventKind::MessageReceive) => (to.is(process) && from.is_peer(peer), false),
+            Some(EventKind::MessageSend) if from.is(process) => {
+                let is_to = to.is_peer(peer) || is_named(to, &payload);
                 (is_to, peer == 0 && !is_to)
             }
             _ => (false, false),
@@ -158,11 +193,11 @@ impl FlowQuery {
 }
 
 /// Whether a message was sent to one of the names of `to`.
-fn is_named(to: &Party, payload: &[u8]) -> bool {
+fn is_named<'a>(to: &Party, payload: &impl Fn() -> &'a [u8]) -> bool {
     if to.names.is_empty() {
         return false;
     }
-    let name = split_first(payload)
+    let name = split_first(payload())
         .and_then(|(_, rest)| split_first(rest))
         .and_then(|(_, rest)| split_first(rest));
     name.is_ok_and(|(name, _)| to.names.iter().any(|wanted| wanted == name))
@@ -193,23 +228,24 @@ fn collect<S: Ends>(
     explain.rows += range.len() as u64;
     let mut marks = Vec::new();
     let is_marked = flow
-        .ends()
+        .ends(segment.has_loners())
         .is_some_and(|ends| segment.mark(range.clone(), &ends, &mut marks));
     let mut scratch = Vec::new();
     let mut visit = |place: usize| {
-        let is_out = is_marked && marks.get(place - range.start).is_none_or(|&mark| mark == 0);
-        let Some(&row) = places.get(place).filter(|_| !is_out) else {
+        let Some(&row) = places.get(place) else {
             return ControlFlow::Continue(());
         };
         let row = usize::from(row);
-        let mut head = segment.head(row);
+        let (kind, process) = segment.who(row);
         let peer = segment.end(place);
-        let payload = segment.payload(row);
-        let is_linked = head.kind == EventKind::MessageReceive && segment.message(row).is_some();
-        let verdict = flow.verdict(&head, peer, payload, is_linked);
-        if verdict == Verdict::No {
+        let verdict = flow.verdict(kind, process, peer, || segment.payload(row));
+        let is_linked =
+            || kind == Some(EventKind::MessageReceive) && segment.message(row).is_some();
+        if verdict == Verdict::No || is_linked() {
             return ControlFlow::Continue(());
         }
+        let mut head = segment.head(row);
+        let payload = segment.payload(row);
         head.correlation = aliases.resolve(head.correlation);
         if !filter.matches(&head, payload, &mut scratch) {
             return ControlFlow::Continue(());
@@ -222,9 +258,12 @@ fn collect<S: Ends>(
             ControlFlow::Break(())
         }
     };
-    match order {
-        Order::Asc => range.clone().try_for_each(&mut visit),
-        Order::Desc => range.clone().rev().try_for_each(&mut visit),
+    let found = memchr::memchr_iter(1, &marks).map(|mark| range.start + mark);
+    match (order, is_marked) {
+        (Order::Asc, true) => found.into_iter().try_for_each(&mut visit),
+        (Order::Desc, true) => found.rev().try_for_each(&mut visit),
+        (Order::Asc, false) => range.clone().try_for_each(&mut visit),
+        (Order::Desc, false) => range.clone().rev().try_for_each(&mut visit),
     }
 }
 

@@ -129,6 +129,17 @@ impl Open {
         self.ties.grow(event.peer, event.message);
     }
 
+    /// Whether a message arrived of which nobody told that it was sent.
+    pub(crate) fn has_loners(&self) -> bool {
+        let arrivals = |rows: &[u16]| {
+            let kinds = rows.iter().map(|&row| self.kinds.get(usize::from(row)));
+            kinds
+                .filter(|kind| *kind == Some(&(EventKind::MessageReceive as u8)))
+                .count()
+        };
+        arrivals(self.ties.peers.rows()) > arrivals(self.ties.links.rows())
+    }
+
     /// The columns that few rows stand in.
     pub(crate) fn ties(&self) -> &OpenTies {
         &self.ties

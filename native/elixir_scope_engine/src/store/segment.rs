@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     roots: Roots,
     peers: Peers,
     links: Crossings,
+    /// Whether a message arrived of which nobody told that it was sent.
+    has_loners: bool,
     offsets: Offsets,
     payload: Box<[u8]>,
     losses: Box<[Loss]>,
@@ -102,6 +104,7 @@ impl Segment {
             roots: roots.build(&open.roots),
             peers: Peers::build(&open.ties.peers),
             links: Crossings::build(open.first, &open.ties.links),
+            has_loners: open.has_loners(),
             offsets: Offsets::new(&open.ends),
             payload: open.payload.as_slice().into(),
             losses: open.losses.as_slice().into(),
@@ -147,6 +150,11 @@ impl Segment {
     /// The messages that rows are about.
     pub(crate) fn links(&self) -> &Crossings {
         &self.links
+    }
+
+    /// Whether a message arrived of which nobody told that it was sent.
+    pub(crate) fn has_loners(&self) -> bool {
+        self.has_loners
     }
 
     /// The losses that its rows tell of.
