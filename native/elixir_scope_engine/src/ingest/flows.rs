@@ -4,6 +4,8 @@
 //! What one process sends to another arrives in that order, and a behaviour handles what arrived in the order of arrival: both are
 //! lines ([`Lanes`]). They are kept from the moment that arrivals are recorded.
 
+mod read;
+
 use super::encode::{put_atom, put_int};
 use super::lanes::{Lanes, Out, Waiting};
 use super::recent::Recent;
@@ -12,9 +14,10 @@ use super::stacks::Stacks;
 use crate::event::{AtomId, CorrelationId, EventId, ProcessId, Symbol, Symbols, TimeNs};
 use crate::record::RecordHead;
 use crate::site::Via;
-use crate::value::{Reader, Token, split_first};
+use crate::value::{Reader, Token};
+use read::{Arrival, as_reply};
 
-use super::causality::{Message, process};
+use super::causality::Message;
 
 /// What ties an event to others, and what ingest adds to its payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,16 +53,6 @@ pub(crate) struct Told {
     /// Of a request, its number.
     pub request: u32,
     pub root: CorrelationId,
-}
-
-/// A send as its record tells it.
-struct Sent<'a> {
-    receiver: ProcessId,
-    message: &'a [u8],
-    sort: AtomId,
-    reference: u64,
-    /// Whether nobody was there, or nobody on this node.
-    is_elsewhere: bool,
 }
 
 /// How a message is told from others to one receiver.
@@ -170,37 +163,6 @@ impl Flows {
         };
         self.flights.untold(&(process, receiver), id);
         self.mailboxes.untold(&process, id);
-    }
-
-    fn read_sent<'a>(&self, payload: &'a [u8]) -> Option<Sent<'a>> {
-        let (_sender, rest) = split_first(payload).ok()?;
-        let (receiver, rest) = split_first(rest).ok()?;
-        let (name, rest) = split_first(rest).ok()?;
-        let (message, rest) = split_first(rest).ok()?;
-        let (_id, rest) = split_first(rest).ok()?;
-        let (sort, rest) = split_first(rest).ok()?;
-        let (reference, rest) = split_first(rest).ok()?;
-        let mut to_dead = rest;
-        for _ in 0..3 {
-            to_dead = split_first(to_dead).ok()?.1;
-        }
-        let is_nil = |value| matches!(Reader::new(value).token(), Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Nil));
-        let receiver_process = process(receiver);
-        Some(Sent {
-            receiver: receiver_process.unwrap_or_default(),
-            message,
-            sort: atom(sort)?,
-            reference: self.reference(reference),
-            is_elsewhere: !is_nil(to_dead)
-                || receiver_process.is_none() && (!is_nil(receiver) || self.is_remote(name)),
-        })
-    }
-
-    /// Whether a name is one of another node, `{name, node}`.
-    fn is_remote(&self, name: &[u8]) -> bool {
-        let mut reader = Reader::new(name);
-        matches!(reader.token(), Ok(Token::Tuple(2)))
-            && !matches!(reader.token(), Ok(Token::Atom(kind)) if self.is(kind, Symbol::Global))
     }
 
     /// A hash of a reference, 0 where it is none.
@@ -385,52 +347,6 @@ impl Flows {
 
 /// In mailboxes, beside the numbers of [`Via`].
 const REPLY: u32 = 9;
-
-fn atom(value: &[u8]) -> Option<AtomId> {
-    match Reader::new(value).token() {
-        Ok(Token::Atom(atom)) => Some(atom),
-        _ => None,
-    }
-}
-
-/// `{reference, answer}`
-fn as_reply(message: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut reader = Reader::new(message);
-    if !matches!(reader.token(), Ok(Token::Tuple(2))) {
-        return None;
-    }
-    let (reference, answer) = split_first(reader.rest()).ok()?;
-    matches!(Reader::new(reference).token(), Ok(Token::Ref(_))).then_some((reference, answer))
-}
-
-/// An arrival as its record tells it.
-struct Arrival<'a> {
-    sender: ProcessId,
-    message: &'a [u8],
-    sort: AtomId,
-    reference: &'a [u8],
-    /// The first fields of its kind, and what stands behind all of them.
-    fields: &'a [u8],
-    behind: &'a [u8],
-}
-
-impl<'a> Arrival<'a> {
-    fn read(payload: &'a [u8]) -> Option<Arrival<'a>> {
-        let (_receiver, rest) = split_first(payload).ok()?;
-        let (sender, rest) = split_first(rest).ok()?;
-        let (message, behind) = split_first(rest).ok()?;
-        let (sort, rest) = split_first(behind).ok()?;
-        let (reference, _) = split_first(rest).ok()?;
-        Some(Arrival {
-            sender: process(sender).unwrap_or_default(),
-            message,
-            sort: atom(sort)?,
-            reference,
-            fields: payload.get(..payload.len() - behind.len())?,
-            behind,
-        })
-    }
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
