@@ -33,7 +33,7 @@ defmodule ElixirScope do
   `get_config/0`. Other errors are a `ElixirScope.Error`, unless a function names a plain reason.
   """
 
-  alias ElixirScope.{Config, Error, Events, Query, Recorder, Server, Subscriptions, Timeline, Watch}
+  alias ElixirScope.{Config, Error, Events, Flow, Query, Recorder, Server, Subscriptions, Timeline, Watch}
 
   # -- Life cycle -------------------------------------------------------------------------------------------------------
 
@@ -222,6 +222,89 @@ defmodule ElixirScope do
   """
   @spec count_events(keyword) :: non_neg_integer | Query.error()
   def count_events(opts \\ []), do: Query.count_events(opts)
+
+  # -- Messages and causes ------------------------------------------------------------------------------------------------
+
+  @doc """
+  The messages that one process sent to another, in the order in which they were sent, each with what became of it.
+
+  Processes are told by pid or name; a name means whoever has it, whoever is known to have had it, and what was sent to it by that
+  name. `:all` stands for any process, and a list for several.
+
+  Sends and arrivals are recorded by a trace (`trace/2`) of both processes, what is sent and handled also by instrumented code. So far
+  as they are on the tape,
+
+    * `received_at` tells when a message came into the mailbox, `handled_at` when a callback took it up, and `queue_time_ns` how long it
+      waited between the two
+    * `to_dead` is true where nobody was there, false where it was received, and nil where it is on its way, or its arrival was not
+      recorded
+    * `receiver_pid` is known of what was sent to a name or an alias
+    * what arrived of which nobody told that it was sent stands there too: messages of monitors (`:down`), links (`:exit`) and timers
+      (`:timer`), and those of processes that are not recorded. Its `message_id`, and the event's `id`, are then those of its arrival
+
+  Two equal messages are two messages. Which of several equal ones arrived is told by their order; where records were lost, or nobody
+  knows who sent it, it is not told at all.
+
+      iex> ElixirScope.start()
+      iex> {:ok, agent} = Agent.start_link(fn -> 0 end)
+      iex> ElixirScope.get_message_flow(self(), agent)
+      []
+      iex> ElixirScope.get_message_flow(:nobody_has_this_name, :all)
+      {:error, %ElixirScope.Error{reason: {:no_process, :nobody_has_this_name}}}
+
+  Conditions of `:where` are on the fields of `ElixirScope.Events.MessageSend`, those above among them:
+  `where: [{[:queue_time_ns], :>, 1_000_000}]`.
+
+  ## Options
+
+  #{Flow.flow_docs()}
+  """
+  @spec get_message_flow(from :: Flow.party(), to :: Flow.party(), keyword) ::
+          [Events.MessageSend.t()] | Query.error()
+  def get_message_flow(from, to, opts \\ []), do: Flow.get_message_flow(from, to, opts)
+
+  @doc """
+  The events that led to an event, across processes, oldest first: the calls that it happened in, the message that the outermost of
+  these handles, its sending and the calls that it was sent in, and so on; of an answer the request, of a process its birth, of what a
+  monitor or link tells the death. The event itself is not among them.
+
+      iex> ElixirScope.start()
+      iex> require ElixirScope.Trace
+      iex> ElixirScope.Trace.span "order", nil do
+      ...>   ElixirScope.Trace.span("pay", nil, do: ElixirScope.Trace.event(:refused, nil))
+      ...> end
+      iex> [refused] = ElixirScope.get_events(where: [{[:name], :==, :refused}])
+      iex> for event <- ElixirScope.trace_causes(refused.id), do: {event.event_type, event.name}
+      [span_start: "order", span_start: "pay"]
+
+  An event that is not on the tape is `{:error, %ElixirScope.Error{reason: {:no_event, id}}}`.
+
+  ## Options
+
+  #{Flow.chain_docs()}
+  """
+  @spec trace_causes(event_id :: pos_integer, keyword) :: [Events.t()] | Query.error()
+  def trace_causes(event_id, opts \\ []), do: Flow.trace_causes(event_id, opts)
+
+  @doc """
+  The events that followed from an event, across processes, oldest first: of a call what happened in it, of a message its arrival and the
+  call that handles it, of a request that arrived its answer, of a birth what the process did because of it, of a death the messages that
+  told it. The event itself is not among them.
+
+      iex> ElixirScope.start()
+      iex> require ElixirScope.Trace
+      iex> since = ElixirScope.now()
+      iex> ElixirScope.Trace.span("pay", nil, do: ElixirScope.Trace.event(:refused, nil))
+      iex> [pay | _] = ElixirScope.get_events(since: since)
+      iex> for event <- ElixirScope.trace_effects(pay.id), do: event.event_type
+      [:user_event, :span_stop]
+
+  ## Options
+
+  #{Flow.chain_docs()}
+  """
+  @spec trace_effects(event_id :: pos_integer, keyword) :: [Events.t()] | Query.error()
+  def trace_effects(event_id, opts \\ []), do: Flow.trace_effects(event_id, opts)
 
   # -- Time travel ------------------------------------------------------------------------------------------------------
 

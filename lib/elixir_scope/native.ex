@@ -126,6 +126,15 @@ defmodule ElixirScope.Native do
   # what is to be written next, a megabyte or so, and how far it has come: `done` of `total`, of whatever they count. After
   # `complete: true` nothing more comes. `{:error, :not_running}` once the recorder has been stopped.
   #
+  # ### Flows
+  #
+  #     message_flow(query + %{from_names: [term], to_names: [term], both: boolean, [from: [pid]], [to: [pid]]})
+  #       -> [%Events.MessageSend{}] | {:error, term}
+  #
+  #     causes(%{id: event_id, limit: n | :infinity}), effects(…) -> [struct] | {:error, :no_event | term}
+  #
+  # Without `from:` or `to:` any process is meant. `pid:` and `event_type:` of the query do not matter.
+  #
   # ### Timelines
   #
   # A time is an integer or `:last`; `module:` names one of the timelines of a process, the first-born is meant without it. All of them
@@ -471,6 +480,15 @@ defmodule ElixirScope.Native do
 
   @spec get_events(query) :: [struct] | {:error, term}
   def get_events(_query), do: missing()
+
+  @spec message_flow(map) :: [struct] | {:error, term}
+  def message_flow(_query), do: missing()
+
+  @spec causes(map) :: [struct] | {:error, term}
+  def causes(_question), do: missing()
+
+  @spec effects(map) :: [struct] | {:error, term}
+  def effects(_question), do: missing()
 
   @spec count_events(query) :: non_neg_integer | {:error, term}
   def count_events(_query), do: missing()

@@ -48,7 +48,7 @@ defmodule ElixirScope.MessageTest do
           assert event.send_type == type
 
           assert {event.message_id, event.call_ref, event.received_at, event.handled_at} ==
-                   {nil, nil, nil, nil}
+                   {event.id, nil, nil, nil}
         end
 
         assert ElixirScope.count_events(module: __MODULE__, function: :sends, arity: 1) == 64

@@ -104,6 +104,8 @@ fn append(store: &Store, events: std::ops::Range<u64>) {
             call,
             parent: EventId(parent),
             correlation,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload,
             more,
         };
@@ -263,6 +265,7 @@ fn bench_queries(rounds: usize) {
         time_offset_ns: 0,
         node: AtomId(0),
         states: None,
+        flows: false,
     };
     let time = |n: u64| Some(TimeNs(n as i64 * 997));
     let exits = KindSet::EMPTY.with(EventKind::FunctionExit);

@@ -52,6 +52,16 @@ id! {
     SiteId(u32)
 }
 
+impl EventId {
+    /// Stands for "one of several" where an event is about a message: more than one could be the one.
+    pub const AMBIGUOUS: EventId = EventId(u64::MAX >> 1);
+}
+
+impl ProcessId {
+    /// Stands for a process at the other end that there is, but that is not known.
+    pub const UNKNOWN: ProcessId = ProcessId(u64::MAX);
+}
+
 impl CorrelationId {
     /// Stands for "one of several": more than one root could have led to the event. No writer has so high a number.
     pub const AMBIGUOUS: CorrelationId = CorrelationId(0xff_ffff << 40);
@@ -247,6 +257,20 @@ pub enum Symbol {
     Removed,
     /// There is another one.
     Changed,
+    /// It is not so.
+    False,
+    /// A trace began.
+    Started,
+    /// A message as the answer to a request.
+    Reply,
+    /// A message of `sys`.
+    System,
+    /// A message that the host makes when a process ends that is watched.
+    Down,
+    /// A message that the host makes when a process ends that is linked.
+    Exit,
+    /// A message that the host makes when a timer runs out.
+    Timer,
 }
 
 impl Symbol {
@@ -275,6 +299,13 @@ impl Symbol {
         Symbol::Added,
         Symbol::Removed,
         Symbol::Changed,
+        Symbol::False,
+        Symbol::Started,
+        Symbol::Reply,
+        Symbol::System,
+        Symbol::Down,
+        Symbol::Exit,
+        Symbol::Timer,
     ];
 
     /// The name that the host is asked to intern.
@@ -304,6 +335,13 @@ impl Symbol {
             Symbol::Added => "added",
             Symbol::Removed => "removed",
             Symbol::Changed => "changed",
+            Symbol::False => "false",
+            Symbol::Started => "started",
+            Symbol::Reply => "reply",
+            Symbol::System => "system",
+            Symbol::Down => "down",
+            Symbol::Exit => "exit",
+            Symbol::Timer => "timer",
         }
     }
 }

@@ -31,10 +31,11 @@ pub use ingest::IngestStats;
 pub use memory::{Memory, Use};
 pub use process::{Chain, Entered, Opened, ProcessSlots, SharedSlots, Slot};
 pub use query::{
-    Condition, Context, Estimate, Explain, Field, Index, KindNames, LiveStack, LiveStacks, Op,
-    Order, Path, Query, QueryResult, Row, Rows, SiteFacts, Sites, States,
+    Condition, Context, Estimate, Explain, Field, FlowQuery, Index, KindNames, LiveStack,
+    LiveStacks, Op, Order, Party, Path, Query, QueryResult, Row, Rows, SiteFacts, Sites, States,
+    Way,
 };
-pub use recorder::{Answered, Faults, Recorder, RecorderConfig, Sample, StartError, Status};
+pub use recorder::{Answered, Faults, Gap, Recorder, RecorderConfig, Sample, StartError, Status};
 pub use ring::{
     DrainItem, DrainState, Drained, Fill, LossReport, Lost, Policy, RecordBuf, RingConfig,
     RingStats, RingWriter, Rings, Window,

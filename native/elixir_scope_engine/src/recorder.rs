@@ -21,7 +21,9 @@ use crate::clock::Clock;
 use crate::event::{AtomId, Symbols, TimeNs};
 use crate::host::Host;
 use crate::ingest::{Ingest, IngestStats, Watcher};
-use crate::query::{Context, Estimate, Explain, KindNames, Query, QueryResult, StateRows, States};
+use crate::query::{
+    Context, Estimate, Explain, FlowQuery, KindNames, Query, QueryResult, StateRows, States,
+};
 use crate::ring::{DrainItem, DrainState, Drained, RingConfig, RingStats, RingWriter, Rings};
 use crate::site::SiteTable;
 use crate::store::{LimitTooSmall, Store, StoreConfig, StoreStats};
@@ -79,6 +81,15 @@ pub struct Recorder {
     /// Where the next look for timelines of dead processes begins.
     timelines_turn: AtomicUsize,
     started_at: TimeNs,
+}
+
+/// How capture was switched off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gap {
+    /// Some places of the program did not record.
+    Places,
+    /// Nothing was recorded: messages were sent that nobody told of.
+    Everything,
 }
 
 struct Drain {
@@ -272,11 +283,11 @@ impl Recorder {
 
     /// Some of what happened up to now may not have been recorded, though nothing was lost: capture was switched off. Nothing
     /// is said to have followed upon what came before.
-    pub fn gap(&self) {
+    pub fn gap(&self, how: Gap) {
         self.caught(|| {
             let mut drain = self.drain.lock();
             self.drain_once(&mut drain);
-            drain.ingest.gap(self.clock.now());
+            drain.ingest.gap(self.clock.now(), how);
         });
     }
 
@@ -297,6 +308,7 @@ impl Recorder {
             time_offset_ns: self.config.time_offset_ns,
             node: self.config.node,
             states: Some(states),
+            flows: true,
         }
     }
 
@@ -324,6 +336,15 @@ impl Recorder {
     pub fn query(&self, query: &Query, timeout: Duration) -> QueryResult {
         let (mut result, complete) =
             self.synced(timeout, |context| self.store.query(query, context));
+        result.explain.complete = complete;
+        result
+    }
+
+    /// The messages that `flow` asks for, each as a send with what became of it.
+    #[must_use]
+    pub fn message_flow(&self, flow: &FlowQuery, timeout: Duration) -> QueryResult {
+        let (mut result, complete) =
+            self.synced(timeout, |context| self.store.message_flow(flow, context));
         result.explain.complete = complete;
         result
     }

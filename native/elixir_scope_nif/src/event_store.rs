@@ -31,6 +31,7 @@ impl HandStore {
             time_offset_ns: self.origin.time_offset_ns,
             node: self.origin.node,
             states: None,
+            flows: false,
         }
     }
 }
@@ -111,6 +112,8 @@ pub fn put<'a>(env: Env<'a>, [handle, events]: [Term<'a>; 2]) -> Answer<'a> {
             },
             parent: event.parent,
             correlation: event.correlation,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload: &event.payload,
             more: &[],
         };

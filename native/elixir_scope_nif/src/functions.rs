@@ -6,8 +6,8 @@ use rustler::{Encoder, Env, Term};
 use crate::entry::functions;
 use crate::term::raw;
 use crate::{
-    atoms, capture, event_store, export, library, query, recorder, ring_buffer, site, subscription,
-    term_tests, timeline, tracer,
+    atoms, capture, event_store, export, flow, library, query, recorder, ring_buffer, site,
+    subscription, term_tests, timeline, tracer,
 };
 
 fn ok(env: Env<'_>) -> Term<'_> {
@@ -90,6 +90,9 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     capture c"trace_note" / 4 => tracer::trace_note, or ok;
 
     dirty c"get_events" / 1 => query::get_events;
+    dirty c"message_flow" / 1 => flow::message_flow;
+    dirty c"causes" / 1 => flow::causes;
+    dirty c"effects" / 1 => flow::effects;
     dirty c"count_events" / 1 => query::count_events;
     dirty c"explain" / 1 => query::explain;
     dirty c"estimate" / 1 => query::estimate;

@@ -10,6 +10,7 @@ mod events;
 mod export;
 mod faults;
 mod fields;
+mod flow;
 mod functions;
 mod gate;
 mod handle;

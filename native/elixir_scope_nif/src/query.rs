@@ -53,12 +53,12 @@ pub fn decode(map: Term<'_>) -> Result<Query, Raise> {
     Ok(query)
 }
 
-fn list(term: Term<'_>) -> Result<Vec<Term<'_>>, Raise> {
+pub fn list(term: Term<'_>) -> Result<Vec<Term<'_>>, Raise> {
     fields::list(term).ok_or(Raise::BadArgument)
 }
 
 /// A remote pid records nothing here: it matches nothing.
-fn process(pid: Term<'_>) -> Option<ProcessId> {
+pub fn process(pid: Term<'_>) -> Option<ProcessId> {
     pid.decode::<LocalPid>().ok().map(|_| host::process(pid))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use elixir_scope_engine::event::ProcessId;
-use elixir_scope_engine::{ProcessSlots, Recorder};
+use elixir_scope_engine::{Gap, ProcessSlots, Recorder};
 use parking_lot::RwLock;
 
 use crate::gate;
@@ -80,7 +80,7 @@ pub fn stop() {
 /// Closes or opens the gate of the running recorder; `false` if there is none.
 pub fn pause(paused: bool) -> bool {
     if let Some(running) = running().filter(|running| running.paused && !paused) {
-        running.recorder.gap();
+        running.recorder.gap(Gap::Everything);
     }
     let mut slot = RUNNING.write();
     let Some(running) = slot.as_mut() else {

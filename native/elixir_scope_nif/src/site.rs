@@ -2,7 +2,7 @@
 
 use elixir_scope_engine::event::{AtomId, SiteId};
 use elixir_scope_engine::{
-    Callee, FoundSite, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
+    Callee, FoundSite, Gap, Receives, Rule, SiteClass, SiteDef, SiteTable, Strategy, Switches, Via,
 };
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -221,7 +221,7 @@ pub fn switch<'a>(env: Env<'a>, [switches]: [Term<'a>; 1]) -> Answer<'a> {
     SiteTable::shared().switch(Switches { strategy, rules });
     runtime::renew_states();
     if let Some(running) = runtime::running() {
-        running.recorder.gap();
+        running.recorder.gap(Gap::Places);
     }
     Ok(atoms::ok().encode(env))
 }

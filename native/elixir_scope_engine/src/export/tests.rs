@@ -49,6 +49,8 @@ impl Tape {
             call,
             parent: EventId(parent),
             correlation: CorrelationId::NONE,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload,
             more: &[],
         };

@@ -1,15 +1,22 @@
 //! Which causal root an outermost call really goes back to: that of the message that it handles, or that of the call in which
 //! its process was spawned.
 
+mod read;
+
 use super::Stacks;
+use read::has_reference;
+pub(super) use read::process;
+
+use super::flows::{self, Flows, Ties};
+use super::lanes::{Out, after};
 use super::newcomers::Newcomers;
-use super::sends::{Message, Sends, Taken};
+pub(super) use super::sends::Message;
+use super::sends::{Sends, Taken, Told};
 use super::stacks::{Nesting, Origin};
-use crate::event::{CorrelationId, EventKind, ProcessId, Symbol, Symbols, TimeNs};
+use crate::event::{CorrelationId, EventId, EventKind, ProcessId, Symbols, TimeNs};
 use crate::record::RecordHead;
-use crate::site::{Receives, SiteTable, Via};
+use crate::site::{SiteTable, Via};
 use crate::store::Appender;
-use crate::value::{Reader, Token, split_first, split_whole};
 
 /// The messages on their way, and the processes that nobody told the birth of.
 #[derive(Debug)]
@@ -18,32 +25,35 @@ pub(crate) struct Causality {
     symbols: Symbols,
     sends: Sends,
     newcomers: Newcomers,
+    flows: Flows,
 }
 
 /// What an entry tells of the message that its call handles.
 enum Handled<'a> {
-    /// This one.
-    Message(Message<'a>),
-    /// One that was not recorded in full.
+    /// This one, and whether nothing of it is missing.
+    Message(Message<'a>, bool),
+    /// One that was not recorded.
     Unknown,
     /// None.
     Nothing,
 }
 
 impl Causality {
-    /// Two thirds of `budget` bytes are for messages, the rest for processes.
+    /// Half of `budget` bytes is for messages that may be handled, three quarters of the rest for where messages are, what is left for
+    /// processes.
     pub(crate) fn new(budget: usize, sites: &'static SiteTable, symbols: Symbols) -> Causality {
         Causality {
             sites,
             symbols,
-            sends: Sends::new(budget / 3 * 2),
-            newcomers: Newcomers::new(budget / 3),
+            sends: Sends::new(budget / 2),
+            newcomers: Newcomers::new(budget / 8),
+            flows: Flows::new(budget / 8 * 3, symbols),
         }
     }
 
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
-        self.sends.bytes() + self.newcomers.bytes()
+        self.sends.bytes() + self.newcomers.bytes() + self.flows.bytes()
     }
 
     /// How many messages wait to be handled.
@@ -67,34 +77,78 @@ impl Causality {
         self.sends.answered(request, now);
     }
 
-    /// A record that tells of other processes, or begins an outermost call: finds its root, or what goes back to it.
+    /// A record that tells of other processes, or begins an outermost call: finds its root, or what goes back to it, and what ties
+    /// it to others. Answers the part of the payload that is stored; what stands behind it is appended to `more`.
     #[inline]
-    pub(crate) fn follow(
+    #[allow(clippy::too_many_arguments, reason = "the record, and what is known")]
+    pub(crate) fn follow<'a>(
         &mut self,
         head: &RecordHead,
-        payload: &[u8],
+        payload: &'a [u8],
         time: TimeNs,
         place: &mut Nesting,
+        ties: &mut Ties,
         stacks: &mut Stacks,
         store: &mut Appender<'_>,
-    ) {
+        more: &mut Vec<u8>,
+    ) -> &'a [u8] {
+        let id = store.next_id();
         match head.kind {
             EventKind::FunctionEntry | EventKind::SpanStart
                 if head.depth == 0 && !place.chain.is_some() =>
             {
-                self.begin(head, payload, time, place, stacks);
+                ties.message = self.begin(head, payload, time, place, stacks);
             }
             EventKind::MessageSend => {
-                self.sent(head.process, payload, time, place.root, stacks);
+                let told = Told {
+                    by: id,
+                    sender: head.process,
+                };
+                let request = self.sent(told, payload, time, place.root, stacks);
+                let told = flows::Told {
+                    id,
+                    request,
+                    root: place.root,
+                };
+                let (peer, answered) = self.flows.sent(head, payload, time, told, stacks);
+                ties.peer = peer;
+                if answered != 0 {
+                    self.sends.remove(answered);
+                }
+            }
+            EventKind::MessageReceive => {
+                let Causality { flows, sends, .. } = self;
+                let (found, fields) = flows.received(head, payload, time, id, stacks, sends, more);
+                *ties = found;
+                return fields;
             }
             EventKind::ProcessSpawn => {
+                if let Some(child) = process(payload) {
+                    ties.peer = child;
+                    self.flows.spawned(child, time);
+                }
                 self.spawned(head.process, payload, time, place.root, stacks, store);
             }
+            EventKind::ProcessExit => ties.lifetime_ns = self.flows.exited(head.process, time),
+            EventKind::TraceControl => self.flows.traced(payload),
             _ => {}
         }
+        payload
     }
 
-    /// An outermost call.
+    /// The event that [`Causality::follow`] took for `id` was not stored.
+    #[cold]
+    pub(crate) fn untold(&mut self, process: ProcessId, peer: ProcessId, id: EventId) {
+        self.sends.untold(id);
+        self.flows.untold(process, peer, id);
+    }
+
+    /// Up to now, messages may have been sent that nobody told of.
+    pub(crate) fn gap(&mut self, now: TimeNs) {
+        self.flows.gap(now);
+    }
+
+    /// An outermost call. Answers the message that it handles.
     fn begin(
         &mut self,
         head: &RecordHead,
@@ -102,7 +156,7 @@ impl Causality {
         time: TimeNs,
         place: &mut Nesting,
         stacks: &mut Stacks,
-    ) {
+    ) -> EventId {
         let def = match head.kind {
             EventKind::FunctionEntry => self.sites.get(head.site),
             _ => None,
@@ -114,6 +168,9 @@ impl Causality {
         if place.serves && !is_callback && matches!(place.origin, Origin::Spawned(_)) {
             place.origin = Origin::Past;
         }
+        if is_callback && !place.serves {
+            self.flows.serves(head.process, time);
+        }
         place.serves |= is_callback;
         let handled = def
             .and_then(|def| def.receives)
@@ -121,25 +178,51 @@ impl Causality {
                 self.handled(receives, head.process, payload)
             });
         match handled {
-            Handled::Message(message) => {
+            Handled::Message(message, is_whole) => {
                 place.origin = Origin::Past;
-                if let Some(root) = self.taken(&message, time, stacks) {
+                // What was cut may be equal to what is not.
+                let taken = if is_whole {
+                    self.taken(&message, time, stacks)
+                } else {
+                    None
+                };
+                let lost = stacks.gap_of(head.process);
+                let arrived = self.flows.handled(&message, time, lost);
+                if let Some((root, _)) = taken
+                    && root.is_some()
+                {
                     place.root = root;
+                }
+                match arrived {
+                    Out::One(arrived) => {
+                        if arrived.root.is_some() {
+                            place.root = arrived.root;
+                        }
+                        arrived.id
+                    }
+                    Out::Several => EventId::NONE,
+                    Out::Unknown => taken.map_or(EventId::NONE, |(_, id)| id),
                 }
             }
             // From somewhere else.
-            Handled::Unknown => place.origin = Origin::Past,
-            Handled::Nothing => self.go_on(head, time, place, stacks),
+            Handled::Unknown => {
+                place.origin = Origin::Past;
+                EventId::NONE
+            }
+            Handled::Nothing => {
+                self.go_on(head, time, place, stacks);
+                EventId::NONE
+            }
         }
     }
 
-    /// The root of a message, where it is known who may have sent it.
+    /// The root of a message, where it is known who may have sent it; and the event that tells of it, where that is sure.
     fn taken(
         &mut self,
         message: &Message<'_>,
         now: TimeNs,
         stacks: &mut Stacks,
-    ) -> Option<CorrelationId> {
+    ) -> Option<(CorrelationId, EventId)> {
         // It may have been sent to a name that the receiver has.
         let by_name = Message {
             receiver: ProcessId::NONE,
@@ -168,6 +251,9 @@ impl Causality {
                     },
                     oldest: one.oldest.min(other.oldest),
                     newest: one.newest.max(other.newest),
+                    id: EventId::NONE,
+                    sender: ProcessId::UNKNOWN,
+                    forgotten: one.forgotten.max(other.forgotten),
                 }
             }
             (None, None) => return None,
@@ -178,9 +264,14 @@ impl Causality {
             Via::Notice | Via::Plain => !stacks.may_be_unknown(message.receiver, taken.oldest, now),
         };
         if is_sure {
-            taken.root.some()
+            // An equal one before it may have been sent, or handled, by a record that is missing.
+            let is_first = taken.oldest > stacks.gap_of(message.receiver)
+                && now > after(stacks.gap_of(taken.sender))
+                && now > after(taken.forgotten);
+            let id = if is_first { taken.id } else { EventId::NONE };
+            Some((taken.root, id))
         } else {
-            Some(CorrelationId::AMBIGUOUS)
+            Some((CorrelationId::AMBIGUOUS, EventId::NONE))
         }
     }
 
@@ -199,132 +290,37 @@ impl Causality {
         }
     }
 
-    /// The message that a call handles, by its arguments.
-    fn handled<'a>(
-        &self,
-        receives: Receives,
-        receiver: ProcessId,
-        payload: &'a [u8],
-    ) -> Handled<'a> {
-        let Some(via) = self.via(receives, payload) else {
-            return Handled::Nothing;
-        };
-        let message = |(via, sender)| {
-            let (bytes, is_whole) = element(payload, receives.message)?;
-            let message = Message {
-                via,
-                receiver,
-                sender,
-                bytes,
-            };
-            is_whole.then_some(message)
-        };
-        via.and_then(message)
-            .map_or(Handled::Unknown, Handled::Message)
-    }
-
-    /// How the message came, and of a request from whom: `None` for what is no message, `Some(None)` where it is not known.
-    #[allow(clippy::option_option, reason = "no message, unknown, known")]
-    fn via(&self, receives: Receives, payload: &[u8]) -> Option<Option<(Via, ProcessId)>> {
-        let sender = |index: Option<u32>| {
-            let (argument, _) = element(payload, index?)?;
-            first_process(argument)
-        };
-        let by_argument = receives.message.checked_sub(1);
-        Some(match (receives.via, by_argument) {
-            (Via::Request, _) => sender(receives.sender).map(|sender| (Via::Request, sender)),
-            // A state machine is told in front of each event what sort it is.
-            (Via::Plain, Some(before)) => {
-                let Some((sort, _)) = element(payload, before) else {
-                    return Some(None);
-                };
-                let mut reader = Reader::new(sort);
-                match reader.token() {
-                    Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Cast) => {
-                        Some((Via::Notice, ProcessId::NONE))
-                    }
-                    Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Info) => {
-                        Some((Via::Plain, ProcessId::NONE))
-                    }
-                    Ok(Token::Tuple(2)) => match reader.token() {
-                        Ok(Token::Atom(name)) if name == self.symbols.id(Symbol::Call) => {
-                            first_process(reader.rest()).map(|sender| (Via::Request, sender))
-                        }
-                        _ => return None,
-                    },
-                    Ok(Token::Redacted | Token::Truncated(_)) => None,
-                    _ => return None,
-                }
-            }
-            (via, _) => Some((via, ProcessId::NONE)),
-        })
-    }
-
-    /// A message was sent.
+    /// A message was sent. Answers the number of a request.
     fn sent(
         &mut self,
-        sender: ProcessId,
+        told: Told,
         payload: &[u8],
         time: TimeNs,
         root: CorrelationId,
         stacks: &mut Stacks,
-    ) {
+    ) -> u32 {
         let Some((receiver, bytes, via)) = self.message(payload) else {
-            return;
+            return 0;
         };
         let is_request = via == Via::Request;
         let message = Message {
             via,
             receiver,
-            sender: if is_request { sender } else { ProcessId::NONE },
+            sender: if is_request {
+                told.sender
+            } else {
+                ProcessId::NONE
+            },
             bytes,
         };
-        let (number, forgotten) = self.sends.push(&message, root, time);
-        if is_request {
-            stacks.waits(sender, number);
+        let (number, forgotten) = self.sends.push(&message, told, root, time);
+        if is_request && !has_reference(payload) {
+            stacks.waits(told.sender, number);
         }
         if let Some(receiver) = forgotten {
             stacks.forgot(receiver, time);
         }
-    }
-
-    /// Receiver, message and way of a message that somebody may handle: whole, and to a process of this node, or to a name
-    /// that may be one's. The fields come in the order of their kind's.
-    fn message<'a>(&self, payload: &'a [u8]) -> Option<(ProcessId, &'a [u8], Via)> {
-        let (_sender, rest) = split_first(payload).ok()?;
-        let (receiver, rest) = split_first(rest).ok()?;
-        let (name, rest) = split_first(rest).ok()?;
-        let receiver = match process(receiver) {
-            Some(process) => process,
-            None if self.is_looked_up(name) => ProcessId::NONE,
-            None => return None,
-        };
-        let (bytes, is_whole, rest) = split_whole(rest).ok()?;
-        let (_message_id, rest) = split_first(rest).ok()?;
-        let Ok(Token::Atom(sort)) = Reader::new(rest).token() else {
-            return None;
-        };
-        let is = |symbol| sort == self.symbols.id(symbol);
-        let via = match sort {
-            _ if is(Symbol::Call) => Via::Request,
-            _ if is(Symbol::Cast) => Via::Notice,
-            _ if is(Symbol::Send) => Via::Plain,
-            _ => return None,
-        };
-        is_whole.then_some((receiver, bytes, via))
-    }
-
-    /// Whether this is what only the host can look up: `{global, name}`, `{via, module, name}`, an alias. Others stand beside
-    /// their process, or have none on this node.
-    fn is_looked_up(&self, name: &[u8]) -> bool {
-        let mut reader = Reader::new(name);
-        match reader.token() {
-            Ok(Token::Ref(_) | Token::Tuple(3)) => true,
-            Ok(Token::Tuple(2)) => {
-                matches!(reader.token(), Ok(Token::Atom(kind)) if kind == self.symbols.id(Symbol::Global))
-            }
-            _ => false,
-        }
+        if is_request { number } else { 0 }
     }
 
     /// A process was spawned.
@@ -360,37 +356,6 @@ impl Causality {
             }
         }
         stacks.spawned(child, root, newcomer.as_ref());
-    }
-}
-
-/// An argument of an entry, and whether nothing of it is missing.
-fn element(payload: &[u8], index: u32) -> Option<(&[u8], bool)> {
-    let mut reader = Reader::new(payload);
-    let Ok(Token::List) = reader.token() else {
-        return None;
-    };
-    let mut rest = reader.rest();
-    for _ in 0..index {
-        rest = split_first(rest).ok()?.1;
-    }
-    let (value, is_whole, _) = split_whole(rest).ok()?;
-    Some((value, is_whole))
-}
-
-/// The local process that a value is.
-fn process(value: &[u8]) -> Option<ProcessId> {
-    match Reader::new(value).token() {
-        Ok(Token::Pid(process)) => ProcessId(process).some(),
-        _ => None,
-    }
-}
-
-/// The local process that a tuple begins with.
-fn first_process(tuple: &[u8]) -> Option<ProcessId> {
-    let mut reader = Reader::new(tuple);
-    match reader.token() {
-        Ok(Token::Tuple(1..)) => process(reader.rest()),
-        _ => None,
     }
 }
 

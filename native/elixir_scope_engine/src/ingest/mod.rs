@@ -3,7 +3,10 @@
 mod causality;
 pub(crate) mod chain;
 pub(crate) mod encode;
+mod flows;
+mod lanes;
 mod newcomers;
+mod recent;
 mod sends;
 mod stacks;
 
@@ -16,6 +19,7 @@ use crate::clock::Clock;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
 use crate::process::ProcessSlots;
 use crate::record::RecordHead;
+use crate::recorder::Gap;
 use crate::ring::{DrainItem, LossReport};
 use crate::site::SiteTable;
 use crate::store::{Appender, Call, EventHead, Loss, NewEvent, Refused};
@@ -24,6 +28,7 @@ use crate::value::split_first;
 use causality::Causality;
 use chain::Link;
 use encode::{put_atom, put_int};
+use flows::Ties;
 use stacks::{Nesting, Stacks, is_exit};
 
 /// Takes what the rings hand out, one by one, and appends it to the store.
@@ -124,11 +129,18 @@ impl Ingest {
         if place.answered != 0 {
             self.causality.answered(place.answered, time);
         }
+        let mut ties = Ties::default();
+        self.scratch.clear();
         let Ingest {
-            causality, stacks, ..
+            causality,
+            stacks,
+            scratch,
+            ..
         } = self;
-        causality.follow(head, payload, time, &mut place, stacks, store);
-        self.add_fields(head.kind, &place, is_tail);
+        let payload = causality.follow(
+            head, payload, time, &mut place, &mut ties, stacks, store, scratch,
+        );
+        self.add_fields(head.kind, &place, &ties, is_tail);
         let (payload, state) = match head.kind {
             EventKind::StateChange => split_first(payload).unwrap_or((payload, &[])),
             _ => (payload, &[][..]),
@@ -141,6 +153,8 @@ impl Ingest {
             call: place.call,
             parent: place.parent,
             correlation: place.root,
+            peer: ties.peer,
+            message: ties.message,
             payload,
             more: &self.scratch,
         };
@@ -159,7 +173,13 @@ impl Ingest {
                     self.tell_refused(store);
                 }
             }
-            Err(refused) => self.refuse(refused, time),
+            Err(refused) => {
+                if ties.peer.is_some() {
+                    self.causality
+                        .untold(head.process, ties.peer, store.next_id());
+                }
+                self.refuse(refused, time);
+            }
         }
     }
 
@@ -186,9 +206,14 @@ impl Ingest {
         }
     }
 
-    /// What is known only here: the duration of a call, and what joins the links of a chain of tail calls.
-    fn add_fields(&mut self, kind: EventKind, place: &Nesting, is_tail: bool) {
-        self.scratch.clear();
+    /// What is known only here: the duration of a call, what joins the links of a chain of tail calls, and the life of a process.
+    fn add_fields(&mut self, kind: EventKind, place: &Nesting, ties: &Ties, is_tail: bool) {
+        if kind == EventKind::ProcessExit {
+            match ties.lifetime_ns {
+                Some(lifetime) => put_int(&mut self.scratch, lifetime),
+                None => put_atom(&mut self.scratch, self.symbols.id(Symbol::Nil)),
+            }
+        }
         if is_exit(kind) {
             match place.duration_ns {
                 // That of the chain comes with its end.
@@ -245,6 +270,8 @@ impl Ingest {
             call: Call::None,
             parent: EventId::NONE,
             correlation: CorrelationId::NONE,
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload: &self.scratch,
             more: &[],
         };
@@ -311,8 +338,11 @@ impl Ingest {
     }
 
     /// Up to now records may be missing that were never made.
-    pub(crate) fn gap(&mut self, now: TimeNs) {
+    pub(crate) fn gap(&mut self, now: TimeNs, how: Gap) {
         self.stacks.gap(now);
+        if how == Gap::Everything {
+            self.causality.gap(now);
+        }
     }
 
     /// Those of the processes that the next sweep will ask for that are dead by now. What they recorded is in the rings already,

@@ -11,7 +11,7 @@
 
 use ahash::RandomState;
 
-use crate::event::{CorrelationId, ProcessId, TimeNs};
+use crate::event::{CorrelationId, EventId, ProcessId, TimeNs};
 use crate::site::Via;
 
 /// A message as both sides know it.
@@ -44,6 +44,8 @@ pub(crate) struct Sends {
     next: u32,
     /// Where the next sweep goes on.
     swept: u32,
+    /// Of each hash, when a message of such a queue was forgotten last.
+    forgotten: Box<[TimeNs]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +57,9 @@ struct Sent {
     receiver: ProcessId,
     root: CorrelationId,
     time: TimeNs,
+    /// The event that tells of it, and who sent it.
+    id: EventId,
+    sender: ProcessId,
     /// Place plus one of the next message in its queue.
     next: u32,
     // The rest is of a queue as a whole, and stands in its first message.
@@ -64,9 +69,20 @@ struct Sent {
     beside: u32,
     /// How many messages differ from the one before in their root; [`MIXED`] once one was taken while they differed.
     changes: u32,
+    /// How many differ from the one before in their sender.
+    strangers: u32,
 }
 
 const MIXED: u32 = 1 << 31;
+/// Queues whose losses are told apart, more or less.
+const FORGOTTEN: usize = 1_024;
+
+/// The event that tells of a message, and who sent it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    pub by: EventId,
+    pub sender: ProcessId,
+}
 
 /// What is known of the messages in a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +92,11 @@ pub(crate) struct Taken {
     /// When the oldest and the newest of the messages that it could be were sent.
     pub oldest: TimeNs,
     pub newest: TimeNs,
+    /// The event that tells of it, and who sent it: [`ProcessId::UNKNOWN`], and no event, where several have sent one.
+    pub id: EventId,
+    pub sender: ProcessId,
+    /// When one of them may have been forgotten last.
+    pub forgotten: TimeNs,
 }
 
 fn place(link: u32) -> Option<usize> {
@@ -85,6 +106,7 @@ fn place(link: u32) -> Option<usize> {
 impl Sends {
     /// Room for as many messages as fit into `budget` bytes, for some at least.
     pub(crate) fn new(budget: usize) -> Sends {
+        let budget = budget.saturating_sub(FORGOTTEN * size_of::<TimeNs>());
         let fit = budget / (size_of::<Sent>() + size_of::<u32>());
         let room = fit.clamp(16, 1 << 20);
         let room = 1 << room.ilog2();
@@ -94,12 +116,13 @@ impl Sends {
             buckets: vec![0; room].into(),
             next: 1,
             swept: 0,
+            forgotten: vec![TimeNs(i64::MIN); FORGOTTEN].into(),
         }
     }
 
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.ring) + size_of_val(&*self.buckets)
+        size_of_val(&*self.ring) + size_of_val(&*self.buckets) + size_of_val(&*self.forgotten)
     }
 
     fn key(&self, message: &Message<'_>) -> u64 {
@@ -155,6 +178,7 @@ impl Sends {
     pub(crate) fn push(
         &mut self,
         message: &Message<'_>,
+        told: Told,
         root: CorrelationId,
         time: TimeNs,
     ) -> (u32, Option<ProcessId>) {
@@ -166,7 +190,7 @@ impl Sends {
         };
         let at = self.place_of(number);
         let link = at as u32 + 1;
-        let forgotten = self.forget(link);
+        let forgotten = self.forget(link, time);
         let key = self.key(message);
         let size = message.size();
         let queue = self.find(key, size);
@@ -177,19 +201,24 @@ impl Sends {
             receiver: message.receiver,
             root,
             time,
+            id: told.by,
+            sender: told.sender,
             last: link,
             ..Sent::default()
         };
         if let Some((first, _)) = queue {
             let last = self.sent(first).map_or(0, |first| first.last);
             let mut differs = false;
+            let mut is_strange = false;
             if let Some(last) = self.sent_mut(last) {
                 differs = last.root != root;
+                is_strange = last.sender != told.sender;
                 last.next = link;
             }
             if let Some(first) = self.sent_mut(first) {
                 first.last = link;
                 first.changes += u32::from(differs);
+                first.strangers += u32::from(is_strange);
             }
         } else {
             let bucket = self.bucket(key);
@@ -204,11 +233,14 @@ impl Sends {
     }
 
     /// Makes the place free that the next message gets: what stands there is the oldest of all, so the first of its queue.
-    fn forget(&mut self, link: u32) -> Option<ProcessId> {
+    fn forget(&mut self, link: u32, now: TimeNs) -> Option<ProcessId> {
         let oldest = *self.sent(link).filter(|sent| sent.number != 0)?;
         let (first, before) = self.find(oldest.key, oldest.size)?;
         let is_mixed = self.sent(first).is_some_and(|first| first.changes != 0);
         self.pop(first, before, is_mixed);
+        if let Some(forgotten) = self.forgotten.get_mut(oldest.key as usize % FORGOTTEN) {
+            *forgotten = now;
+        }
         Some(oldest.receiver)
     }
 
@@ -224,6 +256,7 @@ impl Sends {
         next.last = sent.last;
         next.beside = sent.beside;
         next.changes = sent.changes - u32::from(next.root != sent.root);
+        next.strangers = sent.strangers - u32::from(next.sender != sent.sender);
         if mixes {
             next.changes |= MIXED;
         }
@@ -234,7 +267,19 @@ impl Sends {
     pub(crate) fn look(&self, message: &Message<'_>) -> Option<Taken> {
         let (link, _) = self.find(self.key(message), message.size())?;
         let first = self.sent(link)?;
+        let is_one = first.strangers == 0 && first.changes < MIXED;
         Some(Taken {
+            id: if is_one { first.id } else { EventId::NONE },
+            forgotten: self
+                .forgotten
+                .get(first.key as usize % FORGOTTEN)
+                .copied()
+                .unwrap_or_default(),
+            sender: if is_one {
+                first.sender
+            } else {
+                ProcessId::UNKNOWN
+            },
             root: if first.changes == 0 {
                 first.root
             } else {
@@ -251,6 +296,16 @@ impl Sends {
         if let Some((first, before)) = self.find(self.key(message), message.size()) {
             let is_mixed = self.sent(first).is_some_and(|first| first.changes != 0);
             self.pop(first, before, mixes || is_mixed);
+        }
+    }
+
+    /// The event that was to tell of the newest message was not stored.
+    pub(crate) fn untold(&mut self, id: EventId) {
+        let newest = self.place_of(self.next.wrapping_sub(1));
+        if let Some(newest) = self.ring.get_mut(newest)
+            && newest.id == id
+        {
+            newest.id = EventId::NONE;
         }
     }
 
@@ -274,6 +329,20 @@ impl Sends {
         };
         if now.0.saturating_sub(sent.time.0) < PATIENCE_NS {
             self.remove_queue(sent.key, sent.size);
+        }
+    }
+
+    /// The request `number` has been answered, so it is handled, whether that was recorded or not.
+    pub(crate) fn remove(&mut self, number: u32) {
+        let at = self.place_of(number);
+        let Some(&sent) = self.ring.get(at).filter(|sent| sent.number == number) else {
+            return;
+        };
+        // What stands in front of it in its queue may be on its way.
+        if let Some((first, before)) = self.find(sent.key, sent.size)
+            && place(first) == Some(at)
+        {
+            self.pop(first, before, false);
         }
     }
 
@@ -324,106 +393,4 @@ impl Sends {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn message(receiver: u64, bytes: &[u8]) -> Message<'_> {
-        Message {
-            via: Via::Notice,
-            receiver: ProcessId(receiver),
-            sender: ProcessId::NONE,
-            bytes,
-        }
-    }
-
-    const CONTENTS: [&[u8]; 4] = [b"a", b"b", b"ab", b""];
-
-    proptest! {
-        #[test]
-        fn messages_are_kept_as_a_plain_list_keeps_them(
-            steps in prop::collection::vec((0u8..12, 1u64..4, 0usize..4, 1u64..4), 1..300)
-        ) {
-            // Number, receiver, content, root, and whether it is one of several that one was taken of.
-            let mut list: Vec<(u32, u64, usize, u64, bool)> = Vec::new();
-            let mut sends = Sends::new(0);
-            for (now, (step, receiver, content, root)) in (1..).zip(steps) {
-                let message = message(receiver, CONTENTS[content]);
-                let is_same = |&(_, r, c, ..): &(u32, u64, usize, u64, bool)| (r, c) == (receiver, content);
-                let same: Vec<_> = list.iter().copied().filter(is_same).collect();
-                let differ = same.iter().any(|one| one.3 != same[0].3 || one.4);
-                match step {
-                    0..=5 => {
-                        let (number, forgotten) = sends.push(&message, CorrelationId(root), TimeNs(now));
-                        let oldest = number.checked_sub(16);
-                        let gone = list.iter().position(|one| Some(one.0) == oldest).map(|at| list.remove(at));
-                        prop_assert_eq!(forgotten, gone.map(|one| ProcessId(one.1)));
-                        if let Some(gone) = gone {
-                            let of_gone = |one: &&mut (u32, u64, usize, u64, bool)| (one.1, one.2) == (gone.1, gone.2);
-                            let roots: Vec<u64> = list.iter_mut().filter(of_gone).map(|one| one.3).collect();
-                            let mixed = gone.4 || roots.iter().any(|root| *root != gone.3);
-                            list.iter_mut().filter(of_gone).for_each(|one| one.4 |= mixed);
-                        }
-                        list.push((number, receiver, content, root, false));
-                    }
-                    6..=9 => {
-                        let looked = sends.look(&message);
-                        prop_assert_eq!(looked.is_some(), !same.is_empty());
-                        if let Some(looked) = looked {
-                            let root = if differ { CorrelationId::AMBIGUOUS } else { CorrelationId(same[0].3) };
-                            prop_assert_eq!(looked.root, root);
-                        }
-                        sends.take(&message, false);
-                        if let Some(first) = same.first() {
-                            list.retain(|one| one.0 != first.0);
-                            list.iter_mut().filter(|one| is_same(one)).for_each(|one| one.4 |= differ);
-                        }
-                    }
-                    10 => {
-                        sends.sweep(&mut |process| process.0 != receiver);
-                        list.retain(|one| one.1 != receiver);
-                    }
-                    _ => {
-                        if let Some(last) = same.last() {
-                            sends.answered(last.0, TimeNs(now));
-                            list.retain(|one| !is_same(one));
-                        }
-                    }
-                }
-                prop_assert_eq!(sends.len(), list.len());
-            }
-        }
-    }
-
-    #[test]
-    fn a_sender_that_waited_long_may_have_given_up() {
-        let mut sends = Sends::new(0);
-        let (number, _) = sends.push(&message(1, b"a"), CorrelationId(5), TimeNs(0));
-        sends.answered(number, TimeNs(10_000_000));
-        assert_eq!(sends.len(), 1);
-        sends.answered(number, TimeNs(9_999_999));
-        assert_eq!(sends.len(), 0);
-        sends.answered(number, TimeNs(9_999_999));
-    }
-
-    #[test]
-    fn room_is_what_the_budget_gives_and_numbers_begin_anew() {
-        let budget = 100_000;
-        let mut sends = Sends::new(budget);
-        assert!(sends.bytes() <= budget && sends.bytes() > budget / 3);
-        sends.next = u32::MAX - 5;
-        let before = sends.bytes();
-        for root in 1..=5_000 {
-            let bytes = [root as u8, (root >> 8) as u8];
-            sends.push(
-                &message(root, &bytes),
-                CorrelationId(root),
-                TimeNs(root as i64),
-            );
-        }
-        assert_eq!((sends.bytes(), sends.len()), (before, sends.ring.len()));
-        let last = sends.look(&message(5_000, &[136, 19])).unwrap();
-        assert_eq!(last.root, CorrelationId(5_000));
-        assert_eq!(sends.look(&message(1, &[1, 0])), None);
-    }
-}
+mod tests;

@@ -54,6 +54,10 @@ struct Stack {
     waits: u32,
     /// So many messages may still be in its mailbox that nobody knows of.
     unknown: u32,
+    /// Whether it made no call yet, so that it is here for the numbers of its records alone.
+    is_silent: bool,
+    /// When a record of its own was found to be missing last.
+    gap: TimeNs,
     /// The value of [`Stacks::lost`] that `unknown` takes into account; of a process that was spawned, that of its birth.
     lost: u32,
 }
@@ -108,6 +112,8 @@ pub(crate) struct Stacks {
     /// Where the next sweep goes on, and how many there were.
     swept: usize,
     sweeps: u32,
+    /// Whether processes lost their stacks that may live.
+    is_thinned: bool,
 }
 
 pub(crate) fn is_entry(kind: EventKind) -> bool {
@@ -116,6 +122,17 @@ pub(crate) fn is_entry(kind: EventKind) -> bool {
 
 pub(crate) fn is_exit(kind: EventKind) -> bool {
     matches!(kind, EventKind::FunctionExit | EventKind::SpanStop)
+}
+
+/// Whether it happens to a process, whatever that does.
+fn is_passive(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::MessageReceive
+            | EventKind::GarbageCollection
+            | EventKind::ProcessLink
+            | EventKind::ProcessUnlink
+    )
 }
 
 fn is_span(kind: EventKind) -> bool {
@@ -157,6 +174,7 @@ impl Stacks {
             unknown_until: TimeNs(i64::MIN),
             swept: 0,
             sweeps: 0,
+            is_thinned: false,
         }
     }
 
@@ -254,6 +272,7 @@ impl Stacks {
         stack.used = sweeps;
         let is_next = RecordHead::next_sequence(stack.sequence) == head.sequence;
         if !is_next && stack.sequence != 0 && head.sequence != 0 {
+            stack.gap = time;
             // What was open inside of the outermost call may have ended, and the same function been called again. Nobody may have
             // told of the loss yet: it was on another thread's ring.
             stack
@@ -262,7 +281,7 @@ impl Stacks {
         }
         stack.sequence = head.sequence;
         // The request may be what the tail call makes: it is told of before both.
-        if !is_tail {
+        if !is_tail && !is_passive(head.kind) {
             nesting.answered = std::mem::take(&mut stack.waits);
         }
         nesting.origin = stack.origin;
@@ -367,6 +386,7 @@ impl Stacks {
         let Some(stack) = self.stacks.get_mut(found) else {
             return;
         };
+        stack.is_silent = false;
         stack.root = head.correlation.0;
         stack.resolved = place.root;
         stack.origin = place.origin;

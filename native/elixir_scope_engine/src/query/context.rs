@@ -97,4 +97,6 @@ pub struct Context<'a> {
     pub node: AtomId,
     /// What fills in state changes of which the store keeps the trigger alone; `None` where it keeps them whole.
     pub states: Option<&'a dyn States>,
+    /// Whether the rows link sends with arrivals, so that what became of messages is put into those that tell of them.
+    pub flows: bool,
 }

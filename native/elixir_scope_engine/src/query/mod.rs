@@ -1,11 +1,14 @@
 //! Queries on a [`Store`]: filters, conditions on captured values, the plan, and what it did. See the README beside
 //! this file.
 
+mod causes;
 mod condition;
 mod context;
 mod explain;
 mod filter;
+mod flow;
 mod page;
+mod receipts;
 mod run;
 mod scan;
 mod segment;
@@ -14,10 +17,12 @@ mod states;
 mod tails;
 mod unordered;
 
+pub use causes::Way;
 pub use condition::{Condition, Field, Op, Path};
 pub use context::{Context, KindNames, SiteFacts, Sites, States};
 pub use explain::{Estimate, Explain, Index};
 pub(crate) use filter::{Filter, Wanted};
+pub use flow::{FlowQuery, Party};
 pub(crate) use page::page;
 pub use stacks::{LiveStack, LiveStacks};
 pub(crate) use states::{StateRows, put_changes};

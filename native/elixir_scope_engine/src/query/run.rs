@@ -9,8 +9,8 @@ use super::segment::{Scan, ruled_out};
 use super::{
     Context, Estimate, Explain, Filter, Index, Order, Query, QueryResult, Rows as Answer, Wanted,
 };
-use super::{tails, unordered};
-use crate::event::{EventId, EventKind};
+use super::{receipts, tails, unordered};
+use crate::event::EventId;
 use crate::store::{EventHead, Rows, Segment, Store, Tape};
 
 /// The ids that a query can see.
@@ -61,15 +61,23 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
     } else {
         rows = unordered::run(store, &filter, &mut explain);
     }
-    if query.payload && query.kinds.contains(EventKind::FunctionExit) {
-        tails::resolve(store, context, &mut rows);
-    }
-    if let Some(states) = context.states.filter(|_| query.payload) {
-        states.expand_all(&mut rows);
+    if query.payload {
+        finish(store, context, &mut rows);
     }
     describe(store, query, &mut explain);
     explain.duration_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     QueryResult { rows, explain }
+}
+
+/// Puts into the payloads of an answer what stands in other rows, or elsewhere.
+pub(crate) fn finish(store: &Store, context: &Context<'_>, rows: &mut Answer) {
+    tails::resolve(store, context, rows);
+    if context.flows {
+        receipts::fill_all(store, context, rows);
+    }
+    if let Some(states) = context.states {
+        states.expand_all(rows);
+    }
 }
 
 pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64, Explain) {
@@ -270,7 +278,7 @@ fn next_segment(
 }
 
 /// What the store lost, and no longer has, of the window that was asked for.
-fn describe(store: &Store, query: &Query, explain: &mut Explain) {
+pub(crate) fn describe(store: &Store, query: &Query, explain: &mut Explain) {
     let tape = store.tape();
     let sealed = tape.segments().iter().flat_map(|segment| segment.losses());
     for loss in sealed.chain(tape.open().losses()) {

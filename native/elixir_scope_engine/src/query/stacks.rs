@@ -119,6 +119,8 @@ mod tests {
             },
             parent,
             correlation: CorrelationId(1),
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload: &[0x07],
             more: &[],
         };

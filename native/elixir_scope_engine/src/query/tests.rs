@@ -70,6 +70,7 @@ impl Fake {
             time_offset_ns: 1_000,
             node: AtomId(99),
             states: None,
+            flows: false,
         }
     }
 }
@@ -376,6 +377,8 @@ fn store_with(events: &[Model], memory_limit: usize, max_events: Option<u64>) ->
             call,
             parent: EventId(event.parent),
             correlation: CorrelationId(event.root),
+            peer: ProcessId::NONE,
+            message: EventId::NONE,
             payload: &payload,
             more: &[],
         };
@@ -462,6 +465,8 @@ fn plain(time: i64, payload: &[u8]) -> NewEvent<'_> {
         call: Call::None,
         parent: EventId::NONE,
         correlation: CorrelationId::NONE,
+        peer: ProcessId::NONE,
+        message: EventId::NONE,
         payload,
         more: &[],
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Recorder;
 use crate::event::{AtomId, EventId, ProcessId};
-use crate::query::{Context, LiveStacks, Query, Rows, put_changes};
+use crate::query::{Context, LiveStacks, Query, Rows, Way, put_changes};
 use crate::timeline::{Found, Missing, Seek, When};
 
 /// An answer, and whether all that was recorded before the question is in it.
@@ -84,6 +84,18 @@ impl Recorder {
             ..Query::default()
         };
         self.store.query(&query, context).rows
+    }
+
+    /// Up to `limit` events that led to the event `id`, or followed from it, by time; `None` where it is not on the tape.
+    #[must_use]
+    pub fn chain(
+        &self,
+        id: EventId,
+        way: Way,
+        limit: usize,
+        timeout: Duration,
+    ) -> Answered<Option<Rows>> {
+        self.asked(timeout, |context| self.store.chain(id, way, limit, context))
     }
 
     /// The states of all processes that have one.

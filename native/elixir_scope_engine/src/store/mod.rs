@@ -9,6 +9,7 @@ mod offsets;
 mod open;
 mod row;
 mod segment;
+mod sparse;
 mod tape;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) use open::Open;
 pub use row::{Call, EventHead, NewEvent};
 pub(crate) use row::{Rows, Zone};
 pub(crate) use segment::Segment;
+pub(crate) use sparse::{Growing, Peers};
 pub(crate) use tape::{Tape, first_at};
 
 use crate::event::{CorrelationId, EventId, TimeNs};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::loss::Loss;
 use super::row::{Call, EventHead, NewEvent, Rows, Zone};
+use super::sparse::OpenTies;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, TimeNs};
 use crate::memory::{Charge, Memory, Use};
 
@@ -22,6 +23,7 @@ pub(crate) struct Open {
     pub(super) ends: Vec<u32>,
     pub(super) payload: Vec<u8>,
     pub(super) losses: Vec<Loss>,
+    pub(super) ties: OpenTies,
     max_rows: usize,
     max_payload: usize,
     _charge: Charge,
@@ -51,6 +53,7 @@ impl Open {
             ends: Vec::with_capacity(rows),
             payload: Vec::with_capacity(payload),
             losses: Vec::with_capacity(Self::max_losses(rows)),
+            ties: OpenTies::new(memory.charge(Use::Open, 0)),
             max_rows: rows,
             max_payload: payload,
             _charge: memory.charge(Use::Open, Self::bytes(rows, payload)),
@@ -87,6 +90,10 @@ impl Open {
         self.payload.extend_from_slice(event.payload);
         self.payload.extend_from_slice(event.more);
         self.ends.push(self.payload.len() as u32);
+        if event.peer.is_some() || event.message.is_some() {
+            self.ties
+                .push(self.times.len() - 1, event.peer, event.message);
+        }
         if event.kind == EventKind::DataLoss {
             self.push_loss(EventId(id), event);
         }
@@ -109,6 +116,33 @@ impl Open {
     pub(crate) fn begin_at(&mut self, first: u64) {
         self.clear();
         self.first = first;
+    }
+
+    /// Bytes that have to be had before this event is pushed, for columns that few rows stand in.
+    #[inline]
+    pub(crate) fn wants(&self, event: &NewEvent<'_>) -> usize {
+        self.ties.wants(event.peer, event.message)
+    }
+
+    /// Makes the room that [`Open::wants`] asks for.
+    pub(crate) fn grow(&mut self, event: &NewEvent<'_>) {
+        self.ties.grow(event.peer, event.message);
+    }
+
+    /// Whether a message arrived of which nobody told that it was sent.
+    pub(crate) fn has_loners(&self) -> bool {
+        let arrivals = |rows: &[u16]| {
+            let kinds = rows.iter().map(|&row| self.kinds.get(usize::from(row)));
+            kinds
+                .filter(|kind| *kind == Some(&(EventKind::MessageReceive as u8)))
+                .count()
+        };
+        arrivals(self.ties.peers.rows()) > arrivals(self.ties.links.rows())
+    }
+
+    /// The columns that few rows stand in.
+    pub(crate) fn ties(&self) -> &OpenTies {
+        &self.ties
     }
 
     /// The column of kinds.
@@ -145,6 +179,7 @@ impl Open {
         self.ends.clear();
         self.payload.clear();
         self.losses.clear();
+        self.ties.clear();
     }
 }
 
@@ -191,5 +226,13 @@ impl Rows for Open {
         self.payload
             .get(start as usize..end as usize)
             .unwrap_or(&[])
+    }
+
+    fn peer(&self, row: usize) -> Option<u64> {
+        self.ties.peers.get(row)
+    }
+
+    fn message(&self, row: usize) -> Option<u64> {
+        self.ties.links.get(row)
     }
 }

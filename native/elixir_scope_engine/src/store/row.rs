@@ -19,6 +19,12 @@ pub struct NewEvent<'a> {
     pub parent: EventId,
     /// The causal root, or none.
     pub correlation: CorrelationId,
+    /// The process at the other end: the receiver of a message that is sent, the sender of one that arrives, the child of a
+    /// spawn; [`ProcessId::UNKNOWN`] where there is one that is not known, none where that means nothing.
+    pub peer: ProcessId,
+    /// The message that it is about, by the event that tells of its sending, or else of its arrival: of an arrival, and of a
+    /// call that handles a message. [`EventId::AMBIGUOUS`] for one of several, none where none is known.
+    pub message: EventId,
     /// Encoded values, one after another, as [`EventKind::fields`] lists them.
     pub payload: &'a [u8],
     /// More of the payload, behind `payload`.
@@ -71,6 +77,10 @@ pub(crate) trait Rows {
     fn head(&self, row: usize) -> EventHead;
     /// The payload of a row.
     fn payload(&self, row: usize) -> &[u8];
+    /// The process at the other end of a row that has one; 0 where it is not known.
+    fn peer(&self, row: usize) -> Option<u64>;
+    /// The message that a row is about.
+    fn message(&self, row: usize) -> Option<u64>;
 }
 
 /// What is known of all rows of a segment together.

@@ -9,6 +9,7 @@ use super::loss::Loss;
 use super::offsets::Offsets;
 use super::open::Open;
 use super::row::{EventHead, Rows, Zone};
+use super::sparse::{Crossings, Peers};
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, TimeNs};
 use crate::memory::{Charge, Memory, Use};
 
@@ -26,6 +27,10 @@ pub(crate) struct Segment {
     calls: Links,
     parents: Links,
     roots: Roots,
+    peers: Peers,
+    links: Crossings,
+    /// Whether a message arrived of which nobody told that it was sent.
+    has_loners: bool,
     offsets: Offsets,
     payload: Box<[u8]>,
     losses: Box<[Loss]>,
@@ -72,8 +77,9 @@ impl Segment {
         let roots = RootsPlan::new(&open.roots);
         let (root_columns, root_index) = roots.bytes(rows);
         let narrow = width(time_span) + size_of::<u8>() + calls.width() + parents.width();
+        let ties = Peers::plan(&open.ties.peers) + Crossings::plan(open.first, &open.ties.links);
         charge(
-            rows * narrow + root_columns + Offsets::plan(&open.ends),
+            rows * narrow + ties + root_columns + Offsets::plan(&open.ends),
             root_index + open.losses.len() * size_of::<Loss>() + Self::SELF,
         )?;
         let since_oldest = open
@@ -96,6 +102,9 @@ impl Segment {
             calls: calls.build(open.first, &open.calls),
             parents: parents.build(open.first, &open.parents),
             roots: roots.build(&open.roots),
+            peers: Peers::build(&open.ties.peers),
+            links: Crossings::build(open.first, &open.ties.links),
+            has_loners: open.has_loners(),
             offsets: Offsets::new(&open.ends),
             payload: open.payload.as_slice().into(),
             losses: open.losses.as_slice().into(),
@@ -133,6 +142,21 @@ impl Segment {
         &self.roots
     }
 
+    /// The processes at the other end.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The messages that rows are about.
+    pub(crate) fn links(&self) -> &Crossings {
+        &self.links
+    }
+
+    /// Whether a message arrived of which nobody told that it was sent.
+    pub(crate) fn has_loners(&self) -> bool {
+        self.has_loners
+    }
+
     /// The losses that its rows tell of.
     pub(crate) fn losses(&self) -> &[Loss] {
         &self.losses
@@ -152,6 +176,8 @@ impl Segment {
             + self.parents.bytes()
             + root_columns
             + root_index
+            + self.peers.bytes()
+            + self.links.bytes()
             + self.offsets.bytes()
             + self.payload.len()
             + size_of_val(&*self.losses)
@@ -199,5 +225,13 @@ impl Rows for Segment {
 
     fn payload(&self, row: usize) -> &[u8] {
         self.payload.get(self.offsets.range(row)).unwrap_or(&[])
+    }
+
+    fn peer(&self, row: usize) -> Option<u64> {
+        self.peers.get(row)
+    }
+
+    fn message(&self, row: usize) -> Option<u64> {
+        self.links.get(row)
     }
 }

@@ -8,7 +8,7 @@ use super::open::Open;
 use super::row::{EventHead, NewEvent, Rows};
 use super::segment::Segment;
 use super::{Refused, StoreConfig, StoreStats, USES};
-use crate::event::{EventId, TimeNs};
+use crate::event::{EventId, ProcessId, TimeNs};
 use crate::memory::{Charge, Memory, Use};
 
 /// Rows of one segment, at most.
@@ -118,13 +118,29 @@ impl Tape {
         id: EventId,
         look: impl FnOnce(EventHead, &[u8]) -> T,
     ) -> Option<T> {
+        self.with_row(id, |rows, row| look(rows.head(row), rows.payload(row)))
+    }
+
+    /// Calls `look` with the rows of a segment and the row of the event `id` among them, where it is still there.
+    pub(crate) fn with_row<T>(
+        &self,
+        id: EventId,
+        look: impl FnOnce(&dyn Rows, usize) -> T,
+    ) -> Option<T> {
         let rows: &dyn Rows = if id.0 >= self.open.first() {
             &self.open
         } else {
             self.segment_from(id.0)?.as_ref()
         };
         let row = usize::try_from(id.0.checked_sub(rows.first())?).ok()?;
-        (id.0 >= self.floor && row < rows.rows()).then(|| look(rows.head(row), rows.payload(row)))
+        (id.0 >= self.floor && row < rows.rows()).then(|| look(rows, row))
+    }
+
+    /// The process at the other end of the event `id`, where it is known.
+    pub(crate) fn peer_of(&self, id: EventId) -> Option<ProcessId> {
+        self.with_row(id, |rows, row| rows.peer(row))
+            .flatten()
+            .and_then(|peer| ProcessId(peer).some())
     }
 
     /// The time of the event `id`, where it is still there.
@@ -135,7 +151,7 @@ impl Tape {
     #[inline]
     pub(crate) fn append(&mut self, event: &NewEvent<'_>) -> Result<EventId, Refused> {
         let payload = event.payload.len() + event.more.len();
-        let id = if self.open.has_room(payload) {
+        let id = if self.open.has_room(payload) && self.open.wants(event) == 0 {
             self.open.push(event)
         } else {
             self.append_behind_seal(event, payload)?
@@ -155,7 +171,12 @@ impl Tape {
         payload: usize,
     ) -> Result<EventId, Refused> {
         if !self.open.too_small_for(payload) {
-            self.seal()?;
+            if !self.open.has_room(payload) {
+                self.seal()?;
+            }
+            if !self.make_way(event) {
+                return Err(Refused::Full);
+            }
             return Ok(self.open.push(event));
         }
         if payload > self.max_payload() {
@@ -169,12 +190,26 @@ impl Tape {
         let next = self.next_id();
         let mut alone = Open::new(next, 1, payload, &self.memory);
         std::mem::swap(&mut self.open, &mut alone);
+        // Without room it is stored all the same, and less is known of it.
+        let _ = self.make_way(event);
         let id = self.open.push(event);
         let sealed = self.seal();
         std::mem::swap(&mut self.open, &mut alone);
         sealed?;
         self.open.begin_at(next + 1);
         Ok(id)
+    }
+
+    /// Makes room in the columns that few rows stand in.
+    fn make_way(&mut self, event: &NewEvent<'_>) -> bool {
+        let bytes = self.open.wants(event);
+        if bytes > 0 {
+            if !self.make_room(bytes) {
+                return false;
+            }
+            self.open.grow(event);
+        }
+        true
     }
 
     /// Seals the open segment and begins a new one.

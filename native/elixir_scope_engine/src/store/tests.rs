@@ -16,6 +16,13 @@ fn event(time: i64, process: u64, payload: &[u8]) -> NewEvent<'_> {
         call: Call::Begins,
         parent: EventId::NONE,
         correlation: CorrelationId(process << 40 | time.unsigned_abs()),
+        // Of some processes nobody hears or tells.
+        peer: ProcessId(process * (process % 3)),
+        message: EventId(if process.is_multiple_of(5) {
+            time.unsigned_abs()
+        } else {
+            0
+        }),
         payload,
         more: &[],
     }

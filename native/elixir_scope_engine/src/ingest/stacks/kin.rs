@@ -13,6 +13,13 @@ impl Stacks {
         (first.depth == 0).then_some(first.time)
     }
 
+    /// When a record of a process was found to be missing last.
+    pub(crate) fn gap_of(&self, process: ProcessId) -> TimeNs {
+        let place = self.index.get(&process);
+        let stack = place.and_then(|&place| self.stacks.get(place as usize));
+        stack.map_or(TimeNs(i64::MIN), |stack| stack.gap)
+    }
+
     /// A process was spawned and goes back to `root`. If it was heard of before, it is `known` as a newcomer: else it is
     /// older than that, whatever was told.
     pub(crate) fn spawned(
@@ -26,7 +33,8 @@ impl Stacks {
             Some(root) => Origin::Spawned(root),
             None => Origin::Past,
         };
-        if let Some(stack) = self.get_mut(process) {
+        let known_stack = self.get_mut(process).filter(|stack| !stack.is_silent);
+        if let Some(stack) = known_stack {
             if stack.origin == Origin::Unknown {
                 stack.origin = known.map_or(Origin::Past, |_| origin);
             }
@@ -36,11 +44,15 @@ impl Stacks {
             if root.is_some() && stack.resolved == own && roots.any(|first| first == own) {
                 stack.resolved = root;
             }
-        } else if let Some(place) = self.add(process)
-            && let Some(stack) = self.stacks.get_mut(place)
-        {
-            stack.origin = origin;
-            stack.lost = lost;
+        } else {
+            if !self.index.contains_key(&process) {
+                self.add(process);
+            }
+            if let Some(stack) = self.get_mut(process) {
+                stack.is_silent = false;
+                stack.origin = origin;
+                stack.lost = lost;
+            }
         }
     }
 
@@ -62,7 +74,9 @@ impl Stacks {
 
     /// A process sent a request and waits for the answer.
     pub(crate) fn waits(&mut self, process: ProcessId, request: u32) {
-        if let Some(stack) = self.get_mut(process) {
+        if let Some(stack) = self.get_mut(process)
+            && !stack.is_silent
+        {
             stack.waits = request;
         }
     }

@@ -1,13 +1,19 @@
 //! The room of the stacks: who gets one, and who loses it when there are too many.
 
 use super::{Origin, Stack, Stacks};
-use crate::event::{CorrelationId, ProcessId};
+use crate::event::{CorrelationId, ProcessId, TimeNs};
+use crate::record::RecordHead;
+
+const NEVER: TimeNs = TimeNs(i64::MIN);
+/// Stands for a process that was heard of before, so that records of it may be missing.
+const NOT_SEEN: TimeNs = TimeNs(i64::MAX);
 
 impl Stacks {
     #[cold]
     pub(super) fn add(&mut self, process: ProcessId) -> Option<usize> {
         if self.stacks.len() >= self.max_stacks {
             self.thin();
+            self.is_thinned = true;
         }
         let place = self.stacks.len();
         self.stacks.push(Stack {
@@ -22,10 +28,35 @@ impl Stacks {
             waits: 0,
             unknown: 0,
             lost: 0,
+            is_silent: false,
+            gap: if self.is_thinned { NOT_SEEN } else { NEVER },
         });
         self.index.insert(process, u32::try_from(place).ok()?);
         self.last = Some(place);
         Some(place)
+    }
+
+    /// From now on the numbers of a process's records are looked at. Answers when one was found to be missing last.
+    pub(crate) fn heed(&mut self, head: &RecordHead, time: TimeNs) -> TimeNs {
+        let found = match self.index.get(&head.process) {
+            Some(&place) => Some(place as usize),
+            None => {
+                let added = self.add(head.process);
+                if let Some(stack) = added.and_then(|place| self.stacks.get_mut(place)) {
+                    stack.is_silent = true;
+                }
+                added
+            }
+        };
+        let stack = found.and_then(|place| self.stacks.get_mut(place));
+        let Some(stack) = stack.filter(|_| head.sequence != 0) else {
+            return time;
+        };
+        if stack.gap == NOT_SEEN {
+            stack.gap = if head.sequence == 1 { NEVER } else { time };
+        }
+        stack.sequence = head.sequence;
+        stack.gap
     }
 
     /// Makes room: processes outside of any call go first, and then those that were silent for longest.
