@@ -90,8 +90,7 @@ defmodule ElixirScope.ExportPerfettoTest do
     assert {middle, %{parent: ^above, name: ":supervisor.init/1" <> _}} = track.(sup)
     assert {below, %{parent: ^middle, name: "Agent.Server.init/1" <> _}} = track.(agent)
 
-    births =
-      for %{name: "spawn " <> name, track: track, flows: flows} <- slices, do: {track, name, List.last(flows)}
+    births = for %{name: "spawn " <> name, track: track, flows: flows} <- slices, do: {track, name, hd(flows)}
 
     assert [{^above, ":supervisor.init/1", first}, {^middle, "Agent.Server.init/1", second}] = births
     assert Enum.any?(slices, &(&1.track == middle and first in &1.flows))
