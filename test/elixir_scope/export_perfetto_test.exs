@@ -2,7 +2,7 @@ defmodule ElixirScope.ExportPerfettoTest do
   use ElixirScope.Test.RecorderCase
 
   alias ElixirScope.{Error, Export}
-  alias ElixirScope.Test.Perfetto
+  alias ElixirScope.Test.{Perfetto, RawTrace}
 
   require Trace
 
@@ -54,6 +54,64 @@ defmodule ElixirScope.ExportPerfettoTest do
     assert mine == "#{inspect(name)} #{inspect(self())}"
     assert other == inspect(pid)
     assert tracks[node].name == Atom.to_string(node())
+  end
+
+  test "processes stand below those that they were born of, with arrows from births and messages", %{
+    path: path
+  } do
+    test = self()
+
+    parent =
+      spawn(fn ->
+        receive do
+          :begin -> :ok
+        end
+
+        {:ok, sup} = Supervisor.start_link([{Agent, fn -> 1 end}], strategy: :one_for_one)
+        [{_id, agent, _type, _modules}] = Supervisor.which_children(sup)
+        send(test, {:value, Agent.get(agent, & &1), sup, agent})
+
+        receive do
+          :end -> :ok
+        end
+      end)
+
+    {sup, agent} =
+      RawTrace.traced([parent], fn ->
+        send(parent, :begin)
+        assert_receive {:value, 1, sup, agent}, 10_000
+        {sup, agent}
+      end)
+
+    {_written, %{tracks: tracks, slices: slices}} = exported(path)
+    track = fn pid -> Enum.find_value(tracks, fn {n, t} -> if t.name =~ inspect(pid), do: {n, t} end) end
+    {node, _} = Enum.find(tracks, fn {_n, t} -> t.parent == nil end)
+    assert {above, %{parent: ^node}} = track.(parent)
+    assert {middle, %{parent: ^above, name: ":supervisor.init/1" <> _}} = track.(sup)
+    assert {below, %{parent: ^middle, name: "Agent.Server.init/1" <> _}} = track.(agent)
+
+    births = for %{name: "spawn " <> name, track: track, flows: flows} <- slices, do: {track, name, hd(flows)}
+
+    assert [{^above, ":supervisor.init/1", first}, {^middle, "Agent.Server.init/1", second}] = births
+    assert Enum.any?(slices, &(&1.track == middle and first in &1.flows))
+    assert Enum.any?(slices, &(&1.track == below and second in &1.flows))
+
+    # the question of the parent to the agent, and its answer
+    [asked] =
+      for %{name: "call", track: ^above, values: %{message: "{:get," <> _}} = slice <- slices, do: slice
+
+    [arrived] = for %{name: "receive call", track: ^below} = slice <- slices, do: slice
+    assert asked.flows == arrived.flows
+    [answered] = for %{name: "reply", track: ^below} = slice <- slices, do: slice
+
+    assert [_] =
+             for(
+               %{name: "receive reply", track: ^above} = slice <- slices,
+               slice.flows == answered.flows,
+               do: slice
+             )
+
+    send(parent, :end)
   end
 
   test "takes the options of a query", %{path: path} do

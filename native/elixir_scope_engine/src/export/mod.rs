@@ -14,7 +14,7 @@ mod tracks;
 
 use crate::event::{EventId, EventKind, KindSet, ProcessId};
 use crate::query::{Context, Order, Query, page};
-use crate::store::Store;
+use crate::store::{EventHead, Store};
 use crate::value::Names;
 use packets::Around;
 use perfetto::Perfetto;
@@ -181,8 +181,8 @@ impl Export {
                 };
                 let (rows, more) = page(store, &query, context, PAGE_BYTES);
                 for (head, payload) in rows.iter() {
-                    self.writer
-                        .event(head, payload, EventId::NONE, &around, out);
+                    let message = message_of(store, head);
+                    self.writer.event(head, payload, message, &around, out);
                 }
                 self.left = self.left.saturating_sub(rows.rows().len());
                 self.events += rows.rows().len() as u64;
@@ -225,6 +225,26 @@ impl Export {
             of,
             is_complete: self.stage == Stage::Complete,
         }
+    }
+}
+
+/// The message that an arrival is one of, or that a call handles, by the event that it begins with; none where that is not known.
+fn message_of(store: &Store, head: &EventHead) -> EventId {
+    if !matches!(
+        head.kind,
+        EventKind::MessageReceive | EventKind::FunctionEntry
+    ) {
+        return EventId::NONE;
+    }
+    let message = store
+        .tape()
+        .with_row(head.id, |rows, row| rows.message(row));
+    match message.flatten().map(EventId) {
+        Some(EventId::AMBIGUOUS) => EventId::NONE,
+        Some(message) => message,
+        // Nobody told that it was sent: a call that handles it names the arrival.
+        None if head.kind == EventKind::MessageReceive => head.id,
+        None => EventId::NONE,
     }
 }
 

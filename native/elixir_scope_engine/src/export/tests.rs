@@ -37,8 +37,19 @@ impl Tape {
         &mut self,
         kind: EventKind,
         process: u64,
+        place: (u32, Call, u64),
+        payload: &[u8],
+    ) -> u64 {
+        self.put_about(kind, process, place, payload, 0)
+    }
+
+    fn put_about(
+        &mut self,
+        kind: EventKind,
+        process: u64,
         (site, call, parent): (u32, Call, u64),
         payload: &[u8],
+        message: u64,
     ) -> u64 {
         self.time += 10;
         let event = NewEvent {
@@ -49,6 +60,8 @@ impl Tape {
             call,
             parent: EventId(parent),
             correlation: CorrelationId::NONE,
+            peer: ProcessId::NONE,
+            message: EventId(message),
             payload,
             more: &[],
         };
@@ -382,6 +395,32 @@ fn processes_stand_below_their_parents_and_are_called_by_name() {
     assert_eq!(spawn.unwrap().name, "spawn :atom00001.atom00002/2");
     assert!(first.flows.contains(&birth));
     assert!(picture.slice(":atom00008").flows.is_empty());
+}
+
+#[test]
+fn a_message_has_an_arrow_to_its_arrival_and_to_what_handles_it() {
+    let mut tape = Tape::new();
+    let at = (4, Call::None, 0);
+    let handles = (4, Call::Begins, 0);
+    let sent = tape.put(EventKind::MessageSend, 1, at, &[]);
+    let arrived = tape.put_about(EventKind::MessageReceive, 2, at, &[], sent);
+    let handled = tape.put_about(EventKind::FunctionEntry, 2, handles, &[], sent);
+    // of which nobody told that it was sent, and one that may be one of several
+    let unsent = tape.put(EventKind::MessageReceive, 3, at, &[]);
+    let handled_too = tape.put_about(EventKind::FunctionEntry, 3, handles, &[], unsent);
+    let ambiguous = EventId::AMBIGUOUS.0;
+    tape.put_about(EventKind::MessageReceive, 3, at, &[], ambiguous);
+    let picture = tape.picture();
+    let flows: Vec<_> = picture
+        .slices
+        .iter()
+        .map(|slice| slice.flows.iter().copied().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(
+        [sent, arrived, handled, unsent, handled_too],
+        [1, 2, 3, 4, 5]
+    );
+    assert_eq!(flows, [vec![1], vec![1], vec![1], vec![4], vec![4], vec![]]);
 }
 
 #[test]
