@@ -2,7 +2,7 @@ defmodule ElixirScope.ChainTest do
   use ElixirScope.Test.RecorderCase
 
   import Bitwise, only: [<<<: 2]
-  import ElixirScope.Test.RawTrace
+  import ElixirScope.Test.Flows
 
   alias ElixirScopeTest.Specimen
 

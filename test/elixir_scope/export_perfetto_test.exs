@@ -2,7 +2,7 @@ defmodule ElixirScope.ExportPerfettoTest do
   use ElixirScope.Test.RecorderCase
 
   alias ElixirScope.{Error, Export}
-  alias ElixirScope.Test.{Perfetto, RawTrace}
+  alias ElixirScope.Test.{Flows, Perfetto}
 
   require Trace
 
@@ -77,7 +77,7 @@ defmodule ElixirScope.ExportPerfettoTest do
       end)
 
     {sup, agent} =
-      RawTrace.traced([parent], fn ->
+      Flows.traced([parent], fn ->
         send(parent, :begin)
         assert_receive {:value, 1, sup, agent}, 10_000
         {sup, agent}

@@ -1,7 +1,7 @@
 defmodule ElixirScope.FlowTest do
   use ElixirScope.Test.RecorderCase
 
-  import ElixirScope.Test.RawTrace
+  import ElixirScope.Test.Flows
 
   alias ElixirScopeTest.Specimen
 

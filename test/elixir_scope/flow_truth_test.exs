@@ -2,7 +2,7 @@ defmodule ElixirScope.FlowTruthTest do
   # Networks of processes that log what they really did, in a table and not by messages: flows must equal the log.
   use ElixirScope.Test.RecorderCase
 
-  import ElixirScope.Test.RawTrace
+  import ElixirScope.Test.Flows
 
   @moduletag recorder: [
                capture: [buffer_size: 60_000, total_bytes: 64 * 1024 * 1024],
