@@ -490,7 +490,7 @@ defmodule ElixirScope.Native do
   def trace_status, do: missing()
 
   # The `TraceControl` event, which is of no process.
-  @spec trace_note(operation :: atom, target :: term, limits :: map, reason :: term) :: :ok
+  @spec trace_note(operation :: atom, target :: term, limits :: map | nil, reason :: term) :: :ok
   def trace_note(_operation, _target, _limits, _reason), do: absent(:ok)
 
   # -- Crashes ----------------------------------------------------------------------------------------------------------

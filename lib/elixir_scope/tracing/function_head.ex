@@ -187,6 +187,7 @@ defmodule ElixirScope.Tracing.FunctionHead do
 
   defp nobody?(_other), do: false
 
+  @spec no_binary(Macro.t()) :: no_return
   defp no_binary(part), do: wrong(part, "a match spec cannot take a binary apart")
 
   # -- Guards -----------------------------------------------------------------------------------------------------------

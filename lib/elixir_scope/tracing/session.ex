@@ -62,7 +62,8 @@ defmodule ElixirScope.Tracing.Session do
   @doc "Whose the tracer of a process is, or of those still to be born."
   @spec owner(t, pid | :new) :: owner
   def owner(:classic, who) do
-    case :erlang.trace_info(if(who == :new, do: :new_processes, else: who), :tracer) do
+    # Applied by name, since its type knows another form of a tracer that is a module than the VM answers.
+    case apply(:erlang, :trace_info, [if(who == :new, do: :new_processes, else: who), :tracer]) do
       {:tracer, []} -> :nobody
       {:tracer, {Native, 0}} -> :ours
       {:tracer, tracer} -> {:other, tracer}

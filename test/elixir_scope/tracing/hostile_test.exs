@@ -65,23 +65,21 @@ defmodule ElixirScope.Tracing.HostileTest do
         end)
       end
 
-    # killed again and again, and not at once again: whoever asks waits for the next one
-    killer =
-      start_load(fn ->
-        with(pid when is_pid(pid) <- Tracing.server(), do: Process.exit(pid, :kill)) && Process.sleep(100)
-      end)
+    # Whoever asks waits for the next one, so that these may not be too many.
+    harm =
+      for harm <- [&kill/0, &stop_and_start/0, &reload/0] do
+        spawn_link(fn ->
+          for _ <- 1..6 do
+            harm.()
+            # and something may come of what was asked meanwhile
+            Process.sleep(150)
+          end
 
-    stopper = start_load(fn -> ElixirScope.stop() && ElixirScope.start() && Process.sleep(70) end)
+          send(me, {:done, self()})
+        end)
+      end
 
-    reloader =
-      start_load(fn ->
-        :code.purge(Traced)
-        {:module, Traced} = :code.load_file(Traced)
-        Process.sleep(30)
-      end)
-
-    for person <- people, do: assert_receive({:done, ^person}, 60_000)
-    Enum.each([killer, stopper, reloader], &stop_load/1)
+    for pid <- people ++ harm, do: assert_receive({:done, ^pid}, 100_000)
     for load <- loads, do: next_round(load)
 
     :ok = ElixirScope.start()
@@ -96,6 +94,21 @@ defmodule ElixirScope.Tracing.HostileTest do
     assert ending(ref) == :max
     for load <- loads, do: next_round(load)
     Enum.each(loads, &stop_load/1)
+  end
+
+  defp kill do
+    server = until(&Tracing.server/0)
+    Process.exit(server, :kill)
+  end
+
+  defp stop_and_start do
+    ElixirScope.stop()
+    ElixirScope.start()
+  end
+
+  defp reload do
+    :code.purge(Traced)
+    {:module, Traced} = :code.load_file(Traced)
   end
 
   test "untrace(:all) leaves nothing while all processes are busy" do

@@ -116,7 +116,7 @@ defmodule ElixirScope.Tracing.RefusalTest do
     end
 
     test "are recorded once where they are instrumented while a trace runs", %{
-      function: {_module, name, _arity} = function
+      function: function
     } do
       ElixirScope.uninstrument(Specimen)
       {:ok, _ref} = ElixirScope.trace([function, {Traced, :one, 1}])
