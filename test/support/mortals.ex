@@ -16,6 +16,7 @@ defmodule ElixirScopeTest.Mortals do
     @impl true
     def handle_call(:raise, _from, _state), do: raise(ArgumentError, "at work")
     def handle_call({:link, pid}, _from, state), do: {:reply, Process.link(pid), state}
+    def handle_call(:trap, _from, state), do: {:reply, Process.flag(:trap_exit, true), state}
     def handle_call(:state, _from, state), do: {:reply, state, state}
 
     @impl true
@@ -23,6 +24,9 @@ defmodule ElixirScopeTest.Mortals do
     def handle_cast({:stop, reason}, state), do: {:stop, reason, state}
     def handle_cast({:put, key, value}, state), do: {:noreply, Map.put(state, key, value)}
     def handle_cast({:call, other, message}, state), do: {:noreply, {GenServer.call(other, message), state}}
+
+    @impl true
+    def handle_info({:EXIT, _pid, _reason}, state), do: {:noreply, state}
   end
 
   defmodule Machine do

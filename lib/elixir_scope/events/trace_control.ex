@@ -5,7 +5,7 @@ defmodule ElixirScope.Events.TraceControl do
     fields: [
       operation: {atom(), "what happened to the trace"},
       target: {term(), "what is traced"},
-      limits: {map() | nil, "the limits that it has"},
+      limits: {map() | nil, "the limits that it has, and the `:events` that it is about"},
       reason: {term(), "why it ended"}
     ]
 end

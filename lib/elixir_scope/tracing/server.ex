@@ -473,7 +473,10 @@ defmodule ElixirScope.Tracing.Server do
 
   # -- What is told -----------------------------------------------------------------------------------------------------------
 
-  defp note(operation, plan, reason), do: Native.trace_note(operation, plan.target, plan.limits, reason)
+  # Which events they are says what the tape is complete in, see `ElixirScope.Life.Tree`.
+  defp note(operation, plan, reason) do
+    Native.trace_note(operation, plan.target, Map.put(plan.limits, :events, plan.events), reason)
+  end
 
   defp report(trace) do
     %{

@@ -16,6 +16,14 @@ defmodule ElixirScope.Life.CrashReportTest do
 
   defp who(members), do: Enum.map(members, &{&1.pid, &1.by, &1.how})
 
+  defp reach([], _links, seen), do: seen
+
+  defp reach([pid | more], links, seen) do
+    next = for({^pid, other} <- links, do: other) ++ for({other, ^pid} <- links, do: other)
+    new = Enum.reject(Enum.uniq(next), &(&1 in seen))
+    reach(more ++ new, links, MapSet.union(seen, MapSet.new(new)))
+  end
+
   describe "with a trace of all processes" do
     setup do
       Procs.trace([:procs, :receive])
@@ -119,6 +127,38 @@ defmodule ElixirScope.Life.CrashReportTest do
       assert report.restart == nil
       assert report(one).cause.pid == new
       assert report(supervisor).cause.pid == new
+    end
+
+    for seed <- 1..5 do
+      test "in a network of links it goes as far as nobody traps it (seed #{seed})" do
+        :rand.seed(:exsss, {unquote(seed), 5, 6})
+        pids = for _ <- 1..14, do: Mortals.server()
+        trapping = Enum.take_random(pids, 3)
+        for pid <- trapping, do: GenServer.call(pid, :trap)
+        links = for _ <- 1..18, [one, other] = Enum.take_random(pids, 2), do: {one, other}
+        for {one, other} <- links, do: GenServer.call(one, {:link, other})
+
+        first = Enum.random(pids -- trapping)
+
+        doomed =
+          reach([first], links, MapSet.new([first | trapping])) |> MapSet.difference(MapSet.new(trapping))
+
+        GenServer.cast(first, {:exit, :over})
+        Enum.each(doomed, &until_dead/1)
+
+        report = report(first)
+        assert report.cause == nil
+        assert Enum.sort([first | for(member <- report.followed, do: member.pid)]) == Enum.sort(doomed)
+        linked = MapSet.new(links ++ for({one, other} <- links, do: {other, one}))
+        assert Enum.all?(report.followed, &(&1.how == :link and {&1.by, &1.pid} in linked))
+        for pid <- doomed, pid != first, do: assert(report(pid).cause.pid == first)
+        ended = for %Events.ProcessExit{} = exit <- report.events, do: exit.pid
+        assert hd(ended) == first and Enum.sort(ended) == Enum.sort(doomed)
+
+        living = Enum.reject(pids, &(&1 in doomed))
+        assert Enum.all?(living, &Process.alive?/1)
+        Enum.each(living, &Process.exit(&1, :kill))
+      end
     end
 
     test "a task and its owner" do

@@ -82,7 +82,7 @@ defmodule ElixirScope.Life.ProcessTreeTest do
 
   describe "at an earlier time" do
     test "the dead live, the later born do not, and names and links are those of then" do
-      Procs.trace([:procs], note: true)
+      Procs.trace()
       supervisor = family()
       [first, second, third] = old = Enum.map([:first, :second, :third], &Process.whereis/1)
 
@@ -151,7 +151,7 @@ defmodule ElixirScope.Life.ProcessTreeTest do
     test "what was not traced then is said to be incomplete" do
       family()
       before = ElixirScope.now()
-      Procs.trace([:procs], note: true)
+      Procs.trace()
       tree = tree(before)
       assert {tree.complete, tree.reason} == {false, :not_traced}
       assert named(tree, :first)

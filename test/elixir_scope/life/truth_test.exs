@@ -12,7 +12,7 @@ defmodule ElixirScope.Life.TruthTest do
   for seed <- 1..4 do
     test "a tree that lives through #{@rounds} changes is told as it was (seed #{seed})" do
       :rand.seed(:exsss, {unquote(seed), 2, 3})
-      Procs.trace([:procs], note: true)
+      Procs.trace()
       {:ok, top} = DynamicSupervisor.start_link(strategy: :one_for_one, max_restarts: 1_000)
       Process.unlink(top)
       on_exit(fn -> Process.exit(top, :kill) end)
