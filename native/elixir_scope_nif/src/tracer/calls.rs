@@ -8,22 +8,25 @@ use elixir_scope_engine::{
     Ending, Group, ProcessSlots, RecordBuf, SiteTable, Slot, TraceSet, Traces, Window,
 };
 use rustler::{Env, Term};
+use smallvec::SmallVec;
 
 use super::Event;
+use crate::atoms;
 use crate::capture::{NOWHERE, atom};
 use crate::host::BEAM;
 use crate::payload::{Args, Body, Payload, Values, by};
 use crate::term::encode::Quick;
 use crate::term::redact::Redaction;
-use crate::term::{self, Terms, Word, word, word_of};
+use crate::term::{self, Terms, Word, raw, word, word_of};
 use crate::thread::Masks;
-use crate::{atoms, fields};
 
 /// A function as the VM names it, with its arguments where they are given.
-struct Function<'a> {
+struct Function {
     site: SiteId,
-    args: Option<Term<'a>>,
+    args: Words,
 }
+
+type Words = SmallVec<[Word; 8]>;
 
 /// The number of a function's site: the highest bits keep it apart from those of compiled sites and of stores fed by hand.
 pub(super) fn number(module: AtomId, function: AtomId, arity: u32) -> u64 {
@@ -34,16 +37,24 @@ pub(super) fn number(module: AtomId, function: AtomId, arity: u32) -> u64 {
     (number ^ number >> 31) & SiteTable::NUMBERS | 1 << 60
 }
 
-impl<'a> Function<'a> {
+impl Function {
     /// `{module, function, arguments | arity}`
-    fn of(env: Env<'a>, function: Term<'a>) -> Option<Function<'a>> {
+    #[inline]
+    fn of(env: Env<'_>, function: Term<'_>) -> Option<Function> {
         let &[module, name, args] = term::elements(env, word(function))? else {
             return None;
         };
-        let args = term::term(env, args);
-        let (arity, args) = match args.decode::<u32>() {
-            Ok(arity) => (arity, None),
-            Err(_) => (u32::try_from(args.list_length().ok()?).ok()?, Some(args)),
+        let mut rest = term::term(env, args);
+        let mut args = Words::new();
+        let arity = match raw::small_value(rest) {
+            Some(arity) => u32::try_from(arity).ok()?,
+            None => {
+                while let Ok((arg, others)) = rest.list_get_cell() {
+                    args.push(word(arg));
+                    rest = others;
+                }
+                u32::try_from(args.len()).ok()?
+            }
         };
         let module = term::atom_id(term::term(env, module))?;
         let name = term::atom_id(term::term(env, name))?;
@@ -83,15 +94,12 @@ impl<'a> Event<'a> {
                 Some(slot) => slot.current(generation),
                 None => NOWHERE,
             };
-            let args = function
-                .args
-                .filter(|_| !traces.with_args(counted).is_empty());
-            let args: Vec<Word> = args
-                .and_then(fields::list)
-                .map(|args| args.into_iter().map(word).collect())
-                .unwrap_or_default();
+            let args = match traces.with_args(counted).is_empty() {
+                true => &[],
+                false => function.args.as_slice(),
+            };
             let body = Call {
-                args: Args::new(&args, site),
+                args: Args::new(args, site),
                 stack: verdict.stack,
             };
             self.write(thread, slot, EventKind::FunctionEntry, site, place, body);
@@ -237,10 +245,12 @@ impl<'a> Body<'a> for Call<'_, 'a> {
         quick: Quick<'_, T>,
         window: Window<'w>,
     ) -> Option<Window<'w>> {
-        match self.stack {
-            None => self.args.quick(quick, window),
-            Some(_) => None,
+        /// `Args` has so many bits for masks.
+        const MOST: usize = 32;
+        if self.stack.is_some() || self.args.arguments().len() > MOST {
+            return None;
         }
+        self.args.quick(quick, window)
     }
 
     fn write(self, payload: &mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full> {
