@@ -195,6 +195,17 @@ defmodule ElixirScope.FlowTest do
     assert [] = Enum.reject(everything, &(&1.received_at || &1.receiver_name == :code_server))
   end
 
+  test "where only the server is traced, its answers are to whoever asked" do
+    me = self()
+    {:ok, server} = GenServer.start_link(Echo, nil)
+    traced([server], fn -> {:echo, :one} = GenServer.call(server, :one) end)
+
+    assert [call, reply] = ElixirScope.get_message_flow(me, server, direction: :both)
+    assert %{send_type: :call, message: :one, sender_pid: ^me, receiver_pid: ^server} = call
+    assert %{send_type: :reply, sender_pid: ^server, receiver_pid: ^me, received_at: nil} = reply
+    assert reply.call_ref == call.call_ref
+  end
+
   test "arguments that are none are refused" do
     for {from, to, opts, key} <- [
           {1, :all, [], :from},

@@ -197,6 +197,16 @@ impl Flows {
         let reference = self.reference(arrival.reference);
         let lost = stacks.heed(head, time);
         ties.peer = arrival.sender.some().unwrap_or(ProcessId::UNKNOWN);
+        // Whoever asked may not be traced itself.
+        let is_request =
+            self.is(arrival.sort, Symbol::Call) || self.is(arrival.sort, Symbol::System);
+        let is_asked_unseen = is_request
+            && reference != 0
+            && arrival.sender.is_some()
+            && self.callers.get(reference).is_none();
+        if is_asked_unseen {
+            self.callers.put(reference, (arrival.sender, 0));
+        }
         let out = if self.is_signal(arrival.sort) {
             Out::Unknown
         } else {
