@@ -10,23 +10,12 @@ defmodule ElixirScope.Tracing.Server do
   use GenServer
 
   alias ElixirScope.{Error, Muted, Native, Patience}
-  alias ElixirScope.Tracing.{Crowd, Functions, Pattern, Session}
+  alias ElixirScope.Tracing.{Flags, Functions, Pattern, Session}
 
   @poll_ms 50
   @most 16
   # of those that ended, for status
   @remembered 16
-
-  # `set_on_spawn` and `procs` are how a child's birth is told in its own name, by which it joins.
-  @flags %{
-    call: :call,
-    return: :call,
-    exception: :call,
-    send: :send,
-    receive: :receive,
-    procs: :procs,
-    gc: :garbage_collection
-  }
 
   @spec start_link(term) :: GenServer.on_start()
   def start_link(_arg), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
@@ -155,18 +144,23 @@ defmodule ElixirScope.Tracing.Server do
 
   # Asked before anything is changed, for the most common answer.
   defp free_of_others(plan, %{session: session} = state) do
-    pid = Enum.find(plan.named, &match?({:other, _tracer}, Session.owner(session, &1)))
     functions = Enum.map(plan.functions, &elem(&1, 0)) ++ List.wrap(plan.enclosing)
+
+    by_other =
+      Enum.find_value(plan.named, fn pid ->
+        with {:other, tracer} <- Session.owner(session, pid),
+             do: Flags.by_other(pid, tracer),
+             else: (_ -> nil)
+      end)
+
     function = Enum.find(functions, &match?({:other, _spec}, Session.owner_of_function(session, &1)))
 
     cond do
-      pid -> {:error, by_other(pid, elem(Session.owner(session, pid), 1)), state}
+      by_other -> {:error, elem(by_other, 1), state}
       function -> {:error, %Error{reason: {:traced_by_other, function}}, state}
       true -> {:ok, state}
     end
   end
-
-  defp by_other(what, tracer), do: %Error{reason: {:traced_by_other, what}, details: %{tracer: tracer}}
 
   defp open(plan, state) do
     config = %{
@@ -194,7 +188,7 @@ defmodule ElixirScope.Tracing.Server do
           monitor: if(plan.opts.link, do: Process.monitor(plan.owner)),
           started_at: Native.now(),
           ends_ms: now + plan.limits.for,
-          flags: flags(plan),
+          flags: Flags.of(plan),
           left_out: %{}
         }
 
@@ -211,86 +205,12 @@ defmodule ElixirScope.Tracing.Server do
     end
   end
 
-  defp flags(plan) do
-    told = for event <- plan.events, do: @flags[event]
-    joining = if plan.follow == :spawn or plan.scope == :new, do: [:procs], else: []
-    inherited = if plan.follow == :spawn, do: [:set_on_spawn], else: []
-    enclosed = if plan.enclosing, do: [:call], else: []
-    Enum.uniq(told ++ joining ++ inherited ++ enclosed)
-  end
-
-  # -- Flags of processes -------------------------------------------------------------------------------------------------
-
-  # Everybody may get a message.
-  defp everyone?(plan), do: plan.scope == :all or plan.follow == :message
-  defp newborn?(plan), do: everyone?(plan) or plan.scope == :new
-
-  # Those that are born while the living ones are gone through have flags from their birth.
-  defp set_flags(%{plan: plan, flags: flags} = trace, %{session: session} = state) do
-    with :ok <- if(newborn?(plan), do: Session.set(session, :new, flags), else: :ok),
-         :ok <- set_named(plan.named, flags, session) do
-      found = if everyone?(plan), do: Process.list() -- plan.named, else: plan.found -- plan.named
-      {asked, left_out} = Enum.split_with(found, &(not MapSet.member?(plan.left_out, &1)))
-
-      others =
-        asked |> Crowd.map(&Session.set(session, &1, flags)) |> Enum.count(&match?({:other, _tracer}, &1))
-
-      left_out = %{
-        ours_or_writers: length(left_out),
-        traced_by_other: others,
-        record_themselves: plan.own_functions
-      }
-
-      {:ok, put_in(state.traces[trace.ref].left_out, left_out)}
-    else
-      {:other, tracer} -> {:error, by_other(:new, tracer), trace, state}
+  defp set_flags(trace, state) do
+    case Flags.set(trace, state.session) do
+      {:ok, left_out} -> {:ok, put_in(state.traces[trace.ref].left_out, left_out)}
       {:error, error} -> {:error, error, trace, state}
     end
   end
-
-  defp set_named([], _flags, _session), do: :ok
-
-  defp set_named([pid | rest], flags, session) do
-    case Session.set(session, pid, flags) do
-      :ok -> set_named(rest, flags, session)
-      :gone -> {:error, %Error{reason: {:no_process, pid}}}
-      {:other, tracer} -> {:error, by_other(pid, tracer)}
-    end
-  end
-
-  # What the traces that are left do not need. Whoever joined without having been named is among all.
-  defp clear_flags(trace, %{session: session, traces: left} = state) do
-    plans = for {_ref, trace} <- left, do: trace
-    Session.clear(session, :new, trace.flags -- needed(plans, &newborn?(&1.plan)))
-
-    touched =
-      if newborn?(trace.plan) or trace.plan.follow == :spawn,
-        do: Process.list(),
-        else: trace.plan.named ++ trace.plan.found
-
-    kept = kept(plans)
-    flags = trace.flags
-    Crowd.map(touched, &Session.clear(session, &1, flags -- kept.(&1)))
-    state
-  end
-
-  # Only the native side knows who has joined which trace; that a process belongs to none it says.
-  defp kept(traces) do
-    by_everyone = needed(traces, &everyone?(&1.plan))
-    joined = needed(traces, &(&1.plan.follow == :spawn or &1.plan.scope == :new))
-
-    members =
-      for %{plan: plan, flags: flags} <- traces, pid <- plan.named ++ plan.found, reduce: %{} do
-        members -> Map.update(members, pid, flags, &(flags ++ &1))
-      end
-
-    fn pid ->
-      joined = if joined != [] and Native.enabled(:trace_status, 0, pid) != :remove, do: joined, else: []
-      by_everyone ++ Map.get(members, pid, []) ++ joined
-    end
-  end
-
-  defp needed(traces, choose), do: for(trace <- traces, choose.(trace), flag <- trace.flags, do: flag)
 
   # -- Patterns of functions ------------------------------------------------------------------------------------------------
 
@@ -461,7 +381,7 @@ defmodule ElixirScope.Tracing.Server do
     state = %{state | traces: Map.delete(state.traces, trace.ref)}
     state = trace |> clear_functions(state) |> forget_codes()
     if :receive in trace.plan.events, do: clear_receive(state)
-    state = clear_flags(trace, state)
+    Flags.clear(trace, Map.values(state.traces), state.session)
     Native.trace_free(trace.number)
     state
   end
