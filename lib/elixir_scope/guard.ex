@@ -174,7 +174,7 @@ defmodule ElixirScope.Guard do
   end
 
   defp bounds(system) do
-    config = Recorder.Server.config() || Options.defaults(Config.schema())
+    config = Recorder.InUse.config() || Options.defaults(Config.schema())
     Bounds.of(config.guard, system)
   end
 

@@ -6,7 +6,7 @@ defmodule ElixirScope.Recorder do
 
   alias ElixirScope.{Config, Error, Guard, Life, Muted, Native, Tracing, Watch}
   alias ElixirScope.Instrument.Live
-  alias ElixirScope.Recorder.Server
+  alias ElixirScope.Recorder.{InUse, Server}
 
   @spec start(term) :: :ok | {:error, Error.t()}
   def start(opts) do
@@ -57,7 +57,7 @@ defmodule ElixirScope.Recorder do
       Native.stop()
     end
 
-    Server.forget_config()
+    InUse.forget()
     :ok
   end
 
@@ -76,7 +76,7 @@ defmodule ElixirScope.Recorder do
   @spec get_config() :: Config.t() | {:error, Error.t()}
   def get_config do
     Muted.run(fn ->
-      with nil <- Server.config(),
+      with nil <- InUse.config(),
            {:ok, config} <- Config.load() do
         config
       end

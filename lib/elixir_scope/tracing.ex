@@ -253,7 +253,7 @@ defmodule ElixirScope.Tracing do
 
   # What was configured last is what the recorder runs with.
   defp limits do
-    config = Recorder.Server.config() || Options.defaults(Config.schema())
+    config = Recorder.InUse.config() || Options.defaults(Config.schema())
     Map.take(config.traces, [:for, :max, :rate])
   end
 

@@ -115,7 +115,7 @@ defmodule ElixirScope.Instrument.Live do
   end
 
   defp strategy do
-    case ElixirScope.Recorder.Server.config() do
+    case ElixirScope.Recorder.InUse.config() do
       %{strategy: strategy} -> strategy
       nil -> Config.schema()[:strategy][:default]
     end

@@ -8,7 +8,7 @@ defmodule ElixirScope.Instrument.Runtime do
   import Kernel, except: [exit: 1]
 
   alias ElixirScope.{Native, Redacted}
-  alias ElixirScope.Recorder.Server
+  alias ElixirScope.Recorder.InUse
 
   @doc "Records the result of a call, and gives it back."
   @spec exit(Native.site(), Native.token(), result) :: result when result: term
@@ -70,7 +70,7 @@ defmodule ElixirScope.Instrument.Runtime do
   # masked by their names. What those of another one are called nobody knows here, so that they become a number, as in all
   # frames below.
   defp masked([{_module, _name, args, _where} | _] = stacktrace, site) when is_list(args) do
-    case Server.config() do
+    case InUse.config() do
       %{capture: %{redact: redact}} when redact != false -> masked(stacktrace, site, redact)
       _no_masks -> stacktrace
     end

@@ -1,24 +1,15 @@
 defmodule ElixirScope.Recorder.Server do
   @moduledoc false
 
-  # Puts starts, stops and changes of the configuration in one order. It holds nothing: the configuration in use stands in a
-  # persistent term, which outlives this process as the native recorder does.
+  # Puts starts, stops and changes of the configuration in one order. It holds nothing: see `ElixirScope.Recorder.InUse`.
 
   use GenServer
 
   alias ElixirScope.{Config, Error, Guard, Life, Muted, Native, Patience, Performance, Subscriptions, Watch}
-
-  @config {__MODULE__, :config}
+  alias ElixirScope.Recorder.InUse
 
   @spec start_link(term) :: GenServer.on_start()
   def start_link(_arg), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
-
-  @doc "The configuration in use, or `nil` when the recorder is not running."
-  @spec config() :: Config.t() | nil
-  def config, do: if(Native.running(), do: :persistent_term.get(@config, nil))
-
-  @spec forget_config() :: boolean
-  def forget_config, do: :persistent_term.erase(@config)
 
   @doc "Calls the server. Each request can be repeated, so that a crash in between is waited out."
   @spec call(term) :: term
@@ -35,7 +26,7 @@ defmodule ElixirScope.Recorder.Server do
     answer =
       case Native.start(Config.to_native(config)) do
         :ok ->
-          :persistent_term.put(@config, config)
+          InUse.put(config)
           if config.crashes, do: Life.Crashes.listen()
           Performance.Monitor.watch()
           Guard.watch()
@@ -58,16 +49,16 @@ defmodule ElixirScope.Recorder.Server do
     Watch.Followers.stop_all()
     Life.Crashes.leave()
     if Native.load_failure() == nil, do: Native.stop()
-    forget_config()
+    InUse.forget()
     {:reply, :ok, nil}
   end
 
   def handle_call({:update_config, path, value}, _from, nil) do
     answer =
-      with %{} = config <- config() || {:error, :not_running},
+      with %{} = config <- InUse.config() || {:error, :not_running},
            {:ok, changed} <- Config.update(config, path, value),
            :ok <- Native.update_config(changes(config, changed)) do
-        :persistent_term.put(@config, changed)
+        InUse.put(changed)
         :ok
       end
 
