@@ -32,7 +32,8 @@ defmodule ElixirScope.Guard.Ladder do
   @doc """
   One more look. `passed` are the bounds that are passed, each with `:patience`, so many looks in a row being one step up.
   """
-  @spec look(t, %{atom => %{patience: pos_integer}}, boolean) :: {:stay, t} | {:up, atom, t} | {:down, t}
+  @spec look(t, %{atom => %{:patience => pos_integer, optional(atom) => term}}, boolean) ::
+          {:stay, t} | {:up, atom, t} | {:down, t}
   def look(ladder, passed, calm?) do
     hot = Map.new(passed, fn {key, _} -> {key, Map.get(ladder.hot, key, 0) + 1} end)
     calm = if calm?, do: ladder.calm + 1, else: 0
