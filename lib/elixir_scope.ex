@@ -608,7 +608,7 @@ defmodule ElixirScope do
       `source: :crash`; or `{:error, reason}`
     * `handling`: the entry of the outermost recorded call that it was in, of a server the callback with its message; `calls`: all of
       them, each with its `entry` and `exit`, nil where it had no time for one
-    * `messages`: the last ten that it got, where those were traced
+    * `messages`: the last ten that it got, where those were traced, but for answers of the code server and of I/O
     * `cause`: the process with whose end it began, nil where that is this one
     * `followed`: who ended because of it, in order, each with `pid`, `name`, `at`, `reason`, `by` (whose end led to it) and `how`: `:link`,
       `:call` (it waited for a reply), `:stopped` (by a supervisor), `:gave_up` (the supervisor)

@@ -90,9 +90,22 @@ defmodule ElixirScope.Life.CrashReport do
     end
   end
 
+  # What loads code and writes the report of the crash gets answers too, which nobody has sent to the process as such.
   defp messages(pid, ending) do
-    list(%{pid: [pid], event_type: [:message_receive], until: ending.at, limit: @last_messages, order: :asc})
+    query = %{
+      pid: [pid],
+      event_type: [:message_receive],
+      until: ending.at,
+      limit: 10 * @last_messages,
+      order: :asc
+    }
+
+    query |> list() |> Enum.reject(&housekeeping?(&1.message)) |> Enum.take(-@last_messages)
   end
+
+  defp housekeeping?({:code_server, _answer}), do: true
+  defp housekeeping?({:io_reply, _ref, _answer}), do: true
+  defp housekeeping?(_message), do: false
 
   defp restart(pid, past, lineage) do
     case Lineage.successor(lineage, pid) do
