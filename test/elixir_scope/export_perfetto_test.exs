@@ -40,7 +40,8 @@ defmodule ElixirScope.ExportPerfettoTest do
     assert {outer.time, outer.ended} == {start.wall_time, stop.wall_time}
     assert step.time == event.wall_time
     assert outer.values.metadata == "%{n: 7}"
-    assert step.values.data == ~s(%{n: 7, text: "ä"})
+    # maps are shown in the order that the VM keeps them in
+    assert step.values.data in [~s(%{n: 7, text: "ä"}), ~s(%{text: "ä", n: 7})]
   end
 
   test "a process has one track, called by its name and its pid", %{path: path} do
@@ -124,7 +125,7 @@ defmodule ElixirScope.ExportPerfettoTest do
     assert [%{data: first}, %{data: last}] = steps.(event_type: :user_event, limit: 2)
     assert {first =~ "n: 20", last =~ "n: 21"} == {true, true}
     assert [%{data: first}] = steps.(event_type: :user_event, limit: 1, after: 0)
-    assert first =~ "n: 1,"
+    assert first =~ ~r/n: 1\b/
     assert [%{data: _}, %{data: _}] = steps.(where: [{[:data, :n], :>, 19}])
     assert steps.(event_type: :user_event, payload: false) == List.duplicate(%{}, 21)
     assert steps.(event_type: :error) == []

@@ -11,9 +11,14 @@ defmodule ElixirScope.Test.Traces do
     if Session.sessions?() do
       functions = for {m, _file} <- :code.all_loaded(), {f, a} <- m.module_info(:functions), do: {m, f, a}
 
-      Enum.filter([:new, :receive | Process.list()] ++ functions, fn what ->
-        apply(:trace, :session_info, [what]) not in [[], :undefined]
-      end)
+      left =
+        Enum.filter([:new | Process.list()] ++ functions, fn what ->
+          apply(:trace, :session_info, [what]) not in [[], :undefined]
+        end)
+
+      # The classic interface's session has one for messages at all times.
+      sessions = apply(:trace, :session_info, [:receive])
+      if Enum.all?(sessions, &match?({:legacy, _}, &1)), do: left, else: [:receive | left]
     else
       %{processes: processes, functions: functions} = Session.leftovers()
       processes ++ functions
@@ -25,8 +30,10 @@ defmodule ElixirScope.Test.Traces do
 
   @doc "The trace that runs."
   def the_trace do
-    [trace] = ElixirScope.status().traces
-    trace
+    case ElixirScope.status() do
+      %{traces: [trace]} -> trace
+      %{traces: traces, ended_traces: ended} -> flunk("one trace was to run: #{inspect({traces, ended})}")
+    end
   end
 
   @doc "Why a trace ended, once it has."

@@ -186,7 +186,7 @@ defmodule ElixirScope.Tracing.Server do
           number: number,
           plan: plan,
           monitor: if(plan.opts.link, do: Process.monitor(plan.owner)),
-          started_at: Native.now(),
+          started_at: instant(),
           ends_ms: now + plan.limits.for,
           flags: Flags.of(plan),
           left_out: %{}
@@ -367,7 +367,7 @@ defmodule ElixirScope.Tracing.Server do
         used = used()[trace.number] || %{recorded: 0, skipped: 0}
         state = undo(trace, state)
         note(:ended, trace.plan, reason)
-        ended = report(trace) |> Map.merge(used) |> Map.merge(%{reason: reason, ended_at: Native.now()})
+        ended = report(trace) |> Map.merge(used) |> Map.merge(%{reason: reason, ended_at: instant()})
         close(%{state | ended: Enum.take([ended | state.ended], @remembered)})
 
       _ended_already ->
@@ -419,6 +419,11 @@ defmodule ElixirScope.Tracing.Server do
   end
 
   defp in_order(state), do: state.traces |> Map.values() |> Enum.sort_by(& &1.started_at)
+
+  # The recorder may have been stopped meanwhile: its clock follows the VM's.
+  defp instant do
+    with {:error, :not_running} <- Native.now(), do: :erlang.monotonic_time(:nanosecond)
+  end
 
   defp now_ms, do: :erlang.monotonic_time(:millisecond)
 end
