@@ -497,8 +497,8 @@ defmodule ElixirScope do
 
       iex> ElixirScope.start()
       iex> {:ok, ref} = ElixirScope.trace({URI, :parse, 1}, max: 2)
-      iex> URI.parse("//elixir-lang.org").host
-      "elixir-lang.org"
+      iex> Enum.map(["//elixir-lang.org"], &URI.parse(&1).host)
+      ["elixir-lang.org"]
       iex> for event <- ElixirScope.get_events(pid: self(), module: URI), do: event.event_type
       [:function_entry, :function_exit]
       iex> ElixirScope.untrace(ref)

@@ -2,7 +2,7 @@ defmodule ElixirScope.Life.CrashLog do
   @moduledoc false
 
   # What OTP and Elixir tell the logger of processes that end and children that are started. Reports, not their text: as they come from
-  # `proc_lib.erl`, `gen_server.erl`, `gen_statem.erl`, `supervisor.erl`, `dynamic_supervisor.ex`, and from the emulator for what was
+  # `proc_lib.erl`, `gen_server.erl`, `gen_statem.erl`, `supervisor.erl`, `task/supervised.ex`, `dynamic_supervisor.ex`, and from the emulator for what was
   # plainly spawned.
 
   @typedoc """
@@ -32,6 +32,23 @@ defmodule ElixirScope.Life.CrashLog do
       {:crashed, pid, exit_reason(class, reason, stack)}
     else
       _other -> nil
+    end
+  end
+
+  # Since Elixir 1.15 the only one of a task; before, that of `proc_lib` follows, which knows how it ended.
+  if Version.match?(System.version(), ">= 1.15.0-dev") do
+    def read(%{msg: {:report, %{label: {Task.Supervisor, :terminating}, report: report}}, meta: %{pid: pid}}) do
+      with %{reason: {value, stack}} when is_list(stack) <- report,
+           do: {:crashed, pid, task_reason(value, stack)},
+           else: (_ -> nil)
+    end
+
+    # It does not say whether this was an exit, whose reason has no stack trace.
+    defp task_reason(value, stack) do
+      error? =
+        match?({:nocatch, _}, value) or not match?(%ErlangError{}, Exception.normalize(:error, value, stack))
+
+      if error?, do: {value, stack}, else: value
     end
   end
 
