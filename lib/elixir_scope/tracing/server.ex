@@ -32,13 +32,11 @@ defmodule ElixirScope.Tracing.Server do
   @doc "Takes away what traces have left when there was no time to end them, in the calling process."
   @spec sweep() :: :ok
   def sweep do
-    if Native.load_failure() == nil and Native.trace_status() != [] do
-      for {number, _state, _recorded, _skipped} <- Native.trace_status(),
-          do: Native.trace_end(number, :stopped)
-
-      # A session is gone with the process that held it.
-      unless Session.sessions?(), do: Session.sweep()
-      for {number, _state, _recorded, _skipped} <- Native.trace_status(), do: Native.trace_free(number)
+    if Native.load_failure() == nil do
+      traces = Native.trace_status()
+      for {number, _state, _recorded, _skipped} <- traces, do: Native.trace_end(number, :stopped)
+      if traces != [] or Session.sessions?(), do: Session.sweep()
+      for {number, _state, _recorded, _skipped} <- traces, do: Native.trace_free(number)
     end
 
     :ok

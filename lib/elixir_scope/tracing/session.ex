@@ -15,6 +15,7 @@ defmodule ElixirScope.Tracing.Session do
   # erl_trace.c: flags without which a process has no tracer.
   @flags [:call, :send, :receive, :procs, :garbage_collection, :set_on_spawn, :arity]
   @tracer {:tracer, Native, 0}
+  @session :elixir_scope
 
   # A clause that no call matches, by which our patterns are known.
   @mark {[:elixir_scope_trace], [false], []}
@@ -45,12 +46,12 @@ defmodule ElixirScope.Tracing.Session do
   @spec open() :: t
   def open do
     # Applied by name, since the compilers of OTP 25 and 26 know no such functions.
-    if sessions?(), do: apply(:trace, :session_create, [:elixir_scope, {Native, 0}, []]), else: :classic
+    if sessions?(), do: apply(:trace, :session_create, [@session, {Native, 0}, []]), else: :classic
   end
 
   @doc "Takes everything of ours away: from processes, functions, and what is still to be born."
   @spec close(t) :: :ok
-  def close(:classic), do: sweep()
+  def close(:classic), do: sweep_classic()
 
   def close(session) do
     apply(:trace, :session_destroy, [session])
@@ -253,9 +254,19 @@ defmodule ElixirScope.Tracing.Session do
     ArgumentError -> []
   end
 
-  @doc "Takes what is left below OTP 27 away, whoever set it."
+  @doc "Takes away what is left of one of ours that could not do so itself."
   @spec sweep() :: :ok
   def sweep do
+    if sessions?(), do: destroy_all(), else: sweep_classic()
+  end
+
+  # A session ends with the process that holds it, unless that is killed in the middle of setting something.
+  defp destroy_all do
+    for {@session, _number} = session <- apply(:trace, :session_info, [:all]), do: close(session)
+    :ok
+  end
+
+  defp sweep_classic do
     clear(:classic, :new, :all)
     left = leftovers()
     Enum.each(left.functions -- [:receive], &clear_function(:classic, &1))
