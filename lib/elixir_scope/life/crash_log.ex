@@ -42,14 +42,6 @@ defmodule ElixirScope.Life.CrashLog do
            do: {:crashed, pid, task_reason(value, stack)},
            else: (_ -> nil)
     end
-
-    # It does not say whether this was an exit, whose reason has no stack trace.
-    defp task_reason(value, stack) do
-      error? =
-        match?({:nocatch, _}, value) or not match?(%ErlangError{}, Exception.normalize(:error, value, stack))
-
-      if error?, do: {value, stack}, else: value
-    end
   end
 
   def read(%{msg: {:report, %{label: {_supervisor, what}, report: report}}, meta: %{pid: supervisor}})
@@ -99,4 +91,14 @@ defmodule ElixirScope.Life.CrashLog do
   defp exit_reason(:error, reason, stack), do: {reason, stack}
   defp exit_reason(:exit, reason, _stack), do: reason
   defp exit_reason(:throw, reason, stack), do: {{:nocatch, reason}, stack}
+
+  if Version.match?(System.version(), ">= 1.15.0-dev") do
+    # The report does not say whether this was an exit, whose reason has no stack trace.
+    defp task_reason(value, stack) do
+      error? =
+        match?({:nocatch, _}, value) or not match?(%ErlangError{}, Exception.normalize(:error, value, stack))
+
+      if error?, do: {value, stack}, else: value
+    end
+  end
 end
