@@ -9,8 +9,8 @@ defmodule ElixirScope.Export do
   A diagram is for a few messages that are to be explained:
 
       iex> message = %ElixirScope.Events.MessageSend{
-      ...>   sender_pid: :erlang.list_to_pid('<0.200.0>'),
-      ...>   receiver_pid: :erlang.list_to_pid('<0.201.0>'),
+      ...>   sender_pid: :erlang.list_to_pid(~c"<0.200.0>"),
+      ...>   receiver_pid: :erlang.list_to_pid(~c"<0.201.0>"),
       ...>   receiver_name: Shop.Cart,
       ...>   send_type: :cast,
       ...>   message: {:add, "tea", 2}

@@ -6,7 +6,7 @@ defmodule ElixirScope.ExportMermaidTest do
 
   doctest ElixirScope.Export, only: [:moduledoc]
 
-  defp pid(n), do: :erlang.list_to_pid('<0.#{n}.7>')
+  defp pid(n), do: :erlang.list_to_pid(~c"<0.#{n}.7>")
 
   defp sent(from, to, type, message, more \\ []) do
     struct!(
