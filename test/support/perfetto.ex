@@ -92,8 +92,7 @@ defmodule ElixirScope.Test.Perfetto do
 
   defp value(2, bytes) do
     {size, rest} = varint(bytes, 0, 0)
-    <<value::binary-size(size), rest::binary>> = rest
-    {value, rest}
+    :erlang.split_binary(rest, size)
   end
 
   defp varint(<<0::1, group::7, rest::binary>>, shift, value), do: {value + Bitwise.bsl(group, shift), rest}

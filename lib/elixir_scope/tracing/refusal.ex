@@ -107,37 +107,30 @@ defmodule ElixirScope.Tracing.Refusal do
     :elixir_expand
   ]
 
-  # Functions that come back when their process ends: the VM would keep a frame for each round.
+  # Functions that come back when their process ends: the VM would keep a frame for each round. In these modules all that
+  # begin a round are so, whatever each version of OTP calls them (`loop`, `loop_hibernate`, `wake_hib`, `loop_wakeup`), and these.
   @loops %{
-    gen_server: [:loop, :decode_msg, :handle_msg, :handle_common_reply, :init_it, :enter_loop],
-    gen_statem: [
-      :loop,
-      :loop_receive,
-      :loop_hibernate,
-      :loop_event,
-      :loop_done,
-      :init_it,
-      :enter_loop,
-      :enter
-    ],
-    gen_event: [:fetch_msg, :loop, :init_it, :handle_msg],
+    gen_server: [:decode_msg, :handle_msg, :handle_common_reply, :init_it, :enter_loop],
+    gen_statem: [:init_it, :enter_loop, :enter],
+    gen_event: [:fetch_msg, :init_it, :handle_msg],
     gen: [:init_it, :init_it2],
-    proc_lib: [:init_p, :init_p_do_apply, :wake_up, :hibernate],
+    proc_lib: [:init_p, :init_p_do_apply, :hibernate],
     sys: [:suspend_loop, :suspend_loop_hib, :handle_system_msg, :handle_system_message],
-    supervisor: [:loop],
-    application_master: [:init, :init_loop, :main_loop, :loop_it],
+    supervisor: [],
+    application_master: [:init, :init_loop, :main_loop],
     group: [:server_loop, :io_request, :server],
     user_drv: [:server_loop],
-    logger_olp: [:loop],
-    code_server: [:loop],
-    erl_prim_loader: [:loop],
-    init: [:loop],
+    logger_olp: [],
+    code_server: [],
+    erl_prim_loader: [],
+    init: [],
     erl_eval: [:receive_clauses],
     io: [:wait_io_mon_reply],
-    ssl_gen_statem: [:loop],
+    ssl_gen_statem: [],
     erlang: [:hibernate],
     shell: [:server_loop, :eval_loop]
   }
+  @rounds ["loop", "wake"]
 
   @type kind ::
           :hot_module | :loop_function | :ours | :group_leader_or_logger | :sensitive | :native
@@ -186,13 +179,23 @@ defmodule ElixirScope.Tracing.Refusal do
   end
 
   defp loop({module, name, _arity} = function) do
-    if name in Map.get(@loops, module, []) do
+    if loop?(module, name) do
       refused(
         function,
         :loop_function,
         "it is a loop that comes back when its process ends, and the VM keeps a frame for every round of which the return " <>
           "is traced; events: [:call] traces its calls"
       )
+    end
+  end
+
+  defp loop?(module, name) do
+    case @loops do
+      %{^module => others} ->
+        name in others or String.starts_with?(Atom.to_string(name), @rounds)
+
+      _none ->
+        false
     end
   end
 

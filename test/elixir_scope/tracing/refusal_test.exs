@@ -43,12 +43,23 @@ defmodule ElixirScope.Tracing.RefusalTest do
       forced({:module, Keyword}, events: [:call])
     end
 
-    test "returns of loops" do
-      assert refused({:gen_server, :loop, 7}) == :loop_function
-      assert refused({:gen_server, :loop, 7}, events: [:call, :exception]) == :loop_function
-      assert refused(self(), functions: [{:gen_server, :loop, 7}]) == :loop_function
-      assert refused(self(), only_inside: {:gen_server, :loop, 7}) == :loop_function
-      assert {:ok, _ref} = ElixirScope.trace({:gen_server, :loop, 7}, events: [:call])
+    test "returns of loops, whatever this OTP calls them" do
+      loops =
+        for module <- [:gen_server, :gen_statem, :gen_event],
+            {name, arity} <- module.module_info(:functions),
+            Atom.to_string(name) =~ ~r/^(loop|wake)/,
+            do: {module, name, arity}
+
+      assert loops |> Enum.map(&elem(&1, 0)) |> Enum.uniq() == [:gen_server, :gen_statem, :gen_event]
+
+      for loop <- loops do
+        assert refused(loop) == :loop_function
+        assert refused(loop, events: [:call, :exception]) == :loop_function
+        assert refused(self(), functions: [loop]) == :loop_function
+        assert refused(self(), only_inside: loop) == :loop_function
+      end
+
+      assert {:ok, _ref} = ElixirScope.trace(hd(loops), events: [:call])
     end
 
     test "processes and functions of ours" do
