@@ -169,7 +169,7 @@ defmodule ElixirScope.CallbackTest do
           :sys.suspend(pid)
           {:code_change, events} = of(Server, fn -> :sys.change_code(pid, Server, nil, answer) end)
           :sys.resume(pid)
-          check(events, filled(answer), change(@old, state), nil, nil)
+          check(events, filled(answer), change(@old, state), false, nil)
           assert hd(events).args == [nil, @old, answer]
         end
       end

@@ -402,19 +402,28 @@ defmodule ElixirScope.DeltaTest do
     test "so that it fits no other value" do
       values = [self(), hd(Port.list()), make_ref(), (&Enum.map/2) | @values]
 
-      for old <- values, other <- values, old != other, path <- @paths do
-        # a reference, and a fun of a module, are rare things on the NIF interface
-        rare? = path == %{raw: false} and (is_reference(old) or is_function(old))
+      fitting =
+        for old <- values, other <- values, old != other, path <- @paths, not rare?(old, path) do
+          assert fits?(%{state: old}, %{state: old}, %{state: :new}, path)
+          assert fits?(%{state: old, gone: 1}, %{state: old, gone: 1}, %{gone: 1}, path)
 
-        refute not rare? and fits?(%{state: other}, %{state: old}, %{state: :new}, path),
-               inspect({old, other})
+          fits =
+            Enum.uniq([
+              fits?(%{state: other}, %{state: old}, %{state: :new}, path),
+              fits?(%{state: other, gone: 1}, %{state: old, gone: 1}, %{gone: 1}, path),
+              fits?([0, other, 9], [0, old, 9], [0, :new, 9], path)
+            ])
 
-        refute not rare? and fits?(%{state: other, gone: 1}, %{state: old, gone: 1}, %{gone: 1}, path)
-        refute not rare? and fits?([0, other, 9], [0, old, 9], [0, :new, 9], path)
-        assert fits?(%{state: old}, %{state: old}, %{state: :new}, path)
-        assert fits?(%{state: old, gone: 1}, %{state: old, gone: 1}, %{gone: 1}, path)
-      end
+          if fits != [false], do: MapSet.new([old, other])
+        end
+
+      # A proof has 16 bits, and names count by numbers that differ from run to run: of these 253 pairs one has the same proof in
+      # one run of 260, two in one of 130,000.
+      assert length(Enum.uniq(fitting) -- [nil]) <= 1, inspect(Enum.uniq(fitting))
     end
+
+    # a reference, and a fun of a module, are rare things on the NIF interface
+    defp rare?(old, path), do: path == %{raw: false} and (is_reference(old) or is_function(old))
 
     test "of a binary that grew" do
       page = :binary.copy("page", 100)

@@ -67,7 +67,7 @@ defmodule ElixirScope.Trace.EagerTest do
   end
 
   test "is what the marks go by" do
-    require ElixirScope.Trace
+    require ElixirScope.Trace, warn: false
     x = 1
 
     expand = fn source ->

@@ -175,7 +175,13 @@ defmodule ElixirScope.WatchTest do
 
     test "is not disturbed by the debug functions of others, nor disturbs them", %{counter: counter} do
       parent = self()
-      :sys.install(counter, {:mine, fn seen, event, _ -> send(parent, {:mine, event}) && seen end, nil})
+
+      tell = fn seen, event, _ ->
+        send(parent, {:mine, event})
+        seen
+      end
+
+      :sys.install(counter, {:mine, tell, nil})
       {:ok, ref} = ElixirScope.watch(counter)
       add(counter, 5)
       assert_receive {:mine, {:out, 5, _from, 5}}

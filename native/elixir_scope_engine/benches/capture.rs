@@ -19,6 +19,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 const HEAD: RecordHead = RecordHead {
+    preceding: elixir_scope_engine::record::Preceding::NOTHING,
     sequence: 0,
     kind: EventKind::FunctionEntry,
     depth: 1,

@@ -384,6 +384,7 @@ type Story = fn(u64, &Symbols) -> (RecordHead, Vec<u8>);
 fn calls(n: u64, _: &Symbols) -> (RecordHead, Vec<u8>) {
     let (kind, process, site, correlation, depth) = nth(n);
     let head = RecordHead {
+        preceding: elixir_scope_engine::record::Preceding::NOTHING,
         sequence: 0,
         kind,
         depth,
@@ -403,6 +404,7 @@ fn messages(n: u64, symbols: &Symbols) -> (RecordHead, Vec<u8>) {
     let receiver = 0x2b_0003 + round / 7 % PROCESSES * 16;
     let handles = step > 2;
     let head = RecordHead {
+        preceding: elixir_scope_engine::record::Preceding::NOTHING,
         sequence: 0,
         kind: match step {
             0 | 3 => EventKind::FunctionEntry,

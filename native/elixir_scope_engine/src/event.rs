@@ -261,6 +261,8 @@ pub enum Symbol {
     Changed,
     /// It is not so.
     False,
+    /// It is so.
+    True,
     /// A trace began.
     Started,
     /// A message as the answer to a request.
@@ -303,6 +305,7 @@ impl Symbol {
         Symbol::Removed,
         Symbol::Changed,
         Symbol::False,
+        Symbol::True,
         Symbol::Started,
         Symbol::Reply,
         Symbol::System,
@@ -340,6 +343,7 @@ impl Symbol {
             Symbol::Removed => "removed",
             Symbol::Changed => "changed",
             Symbol::False => "false",
+            Symbol::True => "true",
             Symbol::Started => "started",
             Symbol::Reply => "reply",
             Symbol::System => "system",

@@ -89,6 +89,7 @@ fn start(config: RecorderConfig) -> (Arc<Recorder>, Arc<Machine>, mpsc::Receiver
 
 fn head(kind: EventKind, process: u64) -> RecordHead {
     RecordHead {
+        preceding: elixir_scope_engine::record::Preceding::NOTHING,
         sequence: 0,
         kind,
         depth: 0,

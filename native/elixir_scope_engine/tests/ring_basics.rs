@@ -12,6 +12,7 @@ use elixir_scope_engine::{
 use std::sync::Arc;
 
 const HEAD: RecordHead = RecordHead {
+    preceding: elixir_scope_engine::record::Preceding::NOTHING,
     sequence: 0,
     kind: EventKind::UserEvent,
     depth: 0,

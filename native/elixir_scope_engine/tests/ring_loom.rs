@@ -15,6 +15,7 @@ mod loom_models {
     use std::sync::Arc;
 
     const HEAD: RecordHead = RecordHead {
+        preceding: elixir_scope_engine::record::Preceding::NOTHING,
         sequence: 0,
         kind: EventKind::UserEvent,
         depth: 0,

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Symbol, Ticks};
-use elixir_scope_engine::record::RecordHead;
+use elixir_scope_engine::record::{Preceding, RecordHead};
 use elixir_scope_engine::value::Sink;
 use elixir_scope_engine::{
     Barrier, Clock, DrainItem, DrainState, LossReport, Policy, RingConfig, RingWriter, Rings,
@@ -46,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The queue of one writer: what was committed and has neither been drained nor reported as lost.
 #[derive(Default, Debug)]
 struct Queue {
-    records: VecDeque<(u64, Vec<u8>)>,
+    records: VecDeque<(u64, Vec<u8>, usize)>,
     /// Ticks of records that the writer was told are lost.
     refused: BTreeMap<&'static str, Vec<u64>>,
 }
@@ -84,7 +84,14 @@ impl Model {
     fn write(&mut self, writer: usize, items: &[usize], keep: bool) {
         let writer = &mut self.writers[writer];
         let queue = self.queues.entry(writer.number()).or_default();
+        let preceding = match self.written % 4 {
+            0 => Preceding::STATE,
+            1 => Preceding::REPLY,
+            2 => Preceding::STATE.and(Preceding::REPLY),
+            _ => Preceding::NOTHING,
+        };
         let head = RecordHead {
+            preceding,
             sequence: 0,
             kind: EventKind::ALL[self.written as usize % EventKind::ALL.len()],
             depth: self.written as u16,
@@ -94,6 +101,7 @@ impl Model {
             correlation: CorrelationId(self.written << 40),
         };
         self.written += 1;
+        let events = head.events() as usize;
         let before = self.rings.clock().ticks().0;
         let mut record = match writer.begin(head) {
             Ok(record) => record,
@@ -102,7 +110,7 @@ impl Model {
                     .refused
                     .entry(lost.cause.name())
                     .or_default()
-                    .push(before + 1);
+                    .extend(vec![before + 1; events]);
                 return;
             }
         };
@@ -134,9 +142,10 @@ impl Model {
         }
         if is_full {
             // Counted when it was found out, whatever became of it later.
-            queue.refused.entry("full").or_default().push(ticks);
+            let full = queue.refused.entry("full").or_default();
+            full.extend(vec![ticks; events]);
         } else if keep {
-            queue.records.push_back((ticks, payload));
+            queue.records.push_back((ticks, payload, events));
         }
     }
 
@@ -170,7 +179,11 @@ impl Model {
         }
         for (ticks, payload, writer) in seen {
             let queue = self.queues.get_mut(&writer).unwrap();
-            assert_eq!(queue.records.pop_front(), Some((ticks, payload)));
+            let next = queue.records.pop_front();
+            assert_eq!(
+                next.map(|(ticks, payload, _)| (ticks, payload)),
+                Some((ticks, payload))
+            );
         }
         for queue in self.queues.values() {
             assert!(
@@ -189,11 +202,12 @@ impl Model {
         let count = loss.count as usize;
         if loss.cause == Symbol::DroppedOldest {
             assert_eq!(self.policy, Policy::DropOldest);
-            let lost: Vec<u64> = queue
-                .records
-                .drain(..count)
-                .map(|(ticks, _)| ticks)
-                .collect();
+            let mut lost = Vec::new();
+            while lost.len() < count {
+                let (ticks, _, events) = queue.records.pop_front().unwrap();
+                lost.extend(vec![ticks; events]);
+            }
+            assert_eq!(lost.len(), count, "a record is lost with all of its events");
             assert_eq!(
                 (lost[0], lost[count - 1]),
                 (loss.from.0, loss.until.0),

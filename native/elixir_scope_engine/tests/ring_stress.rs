@@ -77,6 +77,7 @@ fn length(number: u64) -> u64 {
 
 fn write(writer: &mut RingWriter, number: u64) {
     let head = RecordHead {
+        preceding: elixir_scope_engine::record::Preceding::NOTHING,
         sequence: 0,
         kind: EventKind::UserEvent,
         depth: 0,

@@ -14,7 +14,7 @@ use crate::term::{self, Shape, Word, word_of};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StateShape {
     /// The first state of a process: `{:ok, state}`, `{:ok, state, more}`.
-    Init,
+    Init = 1,
     /// `GenServer`: `{:noreply, state}`, `{:reply, reply, state}`, `{:stop, reason, state}` and the like.
     Server,
     /// The state in the form of newer code: `{:ok, state}`.
@@ -30,6 +30,16 @@ pub enum StateShape {
 }
 
 impl StateShape {
+    const ALL: [StateShape; 7] = [
+        StateShape::Init,
+        StateShape::Server,
+        StateShape::CodeChange,
+        StateShape::Statem,
+        StateShape::Event,
+        StateShape::Socket,
+        StateShape::Stage,
+    ];
+
     /// The shape of this name, an atom's word.
     pub fn of_name(name: Word) -> Option<StateShape> {
         Some(match name {
@@ -42,6 +52,19 @@ impl StateShape {
             _ if is(name, atoms::stage()) => StateShape::Stage,
             _ => return None,
         })
+    }
+
+    /// A number for it, other than 0.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The shape of this number; `None` for 0.
+    #[inline]
+    pub fn of_number(number: u8) -> Option<StateShape> {
+        StateShape::ALL
+            .into_iter()
+            .find(|shape| *shape as u8 == number)
     }
 
     /// Which of so many arguments is the state.

@@ -15,10 +15,10 @@ mod messages;
 mod states;
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
-use elixir_scope_engine::record::RecordHead;
+use elixir_scope_engine::record::{Preceding, RecordHead};
 use elixir_scope_engine::value::{DATA_MARK, STATE_MARK};
 use elixir_scope_engine::{
-    Entered, FoundSite, Opened, ProcessSlots, SharedSlots, SiteTable, Slot, StateArgument,
+    Entered, FoundSite, Opened, ProcessSlots, SharedSlots, SiteDef, SiteTable, Slot, StateArgument,
 };
 use rustler::{Atom, Encoder, Env, Term};
 
@@ -50,12 +50,33 @@ impl What {
     pub fn at(self, place: Entered) -> RecordHead {
         RecordHead {
             kind: self.kind,
+            preceding: Preceding::NOTHING,
             depth: place.depth,
             ticks: Ticks(0),
             process: self.process,
             site: self.site,
             sequence: self.slot.map_or(0, Slot::next_record),
             correlation: place.correlation,
+        }
+    }
+
+    /// The same of a record that tells of other events as well, each of which takes a number.
+    #[inline(always)]
+    fn behind(self, preceding: Preceding, place: Entered) -> RecordHead {
+        let head = RecordHead {
+            kind: self.kind,
+            preceding,
+            depth: place.depth,
+            ticks: Ticks(0),
+            process: self.process,
+            site: self.site,
+            sequence: 0,
+            correlation: place.correlation,
+        };
+        let number = |slot: &Slot| slot.next_records(head.events());
+        RecordHead {
+            sequence: self.slot.map_or(0, number),
+            ..head
         }
     }
 }
@@ -177,9 +198,10 @@ fn enter_with_state<'a>(
     let FoundSite { site, is_on, .. } = found;
     let record = |thread: &mut Thread, process, slot| {
         let place = begin(thread, slot, site);
-        let chain = open_chain(slot, site, place.depth);
+        let def = SiteTable::shared().get(site);
+        let chain = open_chain(slot, def, place.depth);
         let mark = match chain {
-            Some(_) if place.is_sampled => mark_of_state(&thread.settings, slot, site, &body),
+            Some(_) if place.is_sampled => mark_of_state(&thread.settings, slot, def, &body),
             _ => None,
         };
         if place.is_sampled {
@@ -242,12 +264,12 @@ fn begin(thread: &mut Thread, slot: Option<&'static Slot>, site: SiteId) -> Ente
 
 /// The call may end with a new state. `None` if an outer one of its module will say so.
 #[inline(never)]
-fn open_chain(slot: Option<&'static Slot>, site: SiteId, depth: u16) -> Option<Opened> {
+fn open_chain(slot: Option<&'static Slot>, def: Option<&SiteDef>, depth: u16) -> Option<Opened> {
     // Where there is no slot, nothing is known of an outer one.
     let Some(slot) = slot else {
         return Some(Opened { continues: false });
     };
-    slot.open_chain(SiteTable::shared().get(site)?.module, depth)
+    slot.open_chain(def?.module, depth)
 }
 
 /// The mark for the state that a callback is called with, and which argument that is: it is on the tape already, as far as is
@@ -255,10 +277,10 @@ fn open_chain(slot: Option<&'static Slot>, site: SiteId, depth: u16) -> Option<O
 fn mark_of_state<'a>(
     settings: &Settings,
     slot: Option<&Slot>,
-    site: SiteId,
+    def: Option<&SiteDef>,
     body: &impl Body<'a>,
 ) -> Option<(u32, [u8; 4])> {
-    let def = SiteTable::shared().get(site)?;
+    let def = def?;
     let StateArgument { index, is_data } = def.state_argument?;
     let chain = slot?.chain(def.module)?;
     let argument = body.arguments().get(index as usize)?;

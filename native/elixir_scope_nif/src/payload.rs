@@ -1,8 +1,10 @@
 //! The payload of a record: encoded values one after another, as its kind has them.
 
+mod ending;
+
 use elixir_scope_engine::event::{AtomId, EventKind, SiteId};
 use elixir_scope_engine::value::{Full, GUARD_MARK, Sink, Watched, format};
-use elixir_scope_engine::{Fill, RecordBuf, Window};
+use elixir_scope_engine::{Fill, RecordBuf, StateHead, Window};
 use rustler::{Atom, Encoder, Env, MapIterator, Term};
 use smallvec::SmallVec;
 
@@ -16,6 +18,8 @@ use crate::term::raw::{self, RawTerms};
 use crate::term::redact::Redaction;
 use crate::term::{Terms, Word, atom_word, map, term, word};
 use crate::thread::Masks;
+
+pub use ending::{Ending, Marked, NewState, Reply};
 
 /// What stands in a record behind its head. Those that come often have a quick way.
 pub trait Body<'t> {
@@ -182,6 +186,11 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             }
         }
         values.iter().try_for_each(|value| self.word(*value))
+    }
+
+    /// What stands in front of a state.
+    pub fn state_head(&mut self, head: StateHead) -> Result<(), Full> {
+        head.put(self.sink)
     }
 
     /// What is encoded already.
@@ -431,55 +440,6 @@ impl<'t> Body<'t> for MarkedArgs<'_> {
         let Args { args, site, .. } = self.args;
         let state = Some((self.state, self.mark));
         payload.args(args, site::arguments(site), state)
-    }
-}
-
-/// How a callback ended: normally, with a result in the form of a tuple whose element at `state` is the new state, which its
-/// timeline knows.
-pub struct Answer<'v> {
-    pub normal: Word,
-    pub elements: &'v [Word],
-    pub state: usize,
-    pub mark: [u8; 4],
-}
-
-impl<'t> Body<'t> for Answer<'_> {
-    const IS_QUICK: bool = true;
-
-    #[inline(always)]
-    fn quick<'w, T: Terms<'t>>(
-        &self,
-        quick: Quick<'_, T>,
-        window: Window<'w>,
-    ) -> Option<Window<'w>> {
-        let size = u8::try_from(self.elements.len())
-            .ok()
-            .filter(|n| *n < 0x80)?;
-        let mut window = quick.term(window, self.normal)?;
-        window = window.byte(format::TUPLE)?.byte(size)?;
-        for (at, element) in self.elements.iter().enumerate() {
-            window = if at == self.state {
-                window.bytes(&self.mark)?
-            } else {
-                quick.term(window, *element)?
-            };
-        }
-        Some(window)
-    }
-
-    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
-        payload.any_word(self.normal)?;
-        // No callback answers with so many elements that their number would take a second byte.
-        let size = u8::try_from(self.elements.len()).unwrap_or(0x7f) & 0x7f;
-        payload.sink.put(&[format::TUPLE, size])?;
-        for (at, element) in self.elements.iter().enumerate() {
-            if at == self.state {
-                payload.sink.put(&self.mark)?;
-            } else {
-                payload.any_word(*element)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -55,29 +55,6 @@ pub fn arguments(site: SiteId) -> &'static [AtomId] {
     SiteTable::shared().get(site).map_or(&[], |site| &site.args)
 }
 
-/// The name of the function that the site is in.
-#[inline]
-pub fn function(site: SiteId) -> Option<AtomId> {
-    SiteTable::shared().get(site).and_then(|site| site.function)
-}
-
-/// How the state is found in what the site's callback answers: it stands in the literal for the capture call alone, the
-/// engine has no use for it.
-#[inline]
-pub fn state_shape(site: Term<'_>) -> Option<StateShape> {
-    let env = site.get_env();
-    let [_, descriptor] = term::elements(env, term::word(site))? else {
-        return None;
-    };
-    let [.., role] = term::elements(env, *descriptor)? else {
-        return None;
-    };
-    let [_, _, _, shape] = term::elements(env, *role)? else {
-        return None;
-    };
-    StateShape::of_name(*shape)
-}
-
 /// `{id, {module, function | nil, arity, file, line, clause, [argument names], role}}`
 fn describe(site: Term<'_>) -> Option<SiteDef> {
     let env = site.get_env();
@@ -108,6 +85,7 @@ fn describe(site: Term<'_>) -> Option<SiteDef> {
         class: role.class,
         behaviour: role.behaviour,
         holds_state: role.shape.is_some() || role.loops,
+        form: role.shape.map_or(0, StateShape::number),
         state_argument: role.shape.and_then(|shape| shape.argument(arity)),
         receives: role.receives,
         callee,

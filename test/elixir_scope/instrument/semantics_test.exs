@@ -493,7 +493,11 @@ defmodule ElixirScope.Instrument.SemanticsTest do
     {module, second} = loop.(2)
     load(module, instrument(first))
     pid = spawn_link(fn -> module.loop(0) end)
-    ask = fn -> send(pid, {:version, self()}) && assert_receive({:version, _, _}) end
+
+    ask = fn ->
+      send(pid, {:version, self()})
+      assert_receive {:version, _, _}
+    end
 
     assert {:version, 1, 0} = ask.()
     {:module, _} = :code.load_binary(module, ~c"x.beam", instrument(second))

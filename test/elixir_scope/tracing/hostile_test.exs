@@ -23,7 +23,10 @@ defmodule ElixirScope.Tracing.HostileTest do
       fn -> GenServer.call(counter, {:add, 1}) end,
       fn -> Task.await(Task.async(fn -> Traced.two(1, 2) end)) end,
       fn -> Task.await(Task.async(fn -> catch_error(Traced.raises(1)) end)) end,
-      fn -> send(self(), {:some, :message}) && receive(do: ({:some, :message} -> :ok)) end,
+      fn ->
+        send(self(), {:some, :message})
+        receive do: ({:some, :message} -> :ok)
+      end,
       fn -> Traced.outer(fn -> :erlang.garbage_collect() end) end
     ]
   end

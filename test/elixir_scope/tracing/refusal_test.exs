@@ -3,8 +3,6 @@ defmodule ElixirScope.Tracing.RefusalTest do
 
   import ElixirScope.Test.Traces
 
-  require ElixirScope
-
   alias ElixirScope.Error
   alias ElixirScope.Tracing.Session
   alias ElixirScopeTest.{Specimen, Traced}

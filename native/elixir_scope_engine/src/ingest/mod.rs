@@ -6,6 +6,7 @@ pub(crate) mod encode;
 mod flows;
 mod lanes;
 mod newcomers;
+mod preceding;
 mod recent;
 mod sends;
 mod stacks;
@@ -18,7 +19,7 @@ use parking_lot::RwLock;
 use crate::clock::Clock;
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, SiteId, Symbol, Symbols, TimeNs};
 use crate::process::ProcessSlots;
-use crate::record::RecordHead;
+use crate::record::{Preceding, RecordHead};
 use crate::recorder::Gap;
 use crate::ring::{DrainItem, LossReport};
 use crate::site::SiteTable;
@@ -29,6 +30,7 @@ use causality::Causality;
 use chain::Link;
 use encode::{put_atom, put_int};
 use flows::Ties;
+use preceding::Parts;
 use stacks::{Nesting, Stacks, is_exit};
 
 /// Takes what the rings hand out, one by one, and appends it to the store.
@@ -49,6 +51,8 @@ pub(crate) struct Ingest {
     refused_full: u64,
     refused_too_big: u64,
     scratch: Vec<u8>,
+    /// The payload of a callback's reply that came with the callback's end.
+    reply: Vec<u8>,
 }
 
 /// Is shown each event that was stored, with its payload in two parts.
@@ -99,6 +103,7 @@ impl Ingest {
             refused_full: 0,
             refused_too_big: 0,
             scratch: Vec::with_capacity(64),
+            reply: Vec::new(),
         }
     }
 
@@ -121,6 +126,39 @@ impl Ingest {
         head: &RecordHead,
         payload: &[u8],
         store: &mut Appender<'_>,
+        mut watcher: Option<&mut dyn Watcher>,
+    ) {
+        if head.preceding == Preceding::NOTHING {
+            let (payload, state) = match head.kind {
+                EventKind::StateChange => split_first(payload).unwrap_or((payload, &[])),
+                _ => (payload, &[][..]),
+            };
+            return self.event(head, payload, state, store, watcher);
+        }
+        let parts = Parts::read(head, payload);
+        if let Some((trigger, state)) = parts.state {
+            let head = parts.head_of(head, EventKind::StateChange);
+            self.event(&head, trigger, state, store, again(&mut watcher));
+        }
+        if let Some(reply) = &parts.reply {
+            let mut payload = std::mem::take(&mut self.reply);
+            payload.clear();
+            let callback = self.sites.get(head.site).and_then(|site| site.function);
+            reply.encode(callback, &self.symbols, &mut payload);
+            let head = parts.head_of(head, EventKind::CallbackReply);
+            self.event(&head, &payload, &[], store, again(&mut watcher));
+            self.reply = payload;
+        }
+        self.event(head, parts.end, &[], store, watcher);
+    }
+
+    /// One event; `state` is what it says of the state of its process.
+    fn event(
+        &mut self,
+        head: &RecordHead,
+        payload: &[u8],
+        state: &[u8],
+        store: &mut Appender<'_>,
         watcher: Option<&mut dyn Watcher>,
     ) {
         let time = self.clock.convert(head.ticks).max(self.newest);
@@ -141,10 +179,6 @@ impl Ingest {
             head, payload, time, &mut place, &mut ties, stacks, store, scratch,
         );
         self.add_fields(head.kind, &place, &ties, is_tail);
-        let (payload, state) = match head.kind {
-            EventKind::StateChange => split_first(payload).unwrap_or((payload, &[])),
-            _ => (payload, &[][..]),
-        };
         let event = NewEvent {
             kind: head.kind,
             time,
@@ -369,6 +403,14 @@ impl Ingest {
             stack_bytes: self.stacks.bytes() + self.causality.bytes(),
             messages: self.causality.waiting(),
         }
+    }
+}
+
+/// The same watcher, for one more event.
+fn again<'a>(watcher: &'a mut Option<&mut dyn Watcher>) -> Option<&'a mut dyn Watcher> {
+    match watcher {
+        Some(watcher) => Some(&mut **watcher),
+        None => None,
     }
 }
 

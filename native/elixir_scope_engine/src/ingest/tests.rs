@@ -7,6 +7,7 @@ use crate::event::{AtomId, Ticks};
 use crate::query::tests::Fake;
 use crate::query::{Query, Rows};
 use crate::store::{Store, StoreConfig};
+use crate::value::format;
 
 /// What a process did, as it knows it itself.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ fn story(steps: &[Step], losses: bool) -> Vec<Truth> {
         let inside = !open.is_empty() || entry.is_some() || is_entry(kind);
         story.push(Truth {
             head: RecordHead {
+                preceding: crate::record::Preceding::NOTHING,
                 sequence: 0,
                 kind,
                 depth: open.len() as u16,
@@ -251,6 +253,7 @@ proptest! {
         for (n, &(step, process, site, _)) in steps.iter().cycle().take(3_000).enumerate() {
             let n = n as u64;
             let head = RecordHead {
+preceding: crate::record::Preceding::NOTHING,
 sequence: 0,
                 kind: EventKind::FunctionEntry,
                 depth: u16::from(step) * 100,
@@ -268,6 +271,7 @@ sequence: 0,
 
 fn record(kind: EventKind, depth: u16, ticks: u64, process: u64, root: u64) -> RecordHead {
     RecordHead {
+        preceding: crate::record::Preceding::NOTHING,
         sequence: 0,
         kind,
         depth,
@@ -486,4 +490,143 @@ fn what_a_process_recorded_before_it_died_is_taken_before_it_is_forgotten() {
     drop(appender);
     let rows = store.query(&Query::default(), &Fake::new().context()).rows;
     assert_eq!(rows.rows().last().unwrap().head.call, EventId(1));
+}
+
+#[test]
+fn a_record_of_several_events_is_taken_as_one_for_each() {
+    let [nil, normal, no, yes] =
+        [Symbol::Nil, Symbol::Normal, Symbol::False, Symbol::True].map(|symbol| {
+            let mut bytes = Vec::new();
+            put_atom(&mut bytes, AtomId(1 + symbol as u32));
+            bytes
+        });
+    let state = [StatePart::WHOLE | StatePart::FIRST, 1, 0x89];
+    let (trigger, reply, timeout, next) = (0x81, 0x82, 0x83, 0x84);
+    // `{tag, reply, state}`
+    let result = [format::TUPLE, 3, 0x80, reply, 0x89];
+    let end = |reason: &[u8]| [reason, &result].concat();
+    let told = |bits: u8, more: &[u8]| [&[bits], more].concat();
+    let length = Preceding::length(state.len());
+    let (one, other) = (Preceding::STATE, Preceding::REPLY);
+    let cases = [
+        (one, [&length[..], &state, &[trigger]].concat(), None),
+        (
+            other,
+            told(Preceding::reply_at(1).unwrap(), &[]),
+            Some([&[reply][..], &nil, &no, &nil].concat()),
+        ),
+        (
+            other,
+            told(Preceding::HIBERNATES, &[]),
+            Some([&nil[..], &nil, &yes, &nil].concat()),
+        ),
+        (
+            one.and(other),
+            [
+                &length[..],
+                &state,
+                &[trigger],
+                &told(
+                    Preceding::REPLY_FOLLOWS
+                        | Preceding::TIMEOUT_FOLLOWS
+                        | Preceding::CONTINUE_FOLLOWS,
+                    &[0x85, timeout, next],
+                ),
+            ]
+            .concat(),
+            Some([&[0x85, timeout][..], &no, &[next]].concat()),
+        ),
+    ];
+    for (preceding, before, answer) in cases {
+        let entry = record(EventKind::FunctionEntry, 0, 10, 5, 1);
+        let exit = RecordHead {
+            kind: EventKind::FunctionExit,
+            ticks: Ticks(20),
+            sequence: 9,
+            ..entry
+        };
+        let inside = |kind| RecordHead {
+            kind,
+            depth: 1,
+            ..exit
+        };
+        let mut apart = vec![(
+            RecordHead {
+                sequence: 9 - exit_events(preceding),
+                ..entry
+            },
+            vec![0x80],
+        )];
+        if preceding.has(one) {
+            apart.push((
+                inside(EventKind::StateChange),
+                [&[trigger][..], &state].concat(),
+            ));
+        }
+        if let Some(answer) = answer {
+            // a site that nobody defined has no name
+            apart.push((
+                inside(EventKind::CallbackReply),
+                [&nil[..], &answer].concat(),
+            ));
+        }
+        apart.push((exit, end(&normal)));
+        // each has its number
+        let mut number = apart[0].0.sequence;
+        for (head, _) in &mut apart {
+            head.sequence = number;
+            number += 1;
+        }
+        let together = vec![
+            apart[0].clone(),
+            (
+                RecordHead { preceding, ..exit },
+                [before, end(&normal)].concat(),
+            ),
+        ];
+        assert_eq!(told_of(&together), told_of(&apart), "{preceding:?}");
+    }
+}
+
+fn exit_events(preceding: Preceding) -> u16 {
+    let head = record(EventKind::FunctionExit, 0, 0, 0, 0);
+    RecordHead { preceding, ..head }.events() as u16
+}
+
+/// The events of these records, each with its head and payload.
+fn told_of(records: &[(RecordHead, Vec<u8>)]) -> Vec<(EventHead, Vec<u8>)> {
+    let store = new_store(8 << 20);
+    let mut ingest = new_ingest(1 << 20);
+    let mut appender = store.appender();
+    for (head, payload) in records {
+        let item = DrainItem::Record {
+            head: *head,
+            payload,
+            writer: 1,
+        };
+        ingest.take(&item, &mut appender, None);
+    }
+    drop(appender);
+    let rows = store.query(&Query::default(), &Fake::new().context()).rows;
+    rows.iter()
+        .map(|(head, payload)| (*head, payload.to_vec()))
+        .collect()
+}
+
+#[test]
+fn a_record_of_several_events_that_nobody_wrote_is_one_of_its_own_kind() {
+    let head = record(EventKind::FunctionExit, 0, 20, 5, 1);
+    let preceding = Preceding::STATE.and(Preceding::REPLY);
+    for payload in [
+        vec![],
+        vec![9, 0, 0, 0, 1],
+        vec![0, 0, 0, 0],
+        vec![0, 0, 0, 0, 0x80, 0xf0, 0x80],
+    ] {
+        let told = told_of(&[(RecordHead { preceding, ..head }, payload)]);
+        assert_eq!(
+            told.iter().map(|(head, _)| head.kind).collect::<Vec<_>>(),
+            [EventKind::FunctionExit]
+        );
+    }
 }

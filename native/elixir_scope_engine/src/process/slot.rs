@@ -185,10 +185,17 @@ impl Slot {
         self.muted.load(Ordering::Relaxed) != 0
     }
 
-    /// Numbers one more record of the process.
+    /// Numbers one more event of the process.
     #[inline]
     pub fn next_record(&self) -> u16 {
-        let next = RecordHead::next_sequence(self.sequence.load(Ordering::Relaxed));
+        self.next_records(1)
+    }
+
+    /// Numbers so many of them, and gives the number of the last one.
+    #[inline]
+    pub fn next_records(&self, events: u32) -> u16 {
+        let last = self.sequence.load(Ordering::Relaxed);
+        let next = (0..events).fold(last, |last, _| RecordHead::next_sequence(last));
         self.sequence.store(next, Ordering::Relaxed);
         next
     }

@@ -40,7 +40,7 @@ pub(super) enum Taken {
 #[repr(align(64))]
 pub(super) struct Meta {
     state: AtomicU64,
-    /// Records that started here and were drained (upper half), offset of the next one (lower half). Written by the reader
+    /// Events of records that started here and were drained (upper half), offset of the next one (lower half). Written by the reader
     /// before it unpins.
     resume: AtomicU64,
     /// Bytes in use, and the sequence of the chunk that comes next; set when the writer moves on, published by a later

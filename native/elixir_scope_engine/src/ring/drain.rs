@@ -21,7 +21,7 @@ pub enum DrainItem<'a> {
         /// The number of the writer.
         writer: u32,
     },
-    /// Records that were lost.
+    /// Events that were lost.
     Loss(LossReport),
 }
 
@@ -252,7 +252,7 @@ fn hand_out(
         None => sink(DrainItem::Loss(LossReport {
             writer,
             cause: Symbol::DroppedOldest,
-            count: 1,
+            count: head.events().into(),
             from: head.ticks,
             until: head.ticks,
         })),

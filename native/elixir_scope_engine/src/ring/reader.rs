@@ -182,7 +182,7 @@ impl Reader {
         scratch: &'a mut Vec<u8>,
     ) -> Option<&'a [u8]> {
         let (pinned, offset) = (self.pinned?, self.offset? as usize);
-        self.drained += 1;
+        self.drained += found.head.events();
         let (start, end) = (offset + RecordHead::SIZE, offset + found.length);
         if end <= pinned.end as usize {
             self.offset = Some(end.next_multiple_of(8) as u32);

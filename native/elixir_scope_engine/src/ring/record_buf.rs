@@ -33,6 +33,7 @@ struct Cursor {
     start_sequence: u32,
     is_lost: bool,
     ticks: u64,
+    events: u32,
 }
 
 impl<'w> RecordBuf<'w> {
@@ -53,6 +54,7 @@ impl<'w> RecordBuf<'w> {
             start_sequence: writer.sequence,
             is_lost: false,
             ticks: head.ticks.0,
+            events: head.events(),
         };
         RecordBuf { at, writer }
     }
@@ -91,7 +93,7 @@ impl<'w> RecordBuf<'w> {
         } else {
             set_length_of_spanning(at, writer);
         }
-        writer.commit(at.offset, at.start_sequence, at.ticks);
+        writer.commit(at.offset, at.start_sequence, at.ticks, at.events);
         true
     }
 
@@ -161,7 +163,7 @@ impl Cursor {
             },
             Err(cause) => {
                 writer.roll_back(self.start_sequence, self.start);
-                writer.count_lost(cause, self.ticks);
+                writer.count_lost(cause, self.ticks, self.events);
                 // No room for anything from here on.
                 Cursor {
                     is_lost: true,

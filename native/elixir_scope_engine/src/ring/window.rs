@@ -107,6 +107,17 @@ impl<'w> Window<'w> {
         }
     }
 
+    /// Two bytes: a tag, and a number below 128.
+    #[inline(always)]
+    pub fn pair(self, bytes: [u8; 2]) -> Option<Self> {
+        let window = self.item()?;
+        // SAFETY: there is room for an item, of which these are two bytes.
+        unsafe {
+            window.store(0, bytes);
+            window.take(2)
+        }
+    }
+
     /// A tag and a varint.
     #[inline(always)]
     pub fn tagged(self, tag: u8, value: u64) -> Option<Self> {

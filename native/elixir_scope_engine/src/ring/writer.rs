@@ -27,7 +27,7 @@ pub struct RingWriter {
     pub(super) sequence: u32,
     /// Why no record is taken. There is no room for one then, so that nothing else need ask.
     refusal: Option<Symbol>,
-    /// Records that started in the current chunk.
+    /// Events of the records that started in the current chunk.
     started: u32,
     /// The time of the first of them.
     first_ticks: u64,
@@ -140,7 +140,7 @@ impl RingWriter {
         self.ask_for(self.offset + AHEAD, 2);
         #[cfg(not(loom))]
         if let Some(end) = in_one_piece(self, head, most, fill) {
-            self.commit(end, self.sequence, ticks.0);
+            self.commit(end, self.sequence, ticks.0, head.events());
             return Ok(None);
         }
         #[cfg(loom)]
@@ -176,43 +176,43 @@ impl RingWriter {
     #[inline]
     fn open(&mut self, head: RecordHead) -> Result<RecordBuf<'_>, Lost> {
         if self.offset + RecordHead::SIZE > self.end {
-            self.make_room(head.ticks.0)?;
+            self.make_room(&head)?;
         }
         Ok(RecordBuf::new(self, head))
     }
 
     #[cold]
-    fn make_room(&mut self, ticks: u64) -> Result<(), Lost> {
+    fn make_room(&mut self, head: &RecordHead) -> Result<(), Lost> {
         let room = match self.refusal {
             Some(cause) => Err(cause),
             None => self.advance(None),
         };
         room.map_err(|cause| {
-            self.count_lost(cause, ticks);
+            self.count_lost(cause, head.ticks.0, head.events());
             self.ring.idle();
             Lost { cause }
         })
     }
 
-    /// Counts one record lost by `cause`, now.
+    /// Counts a record of so many events as lost by `cause`, now.
     #[cold]
-    pub(super) fn count_lost(&mut self, cause: Symbol, ticks: u64) {
+    pub(super) fn count_lost(&mut self, cause: Symbol, ticks: u64, events: u32) {
         if let Some(cell) = self.ring.loss(cause) {
-            cell.add(1, ticks, ticks);
+            cell.add(events.into(), ticks, ticks);
         }
     }
 
-    /// Publishes the record that was written up to `offset` and began in the chunk numbered `start`.
+    /// Publishes the record of so many events that was written up to `offset` and began in the chunk numbered `start`.
     #[inline(always)]
-    pub(super) fn commit(&mut self, offset: usize, start: u32, ticks: u64) {
+    pub(super) fn commit(&mut self, offset: usize, start: u32, ticks: u64, events: u32) {
         self.offset = offset.next_multiple_of(ALIGN);
         if start == self.sequence {
             if self.started == 0 {
                 self.first_ticks = ticks;
             }
-            self.started += 1;
+            self.started += events;
         } else {
-            self.note_spanning(start, ticks);
+            self.note_spanning(start, ticks, events);
         }
         self.newest_ticks = ticks;
         let position = Position {
@@ -225,12 +225,12 @@ impl RingWriter {
 
     /// A record belongs to the chunk that it began in; the one that it ends in has its first own record behind it.
     #[cold]
-    fn note_spanning(&mut self, start: u32, ticks: u64) {
+    fn note_spanning(&mut self, start: u32, ticks: u64, events: u32) {
         if let Some(held) = self.held_mut(start) {
             if held.started == 0 {
                 held.first_ticks = ticks;
             }
-            held.started += 1;
+            held.started += events;
             held.last_ticks = ticks;
         }
         if let Some(meta) = self

@@ -35,6 +35,9 @@ pub struct SiteDef {
     pub behaviour: Option<AtomId>,
     /// Whether a call of the function ends with a state of its process.
     pub holds_state: bool,
+    /// By which of its forms the host reads the state in what the function answers: a number of the host's own, which means
+    /// nothing here.
+    pub form: u8,
     /// The state that it is called with.
     pub state_argument: Option<StateArgument>,
     /// How a call of the function takes up a message of its process.

@@ -6,8 +6,10 @@
 //! | varint | the number of this change among those of the process |
 //! | whole: value; delta: delta; check: delta, value | the state |
 
-use crate::value::Reader;
+#[cfg(not(loom))]
+use crate::ring::Window;
 use crate::value::varint::put_varint;
+use crate::value::{Full, Reader, Sink};
 
 /// One recorded change of a state, as it stands in the record's payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,8 +25,8 @@ pub struct StatePart<'a> {
 /// What stands in front of the state: flags and sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StateHead {
-    bytes: [u8; 11],
-    size: u8,
+    flags: u8,
+    sequence: u32,
 }
 
 impl StatePart<'_> {
@@ -61,13 +63,8 @@ impl StatePart<'_> {
     /// What the writer puts in front of the body.
     #[must_use]
     #[inline]
-    pub fn head(flags: u8, sequence: u32) -> StateHead {
-        let mut bytes = [flags; 11];
-        let mut size = 1;
-        if let Some(after) = bytes.last_chunk_mut::<10>() {
-            size += put_varint(after, u64::from(sequence)) as u8;
-        }
-        StateHead { bytes, size }
+    pub const fn head(flags: u8, sequence: u32) -> StateHead {
+        StateHead { flags, sequence }
     }
 
     /// What the body is: [`StatePart::WHOLE`], [`StatePart::DELTA`] or [`StatePart::CHECK`].
@@ -85,12 +82,31 @@ impl StatePart<'_> {
     }
 }
 
-impl AsRef<[u8]> for StateHead {
+impl StateHead {
+    /// How many bytes it takes.
+    #[must_use]
     #[inline]
-    fn as_ref(&self) -> &[u8] {
-        self.bytes
-            .get(..usize::from(self.size))
-            .unwrap_or(&self.bytes)
+    pub const fn size(self) -> usize {
+        let bits = (u32::BITS - self.sequence.leading_zeros()) as usize;
+        1 + if bits == 0 { 1 } else { bits.div_ceil(7) }
+    }
+
+    /// Writes it.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    pub fn write(self, window: Window<'_>) -> Option<Window<'_>> {
+        window.tagged(self.flags, self.sequence.into())
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// [`Full`] as the sink says.
+    pub fn put(self, sink: &mut impl Sink) -> Result<(), Full> {
+        let mut varint = [0; 10];
+        let size = put_varint(&mut varint, self.sequence.into());
+        sink.put(&[self.flags])?;
+        sink.put(varint.get(..size).unwrap_or(&varint))
     }
 }
 
@@ -109,8 +125,11 @@ mod tests {
                 StatePart::CHECK,
             ] {
                 let head = StatePart::head(flags, sequence);
-                assert!(head.as_ref().len() <= 6);
-                let bytes = [head.as_ref(), b"body"].concat();
+                let mut bytes = Vec::new();
+                head.put(&mut bytes).unwrap();
+                assert_eq!(bytes.len(), head.size());
+                assert!(bytes.len() <= 6);
+                bytes.extend_from_slice(b"body");
                 let part = StatePart::read(&bytes).unwrap();
                 assert_eq!((part.flags, part.sequence), (flags, sequence));
                 assert_eq!(part.body, b"body");

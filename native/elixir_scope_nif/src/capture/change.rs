@@ -77,22 +77,29 @@ impl Change<'_> {
             return self.lose(thread);
         }
         let mut bytes = std::mem::take(&mut thread.scratch);
-        bytes.clear();
-        let told = match RawTerms::new(self.env) {
-            Some(raw) => self.tell(raw, thread, &mut bytes),
-            None => self.tell(NifTerms::new(self.env), thread, &mut bytes),
-        };
-        if let Some(Told { flags }) = told {
-            let slot = self.what.slot;
-            let sequence = slot.map_or(0, |slot| slot.next_state_sequence());
+        if let Some(head) = self.told(thread, &mut bytes) {
             let body = Recorded {
                 trigger: self.trigger,
-                head: StatePart::head(flags, sequence),
+                head,
                 bytes: &bytes,
             };
             thread.write(self.env, self.what.at(self.place), body);
         }
         thread.keep_scratch(bytes);
+    }
+
+    /// Writes what a record is to tell of it, and answers what stands in front of that; `None` if it is the state that was recorded
+    /// last. The record has to be made: the change has its number among those of the process.
+    #[inline]
+    pub fn told(&self, thread: &Thread, bytes: &mut Vec<u8>) -> Option<StateHead> {
+        bytes.clear();
+        let Told { flags } = match RawTerms::new(self.env) {
+            Some(raw) => self.tell(raw, thread, bytes),
+            None => self.tell(NifTerms::new(self.env), thread, bytes),
+        }?;
+        let slot = self.what.slot;
+        let sequence = slot.map_or(0, |slot| slot.next_state_sequence());
+        Some(StatePart::head(flags, sequence))
     }
 
     /// Has it counted as lost, without the work.
@@ -339,12 +346,12 @@ impl<'t> Body<'t> for Recorded<'_> {
         window: Window<'w>,
     ) -> Option<Window<'w>> {
         let window = quick.term(window, self.trigger)?;
-        window.bytes(self.head.as_ref())?.bytes(self.bytes)
+        self.head.write(window)?.bytes(self.bytes)
     }
 
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
         payload.word(self.trigger)?;
-        payload.bytes(self.head.as_ref())?;
+        payload.state_head(self.head)?;
         payload.bytes(self.bytes)
     }
 }

@@ -3,14 +3,15 @@
 use elixir_scope_engine::event::{AtomId, CorrelationId, EventKind, ProcessId, SiteId};
 use elixir_scope_engine::record::RecordHead;
 use elixir_scope_engine::value::{DATA_MARK, STATE_MARK};
-use elixir_scope_engine::{Chain, Entered, FoundSite, ProcessSlots, SiteTable, Slot};
+use elixir_scope_engine::{Chain, Entered, FoundSite, ProcessSlots, SiteDef, SiteTable, Slot};
 use rustler::{Env, Term};
 
 use super::change::{Before, Change, print_of, record_of_another};
 use super::{NOWHERE, Thread, Token, What, When, atom, leave_by, ok, recording, unseen};
-use crate::callback::{Outcome, Results, State};
-use crate::payload::{Answer, Values};
-use crate::term::{self, Word, atom_word, raw, word};
+use crate::callback::{Outcome, Results, State, StateShape};
+use crate::payload::{Ending, Marked, NewState, Reply, Values};
+use crate::settings::Level;
+use crate::term::{self, Word, raw, word};
 use crate::{atoms, gate, host, site};
 
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
@@ -22,41 +23,63 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
         When::Always,
         |thread, process, slot, token, place| {
             let inside = Inside::new(env, process, slot, site::find(literal), token.inside(place));
-            if let Some(shape) = site::state_shape(literal) {
-                let results = Results::new(env, shape, inside.function(), word(old_state));
-                let outcome = results.read(word(result));
-                let mut is_known = token.knows;
-                if let (true, Some(now)) = (token.commits, outcome.state) {
-                    let is_first = is_none(old_state);
-                    let is_new = is_first || results.is_new(now);
-                    // One that is left alone is recorded all the same where it is not on the tape.
-                    if is_new || !inside.leads_to(thread, now) {
-                        let before = match results.before(now) {
-                            _ if is_first => Before::Nothing,
-                            Some(before) if is_new => Before::State(before),
-                            _ => Before::Unknown,
-                        };
-                        inside.state(thread, before, now, word(trigger));
-                        is_known = inside.holds(thread);
-                    }
-                }
-                if token.is_sampled && outcome.answers() {
-                    inside.reply(thread, &outcome);
-                }
-                if let Some(answer) = inside.marked(word(result), &outcome)
-                    && is_known
-                    && token.is_sampled
-                {
+            let result = word(result);
+            let Some(shape) = inside.shape() else {
+                if token.is_sampled {
                     let what = inside.what(EventKind::FunctionExit);
-                    thread.write(env, what.at(place), answer);
-                    return;
+                    thread.write(
+                        env,
+                        what.at(place),
+                        Values(&[atom(atoms::normal()), result]),
+                    );
                 }
+                return;
+            };
+            let results = Results::new(env, shape, inside.function(), word(old_state));
+            let outcome = results.read(result);
+            let is_first = is_none(old_state);
+            let change = match outcome.state {
+                Some(now) if token.commits => {
+                    inside.new_state(thread, results, now, is_first, word(trigger))
+                }
+                _ => None,
+            };
+            let is_seen = token.is_sampled && thread.settings.level != Level::Paused;
+            if !is_seen {
+                // What is not recorded is counted as lost, each for itself.
+                if let Some(change) = change {
+                    change.record(thread);
+                }
+                if token.is_sampled {
+                    inside.lose(thread, outcome.answers(), place);
+                }
+                return;
             }
-            if token.is_sampled {
-                let what = inside.what(EventKind::FunctionExit);
-                let fields = [atom(atoms::normal()), word(result)];
-                thread.write(env, what.at(place), Values(&fields));
-            }
+            let mut bytes = std::mem::take(&mut thread.scratch);
+            let head = change
+                .as_ref()
+                .and_then(|change| change.told(thread, &mut bytes));
+            let is_known = match change {
+                Some(_) => inside.holds(thread),
+                None => token.knows,
+            };
+            let elements = term::elements(env, result);
+            let marked = elements.and_then(|elements| Inside::marked(elements, &outcome, is_known));
+            let state = marked.as_ref().map(|marked| marked.state);
+            let ending = Ending {
+                state: head.map(|head| NewState {
+                    head,
+                    bytes: &bytes,
+                    trigger: word(trigger),
+                }),
+                reply: Reply::of(&outcome, elements, state),
+                normal: atom(atoms::normal()),
+                result,
+                marked,
+            };
+            let what = inside.what(EventKind::FunctionExit);
+            thread.write(env, what.behind(ending.preceding(), place), ending);
+            thread.keep_scratch(bytes);
         },
     )
 }
@@ -128,7 +151,7 @@ pub fn state_seen<'a>(env: Env<'a>, [literal, old, new]: [Term<'a>; 3]) -> Term<
     let seen = recording(env, gate, |thread, process, slot| {
         let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
         let inside = Inside::new(env, process, slot, site, place);
-        let chain = slot.and_then(|slot| slot.chain_of(inside.module));
+        let chain = slot.and_then(|slot| slot.chain_of(inside.module()));
         let epoch = thread.settings.state_epoch;
         if word(old) == word(new) && chain.is_some_and(|chain| chain.holds(epoch)) {
             return;
@@ -189,7 +212,8 @@ struct Inside<'a> {
     process: ProcessId,
     slot: Option<&'static Slot>,
     site: SiteId,
-    module: AtomId,
+    /// What is known of the site.
+    def: Option<&'static SiteDef>,
     place: Entered,
 }
 
@@ -201,13 +225,12 @@ impl<'a> Inside<'a> {
         site: SiteId,
         place: Entered,
     ) -> Self {
-        let module = SiteTable::shared().get(site).map(|site| site.module);
         Inside {
             env,
             process,
             slot,
             site,
-            module: module.unwrap_or_default(),
+            def: SiteTable::shared().get(site),
             place,
         }
     }
@@ -221,9 +244,19 @@ impl<'a> Inside<'a> {
         }
     }
 
+    fn module(&self) -> AtomId {
+        self.def.map_or(AtomId::default(), |def| def.module)
+    }
+
     /// The name of the callback.
     fn function(&self) -> Option<AtomId> {
-        site::function(self.site)
+        self.def.and_then(|def| def.function)
+    }
+
+    /// How the state is found in what it answers.
+    #[inline]
+    fn shape(&self) -> Option<StateShape> {
+        self.def.and_then(|def| StateShape::of_number(def.form))
     }
 
     /// Whether a state is on the tape.
@@ -232,17 +265,15 @@ impl<'a> Inside<'a> {
         self.chain().is_some_and(|chain| chain.holds(epoch))
     }
 
-    /// The end of a callback, with a mark for the state in its result.
-    fn marked(&self, result: Word, outcome: &Outcome) -> Option<Answer<'a>> {
-        let (word, mark) = match outcome.state? {
+    /// The elements of a callback's result, with a mark for the state among them, if that is on the tape.
+    fn marked(elements: &'a [Word], outcome: &Outcome, is_known: bool) -> Option<Marked<'a>> {
+        let (word, mark) = match outcome.state.filter(|_| is_known)? {
             State::Term(state) => (state, STATE_MARK),
             State::Named(_, data) => (data, DATA_MARK),
         };
-        let elements = term::elements(self.env, result)?;
         // Whatever else has the same word is the same term.
         let state = elements.iter().rposition(|element| *element == word)?;
-        (!raw::is_immediate(word)).then_some(Answer {
-            normal: atom(atoms::normal()),
+        (!raw::is_immediate(word)).then_some(Marked {
             elements,
             state,
             mark,
@@ -250,7 +281,7 @@ impl<'a> Inside<'a> {
     }
 
     fn chain(&self) -> Option<&'static Chain> {
-        self.slot?.chain(self.module)
+        self.slot?.chain(self.module())
     }
 
     /// Whether this state is on the tape, as far as is known.
@@ -261,33 +292,52 @@ impl<'a> Inside<'a> {
         })
     }
 
-    fn state(&self, thread: &mut Thread, before: Before, now: State, trigger: Word) {
-        let change = Change {
+    /// The change to the state that a callback answers, if there is one. One that is left alone is recorded all the same where it
+    /// is not on the tape.
+    fn new_state(
+        &self,
+        thread: &Thread,
+        results: Results<'a>,
+        now: State,
+        is_first: bool,
+        trigger: Word,
+    ) -> Option<Change<'a>> {
+        let is_new = is_first || results.is_new(now);
+        if !is_new && self.leads_to(thread, now) {
+            return None;
+        }
+        let before = match results.before(now) {
+            _ if is_first => Before::Nothing,
+            Some(before) if is_new => Before::State(before),
+            _ => Before::Unknown,
+        };
+        Some(self.change(before, now, trigger))
+    }
+
+    fn change(&self, before: Before, now: State, trigger: Word) -> Change<'a> {
+        Change {
             env: self.env,
             what: self.what(EventKind::StateChange),
             place: self.place,
-            module: self.module,
+            module: self.module(),
             trigger,
             before,
             now,
-        };
-        change.record(thread);
+        }
     }
 
-    fn reply(&self, thread: &mut Thread, outcome: &Outcome) {
-        let what = self.what(EventKind::CallbackReply);
-        let nil = atom(atoms::nil());
-        let hibernates = match outcome.hibernates {
-            true => atoms::true_(),
-            false => atoms::false_(),
-        };
-        let fields = [
-            self.function().map_or(nil, atom_word),
-            outcome.reply.unwrap_or(nil),
-            outcome.timeout.unwrap_or(nil),
-            atom(hibernates),
-            outcome.continue_data.unwrap_or(nil),
-        ];
-        thread.write(self.env, what.at(self.place), Values(&fields));
+    fn state(&self, thread: &mut Thread, before: Before, now: State, trigger: Word) {
+        self.change(before, now, trigger).record(thread);
+    }
+
+    /// The end of a callback, and its answer, of which nothing is recorded.
+    #[cold]
+    fn lose(&self, thread: &mut Thread, answers: bool, place: Entered) {
+        if answers {
+            let what = self.what(EventKind::CallbackReply);
+            thread.write(self.env, what.at(self.place), Values(&[]));
+        }
+        let what = self.what(EventKind::FunctionExit);
+        thread.write(self.env, what.at(place), Values(&[]));
     }
 }

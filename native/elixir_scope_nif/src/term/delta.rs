@@ -10,7 +10,9 @@
 //! * `same`: whether two words are the same value, as far as that is told at once
 
 use elixir_scope_engine::value::delta_format as format;
-use elixir_scope_engine::value::{Budget, Proof, Watched, format as value_format};
+
+use elixir_scope_engine::value::{Budget, Proof, Sink, Watched, format as value_format};
+use elixir_scope_engine::{Fill, Window};
 
 use super::encode::{Rules, encode_part, masks_under, pair_counts};
 use super::redact::Redaction;
@@ -86,6 +88,16 @@ enum Stop {
 impl From<Stop> for TooMuch {
     fn from(_: Stop) -> Self {
         TooMuch
+    }
+}
+
+/// A number, written without an encoder, which would have to be made for it.
+struct Number(i64);
+
+impl Fill for Number {
+    #[inline(always)]
+    fn fill<'w>(self, window: Window<'w>) -> Option<Window<'w>> {
+        window.int(self.0)
     }
 }
 
@@ -262,6 +274,12 @@ impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
             depth: self.budget.depth.saturating_sub(place.depth),
             length: self.budget.length,
         };
+        // What changes is a number mostly.
+        if let Shape::Int(number) = self.terms.shape(value)
+            && self.out.in_window(Window::LEAST, Number(number))
+        {
+            return Ok(());
+        }
         let mut sink = Watched::new(&mut *self.out);
         encode_part(
             self.terms,

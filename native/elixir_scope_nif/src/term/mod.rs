@@ -168,12 +168,15 @@ pub fn shape(env: Env<'_>, term: Word) -> Shape<'_> {
 }
 
 /// The elements of a tuple.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn elements(env: Env<'_>, term: Word) -> Option<&[Word]> {
-    match shape(env, term) {
-        Shape::Tuple(elements) => Some(elements),
-        _ => None,
+    match raw::RawTerms::new(env) {
+        Some(raw) => raw.tuple(term),
+        None => match nif::NifTerms::new(env).shape(term) {
+            Shape::Tuple(elements) => Some(elements),
+            _ => None,
+        },
     }
 }
 
@@ -392,6 +395,12 @@ pub trait Terms<'t>: Copy {
 
     /// The parts of a [`Shape::Fun`]; `None` of anything else.
     fn fun(self, term: Word) -> Option<Fun<'t>>;
+
+    /// The numbers of a [`Shape::Ref`] where they stand, in little-endian bytes, if that is how they stand there.
+    #[inline(always)]
+    fn reference(self, _term: Word) -> Option<&'t [u8]> {
+        None
+    }
 
     /// What a [`Shape::Rare`] is.
     fn rare(self, term: Word) -> Rare;

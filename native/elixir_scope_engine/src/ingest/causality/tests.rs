@@ -156,6 +156,7 @@ impl World {
         let is_inside = me.depth > 0 || kind == EventKind::FunctionEntry;
         self.told.push(Told {
             head: RecordHead {
+                preceding: crate::record::Preceding::NOTHING,
                 sequence: 0,
                 kind,
                 depth: me.depth,

@@ -131,6 +131,7 @@ impl World {
         let sequence = self.sequences.entry(process).or_default();
         *sequence = RecordHead::next_sequence(*sequence);
         let head = RecordHead {
+            preceding: crate::record::Preceding::NOTHING,
             kind,
             depth: 0,
             ticks: Ticks(self.ticks),

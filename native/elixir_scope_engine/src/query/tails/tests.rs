@@ -120,6 +120,7 @@ impl World {
         let is_inside = !me.frames.is_empty() || kind != EventKind::UserEvent;
         self.told.push(Told {
             head: RecordHead {
+                preceding: crate::record::Preceding::NOTHING,
                 sequence: 0,
                 kind,
                 depth: me.frames.len() as u16,
@@ -362,6 +363,7 @@ fn run_loop(calls: u64, store: &Store) -> Ingest {
     normal.push(0x87);
     let mut take = |kind, ticks, site, payload: &[u8]| {
         let head = RecordHead {
+            preceding: crate::record::Preceding::NOTHING,
             sequence: 0,
             kind,
             depth: 0,

@@ -114,7 +114,7 @@ impl<'w, 't, T: Terms<'t>, C: Count, const HERE: bool> See<'t> for Value<'_, 'w,
     }
 }
 
-/// Every call of a server bears one, as the tail of a list.
+/// One that stands elsewhere than at the end of a list, or is read otherwise.
 #[inline(never)]
 fn reference<'w>(window: Window<'w>, numbers: &RefNumbers) -> Option<Window<'w>> {
     let mut item = [format::REF; 22];
@@ -322,11 +322,26 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
                 Shape::Nil => return window.byte(format::END),
                 _ => {
                     let window = window.byte(format::TAIL)?;
-                    return self.value::<false>(window, tail, depth);
+                    return self.tail(window, tail, depth);
                 }
             }
         }
         None
+    }
+
+    /// The tail of a list that does not end properly: mostly the reference of an alias, which every call of a server bears. Its
+    /// numbers are copied from where they stand; by [`Shape::Ref`] they would be moved three times, in other sizes each time, for
+    /// which the processor waits.
+    #[inline(always)]
+    fn tail<'w>(self, window: Window<'w>, tail: Word, depth: u32) -> Option<Window<'w>> {
+        match self.terms.reference(tail) {
+            Some(numbers) => {
+                self.count.step();
+                let count = (numbers.len() / size_of::<u32>()) as u8;
+                window.pair([format::REF, count])?.bytes(numbers)
+            }
+            None => self.value::<false>(window, tail, depth),
+        }
     }
 
     /// Whether it is quickly told that a pair with this key masks nothing.

@@ -143,6 +143,20 @@ impl<'t> RawTerms<'t> {
         })
     }
 
+    /// The elements of a tuple, in fewer instructions than [`Terms::shape`] takes.
+    #[inline(always)]
+    #[must_use]
+    pub fn tuple(self, term: Word) -> Option<&'t [Word]> {
+        if self.layout.kind(TUPLE) != Kind::Tuple {
+            return match self.other_shape(term) {
+                Shape::Tuple(elements) => Some(elements),
+                _ => None,
+            };
+        }
+        // SAFETY: as in `shape`.
+        unsafe { read::tuple(term) }
+    }
+
     fn env(self) -> Env<'t> {
         // SAFETY: it came from an `Env<'t>`.
         unsafe { Env::new(&(), self.env) }
@@ -216,6 +230,12 @@ impl<'t> Terms<'t> for RawTerms<'t> {
     fn fun(self, term: Word) -> Option<Fun<'t>> {
         // SAFETY: as above.
         unsafe { self.layout.fun(term) }
+    }
+
+    #[inline(always)]
+    fn reference(self, term: Word) -> Option<&'t [u8]> {
+        // SAFETY: as in `shape`.
+        unsafe { self.layout.reference_in_place(term) }
     }
 
     fn rare(self, term: Word) -> Rare {

@@ -15,6 +15,23 @@ const ORDINARY_REF: u32 = u32::MAX;
 const SUB_BITS_FLAGS: Word = 0b11;
 const SUB_BITS_VOLATILE: Word = 0b10;
 
+/// The elements of a tuple, if it is one.
+///
+/// # Safety
+/// As for [`Layout::other_shape`], and that a tuple's header is [`TUPLE`] was learnt.
+#[inline(always)]
+pub(super) unsafe fn tuple<'t>(term: Word) -> Option<&'t [Word]> {
+    if !is_boxed(term) {
+        return None;
+    }
+    let thing = pointer(term);
+    // SAFETY: every boxed term has a header; behind that of a tuple stand as many words as it says.
+    unsafe {
+        let header = thing.read();
+        (header & KIND == TUPLE).then(|| words(thing.add(1), header >> KIND_BITS))
+    }
+}
+
 impl Layout {
     /// Shows `term` to `see`: in few instructions where it is of the shapes that most terms have, as `other` finds it
     /// elsewhere.
@@ -63,18 +80,49 @@ impl Layout {
             return unsafe { see.see(Shape::Cons(cell.read(), cell.add(1).read())) };
         } else if term == NIL {
             return see.see(Shape::Nil);
+        } else if term & IMMEDIATE == PID {
+            return see.see(Shape::Pid(term as u64));
         }
         see.see(other())
+    }
+
+    /// The bytes of a reference's numbers where they stand in the term, if it is one that has them there, on a little-endian
+    /// machine.
+    ///
+    /// # Safety
+    /// As for [`Self::other_shape`].
+    #[inline(always)]
+    pub unsafe fn reference_in_place<'t>(&self, term: Word) -> Option<&'t [u8]> {
+        if !is_boxed(term) || cfg!(target_endian = "big") {
+            return None;
+        }
+        let thing = pointer(term);
+        // SAFETY: as in `reference`: of the two that are told apart here the numbers stand behind the marker.
+        unsafe {
+            let header = thing.read();
+            if self.kind(header) != Kind::Ref {
+                return None;
+            }
+            let halves = thing.add(1).cast::<u32>();
+            let numbers = if header == self.pid_ref_header {
+                self.pid_ref_numbers.into()
+            } else if header == self.ref_header && halves.read() == ORDINARY_REF {
+                3
+            } else {
+                return None;
+            };
+            Some(bytes(halves.add(1).cast(), numbers * size_of::<u32>()))
+        }
     }
 
     /// What `term` is if [`Self::look`] asks for it; `None` for what was not learnt.
     ///
     /// # Safety
     /// `term` is a term of the calling NIF's environment, and `'t` ends with that call.
+    #[inline(always)]
     pub unsafe fn other_shape<'t>(&self, term: Word) -> Option<Shape<'t>> {
         if !is_boxed(term) {
             return match term & IMMEDIATE {
-                PID => Some(Shape::Pid(term as u64)),
                 PORT => Some(Shape::Port(term as u64)),
                 _ => None,
             };
