@@ -169,7 +169,7 @@ defmodule ElixirScope.CallbackTest do
           :sys.suspend(pid)
           {:code_change, events} = of(Server, fn -> :sys.change_code(pid, Server, nil, answer) end)
           :sys.resume(pid)
-          check(events, filled(answer), change(@old, state), false, nil)
+          check(events, filled(answer), change(@old, state), nil, nil)
           assert hd(events).args == [nil, @old, answer]
         end
       end
@@ -771,7 +771,7 @@ defmodule ElixirScope.CallbackTest do
     for %{event_type: :callback_reply} = event <- inside do
       defaults = [reply: nil, timeout: nil, hibernate: false, continue_data: nil]
 
-      assert Map.take(event, Keyword.keys(defaults)) == Map.new(Keyword.merge(defaults, reply)),
+      assert Map.take(event, Keyword.keys(defaults)) == Map.merge(Map.new(defaults), Map.new(reply || [])),
              inspect(answer)
 
       assert {event.callback, event.parent_id} == {callback, entry.id}
