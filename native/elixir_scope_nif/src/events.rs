@@ -249,8 +249,18 @@ impl<'a> Shared<'a> {
         // A subscription without captured terms keeps none.
         if self.payload && !payload.is_empty() {
             let mut reader = Reader::new(payload);
-            for value in values.iter_mut().take(layout.fields.len()).skip(own) {
-                *value = word(self.decoder.next(&mut reader)?);
+            let mut fields = values.iter_mut().take(layout.fields.len()).skip(own);
+            let mut names = head.kind.fields().iter().copied();
+            while let (Some(value), Some(name)) = (fields.next(), names.next()) {
+                if name == OLD_STATE
+                    && let Some(after) = fields.next()
+                {
+                    names.next();
+                    let (old, new) = self.decoder.next_two(&mut reader)?;
+                    (*value, *after) = (word(old), word(new));
+                } else {
+                    *value = word(self.decoder.next(&mut reader)?);
+                }
             }
             if head.kind == EventKind::FunctionEntry
                 && reader.rest().first() == Some(&format::LIST)
@@ -317,6 +327,8 @@ impl<'a> Shared<'a> {
     }
 }
 
+/// The field of a state change behind which the new state comes.
+const OLD_STATE: &str = "old_state";
 /// No struct has more fields.
 const FIELDS_MAX: usize = 32;
 

@@ -393,7 +393,20 @@ fn check_all(writer: &Writer, recorded: &[Recorded]) -> Result<(), TestCaseError
             .map(|at| &recorded[at])
             .collect();
         for time in (recorded[0].time - 1..=recorded[recorded.len() - 1].time + 1).step_by(3) {
-            let found = timelines.last_change(PROCESS, None, &path, Seek::Before(TimeNs(time)));
+            let nearest =
+                timelines.nearest_change(PROCESS, None, &path, Seek::Before(TimeNs(time)));
+            // what came up on the way is what a walk tells
+            if let Ok(Nearest {
+                event,
+                change: Some(change),
+            }) = &nearest
+            {
+                let view = timelines.view(PROCESS, MODULE, *event..=*event).unwrap();
+                let mut walked = StateChange::default();
+                view.walk().seek(*event).unwrap().change(&mut walked);
+                prop_assert_eq!(change.as_ref(), &walked);
+            }
+            let found = nearest.map(|nearest| nearest.event);
             let newest = touching.iter().rev().find(|change| change.time <= time);
             let expected = match newest {
                 _ if evicted > 0 && time < oldest.time => Err(Missing::Evicted),
