@@ -148,7 +148,9 @@ defmodule ElixirScope.Timeline do
            {:ok, first} <- instant(:from, from, offset),
            {:ok, last} <- instant(:to, to, offset),
            :ok <- in_order(from, first, last),
-           {:ok, opts} <- Options.validate(opts, @state) do
+           {:ok, opts} <- Options.validate(opts, @state),
+           :ok <- still_there(pid, first),
+           :ok <- still_there(pid, last) do
         Native.state_diff(Map.merge(opts, %{pid: pid, from: first, to: last}))
       end
     end)

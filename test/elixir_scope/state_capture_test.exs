@@ -52,6 +52,55 @@ defmodule ElixirScope.StateCaptureTest do
     describe "a state, with terms read by #{if path, do: "words", else: "the NIF interface"}," do
       @describetag recorder: [capture: [raw_terms: path]]
 
+      # A process keeps account of two modules at a time.
+      test "that changes in the calls of two other modules is known to be unknown, until it is told" do
+        [outer, inner, deepest] = for name <- [Outer, Inner, Deepest], do: begin(state(), name)
+        fetch = fn -> ElixirScope.fetch_state_at(self(), :last, module: Deepest) end
+        assert {:ok, ^deepest, %{quality: :unverified}} = fetch.()
+
+        nested = fn deepest ->
+          callback(
+            outer,
+            fn outer ->
+              callback(
+                inner,
+                fn inner -> send(self(), callback(deepest, &count/1, Deepest)) && count(inner) end,
+                Inner
+              )
+
+              count(outer)
+            end,
+            Outer
+          )
+
+          receive do
+            state -> state
+          end
+        end
+
+        deepest = nested.(deepest)
+        assert {:ok, %{count: 0}, %{quality: :approximate}} = fetch.()
+
+        assert {:ok, %{count: 1}, %{quality: quality}} =
+                 ElixirScope.fetch_state_at(self(), :last, module: Outer)
+
+        assert quality in [:exact, :unverified]
+        # what was left alone is as it was
+        callback(
+          outer,
+          fn outer ->
+            callback(inner, fn inner -> callback(deepest, & &1, Deepest) && inner end, Inner) && outer
+          end,
+          Outer
+        )
+
+        assert {:ok, %{count: 0}, %{quality: :approximate}} = fetch.()
+        deepest = callback(deepest, &count/1, Deepest)
+        assert deepest.count == 2
+        assert {:ok, ^deepest, %{quality: quality}} = fetch.()
+        assert quality in [:exact, :unverified]
+      end
+
       test "is recorded whole once, and then by what changes" do
         state = assert_whole(fn -> begin(state()) end)
 

@@ -85,7 +85,7 @@ impl Line {
 
     fn change_after(&self, wanted: &Wanted<'_>, time: i64) -> Result<Nearest, Missing> {
         let oldest = self.oldest();
-        if self.evicted > 0 && time < oldest.time {
+        if self.has_evicted() && time < oldest.time {
             return Err(Missing::Evicted);
         }
         let mut block = self.block_at(time).unwrap_or(0);
@@ -100,7 +100,7 @@ impl Line {
     }
 
     fn none(&self) -> Missing {
-        if self.evicted > 0 {
+        if self.has_evicted() {
             Missing::Evicted
         } else {
             Missing::NeverChanged

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use elixir_scope_engine::event::{AtomId, Ticks};
-use elixir_scope_engine::value::Full;
+use elixir_scope_engine::value::{Full, delta_format};
 use elixir_scope_engine::{Chain, Entered, RecordBuf, StateHead, StatePart, Window};
 use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Term};
@@ -100,6 +100,24 @@ impl Change<'_> {
         let slot = self.what.slot;
         let sequence = slot.map_or(0, |slot| slot.next_state_sequence());
         Some(StatePart::head(flags, sequence))
+    }
+
+    /// Records that the process holds another state in this module than before, and that it is not known which. For a call whose
+    /// place among the calls of the module is not known either: an outer one of them may take its state back.
+    #[cold]
+    pub fn record_unknown(&self, thread: &mut Thread) {
+        let Some(slot) = self.what.slot else {
+            return;
+        };
+        let body = Recorded {
+            trigger: self.trigger,
+            head: StatePart::head(
+                StatePart::DELTA | StatePart::CUT,
+                slot.next_state_sequence(),
+            ),
+            bytes: &[delta_format::UNKNOWN],
+        };
+        thread.write(self.env, self.what.at(self.place), body);
     }
 
     /// Has it counted as lost, without the work.

@@ -59,6 +59,8 @@ impl Timelines {
         };
         let mut line = Line::new(process, module, (mark, flags), value.into(), &self.memory);
         line.unhealed = is_unknown;
+        // a process may have the number of one that is dead; one that begins had no state before
+        line.is_anew = !part.is(StatePart::FIRST) && self.forgotten.contains(process, Some(module));
         let at = match self.free.pop() {
             Some(free) => free,
             None => {

@@ -93,6 +93,52 @@ fn an_idle_process_keeps_its_state_while_a_busy_one_pushes_its_history_out() {
 }
 
 #[test]
+fn of_a_timeline_that_was_taken_away_and_begun_anew_the_time_before_is_evicted() {
+    let mut writer = Writer::new(64 << 10);
+    let state = |n: u8| Tree::Binary(vec![n; 2_000]).bytes();
+    let (old, fresh) = (ProcessId(1), ProcessId(2));
+    writer.put(old, StatePart::WHOLE | StatePart::FIRST, &state(1));
+    writer.time = 10;
+    for process in 100..200 {
+        writer.sequence = 0;
+        writer.put(
+            ProcessId(process),
+            StatePart::WHOLE | StatePart::FIRST,
+            &state(2),
+        );
+    }
+    let at = |writer: &Writer, process, time| {
+        let found = writer
+            .timelines
+            .state_at(process, None, When::At(TimeNs(time)));
+        found.map(|found| found.recorded_at.0)
+    };
+    assert_eq!(at(&writer, old, 5), Err(Missing::Evicted));
+    writer.time = 20;
+    for (process, flags) in [(old, StatePart::BREAKS), (fresh, StatePart::BREAKS)] {
+        writer.sequence = 1;
+        writer.put(process, StatePart::WHOLE | flags, &state(3));
+    }
+    assert_eq!(at(&writer, old, 20), Ok(20));
+    assert_eq!(at(&writer, old, 5), Err(Missing::Evicted));
+    assert_eq!(at(&writer, fresh, 5), Err(Missing::NoStateRecorded));
+    let path = [&Tree::Int(1).bytes()[..]];
+    let last = |process, seek| writer.timelines.last_change(process, None, &path, seek);
+    assert_eq!(last(old, Seek::Before(TimeNs(20))), Err(Missing::Evicted));
+    assert_eq!(last(old, Seek::After(TimeNs(5))), Err(Missing::Evicted));
+    assert_eq!(
+        last(fresh, Seek::Before(TimeNs(20))),
+        Err(Missing::NeverChanged)
+    );
+    // a new process that has the number of an old one had no state before it began
+    let reborn = ProcessId(100);
+    assert_eq!(at(&writer, reborn, 10), Err(Missing::Evicted));
+    writer.sequence = 0;
+    writer.put(reborn, StatePart::WHOLE | StatePart::FIRST, &state(4));
+    assert_eq!(at(&writer, reborn, 5), Err(Missing::NoStateRecorded));
+}
+
+#[test]
 fn a_state_larger_than_is_kept_is_not_asked_for_all_the_time() {
     let mut writer = Writer::new(64 << 10);
     let huge = Tree::Binary(vec![7; 100_000]).bytes();
