@@ -351,6 +351,44 @@ defmodule ElixirScope.StateCaptureTest do
     end
   end
 
+  # A change of so many parts is told by no delta; and there is no time for so many whole states.
+  test "a large map that is swapped again and again is not written whole each time, but said to be unknown" do
+    maps = for sign <- [1, -1], do: Map.new(1..60_000, &{&1, sign * &1})
+    state = begin(%{count: 0, big: hd(maps)})
+    {whole, _checked} = Native.states_told()
+    swap = fn n, state -> callback(state, &%{&1 | count: n, big: Enum.at(maps, rem(n, 2))}) end
+
+    {state, seen} =
+      Enum.reduce(1..150, {state, []}, fn n, {state, seen} ->
+        state = swap.(n, state)
+        {state, [{ElixirScope.now(), state} | seen]}
+      end)
+
+    {now_whole, _checked} = Native.states_told()
+    assert now_whole - whole < 50
+    answers = for {time, truth} <- seen, do: {truth, ElixirScope.fetch_state_at(self(), time)}
+
+    for {truth, {:ok, told, %{quality: quality}}} <- answers,
+        do: assert(told == truth or quality == :approximate)
+
+    assert Enum.any?(answers, fn {truth, {:ok, told, _meta}} -> told != truth end),
+           "the test withholds nothing"
+
+    # As soon as there is time again, a change tells all of it.
+    healed =
+      Enum.reduce_while(Stream.cycle([1]), state, fn _, state ->
+        state = callback(state, &count/1)
+
+        case ElixirScope.fetch_state_at(self(), :last) do
+          {:ok, ^state, %{quality: quality}} when quality in [:unverified, :exact] -> {:halt, state}
+          {:ok, _told, %{quality: :approximate}} -> {:cont, state}
+        end
+      end)
+
+    assert healed.count > 150
+    assert ElixirScope.status().timelines.mismatches == 0
+  end
+
   # The first states of half of them are gone before anybody has taken them, and the whole ones that are asked for then.
   @tag recorder: [capture: [buffer_bytes: 65_536]]
   test "a state too large for the ring to keep up with is as it was, or said to be approximate" do
