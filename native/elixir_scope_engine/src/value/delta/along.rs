@@ -48,21 +48,24 @@ pub fn changes_along(
     if !few {
         return changes(old, new, &mut was_masked, found);
     }
+    let mut parts = SmallVec::<[(&[u8], &[u8]); 4]>::new();
     for place in &mut places {
-        while !place.is_empty() && (at(old, place)?.is_none() || at(new, place)?.is_none()) {
-            // what came or went is told of by what it came to
-            place.pop();
-        }
+        let part = loop {
+            match (at(old, place)?, at(new, place)?) {
+                (Some(old), Some(new)) => break (old, new),
+                // what came or went is told of by what it came to
+                _ if place.pop().is_some() => {}
+                _ => break (old, new),
+            }
+        };
+        parts.push(part);
     }
-    for (index, place) in places.iter().enumerate() {
+    for (index, (place, &(old, new))) in places.iter().zip(&parts).enumerate() {
         let is_told = places.iter().enumerate().any(|(other_index, other)| {
             place.starts_with(other) && (other.len() < place.len() || other_index < index)
         });
-        if is_told {
-            continue;
-        }
-        let steps: SmallVec<[Step<'_>; 4]> = place.iter().map(|step| Step::key(step)).collect();
-        if let (Some(old), Some(new)) = (at(old, place)?, at(new, place)?) {
+        if !is_told {
+            let steps: SmallVec<[Step<'_>; 4]> = place.iter().map(|step| Step::key(step)).collect();
             changes_at(&steps, old, new, &mut was_masked, found)?;
         }
     }
