@@ -1,4 +1,5 @@
-# What it costs a server with a large state to be recorded; and how long questions about the past take on a million changes.
+# What it costs a server with a large state to be recorded, and one that replaces a large part of it at once; and how long questions
+# about the past take on a million changes.
 #
 #     mix run bench/travel.exs [--smoke] [--changes N]
 
@@ -20,6 +21,9 @@ for name <- [Plain, Recorded, Copied, Serialised] do
       kept(state)
       {:reply, state.count, state}
     end
+
+    def handle_call({:put, key, name}, _from, state),
+      do: {:reply, :ok, Map.put(state, key, :persistent_term.get(name))}
 
     defp kept(state) do
       _ = state
@@ -89,6 +93,50 @@ defmodule Bench.Travel do
     ])
 
     Enum.each(servers, fn {_name, pid} -> GenServer.stop(pid) end)
+  end
+
+  # -- A change that no delta tells ---------------------------------------------------------------------------------------
+
+  def swaps(options) do
+    Tape.start!(capture: [buffer_bytes: 8 * 1_048_576, total_bytes: 32 * 1_048_576])
+    keys = Bench.size(options, 200_000, 2_000)
+    rounds = Bench.size(options, 200, 4)
+    :persistent_term.put(:bench_one, Map.new(1..keys, &{&1, &1}))
+    :persistent_term.put(:bench_other, Map.new(1..keys, &{&1, -&1}))
+
+    [plain, recorded] =
+      for module <- [Bench.Travel.Plain, Bench.Travel.Recorded] do
+        {:ok, pid} = GenServer.start_link(module, %{count: 0, big: :persistent_term.get(:bench_one)})
+
+        samples =
+          for n <- 1..rounds do
+            name = if rem(n, 2) == 1, do: :bench_other, else: :bench_one
+            {ns, :ok} = Samples.timed(fn -> GenServer.call(pid, {:put, :big, name}) end)
+            ns
+          end
+
+        {:ok, told, meta} =
+          if module == Bench.Travel.Recorded,
+            do: ElixirScope.fetch_state_at(pid, :last),
+            else: {:ok, :sys.get_state(pid), %{quality: :exact}}
+
+        Bench.check!(
+          meta.quality == :approximate or told === :sys.get_state(pid),
+          "the last state is what the server holds, or said to be approximate"
+        )
+
+        GenServer.stop(pid)
+        samples
+      end
+
+    Bench.table(
+      options,
+      "A call in which a server replaces a map of #{Bench.number(keys)} keys, again and again",
+      [
+        {"plain", plain, "ns", nil},
+        {"the server records its callbacks", recorded, "ns", nil}
+      ]
+    )
   end
 
   defp ask(0, _server), do: :ok
@@ -239,4 +287,5 @@ end
 
 options = Bench.open("Time travel", changes: :integer)
 Bench.Travel.server(options)
+Bench.Travel.swaps(options)
 Bench.Travel.past(options)

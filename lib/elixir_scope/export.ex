@@ -9,8 +9,8 @@ defmodule ElixirScope.Export do
   A diagram is for a few messages that are to be explained:
 
       iex> message = %ElixirScope.Events.MessageSend{
-      ...>   sender_pid: :erlang.list_to_pid(~c"<0.200.0>"),
-      ...>   receiver_pid: :erlang.list_to_pid(~c"<0.201.0>"),
+      ...>   sender_pid: :erlang.list_to_pid(~c"<0.200.7000>"),
+      ...>   receiver_pid: :erlang.list_to_pid(~c"<0.201.7000>"),
       ...>   receiver_name: Shop.Cart,
       ...>   send_type: :cast,
       ...>   message: {:add, "tea", 2}
@@ -18,8 +18,8 @@ defmodule ElixirScope.Export do
       iex> [message, message] |> ElixirScope.Export.mermaid() |> String.split("\\n", trim: true)
       [
         "sequenceDiagram",
-        "    participant p1 as 0.200.0",
-        "    participant p2 as Shop.Cart 0.201.0",
+        "    participant p1 as 0.200.7000",
+        "    participant p2 as Shop.Cart 0.201.7000",
         "    p1-)p2: cast {:add, \\"tea\\", 2} (2 times)"
       ]
   """

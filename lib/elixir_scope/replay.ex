@@ -42,6 +42,9 @@ defmodule ElixirScope.Replay do
   A line is never longer than `:width`. What was masked or cut when it was recorded is told in any case, also where there is no room for
   its mark. A state that cannot be relied on says so.
 
+  A state of more than some kilobytes is not made a term to be printed: its text is written natively from the tape, without the `Inspect` of its
+  structs, and `change` of a place holds an `ElixirScope.Replay.Text` in its stead.
+
   The functions whose names begin with `format_` make the same text and print nothing.
 
   ## Options
@@ -66,7 +69,8 @@ defmodule ElixirScope.Replay do
   @spec timeline(pid, keyword) :: :ok | error
   def timeline(pid, opts \\ []) do
     with {:ok, style} <- style(opts),
-         [_ | _] = changes <- Timeline.get_state_history(pid, [limit: style.limit] ++ of_module(style)) do
+         [_ | _] = changes <-
+           Timeline.get_state_history(pid, [limit: style.limit] ++ of_module(style), texts(style)) do
       put(format_timeline(changes, opts))
     else
       [] -> {:error, :no_state_recorded}
@@ -78,7 +82,7 @@ defmodule ElixirScope.Replay do
   @spec diff(pid, Timeline.time() | :last, Timeline.time() | :last, keyword) :: :ok | error
   def diff(pid, from, to, opts) do
     with {:ok, style} <- style(opts),
-         {:ok, changes} <- Timeline.get_state_diff(pid, from, to, of_module(style)) do
+         {:ok, changes} <- Timeline.get_state_diff(pid, from, to, of_module(style), texts(style)) do
       put(format_diff(changes, opts))
     end
   end
@@ -119,8 +123,9 @@ defmodule ElixirScope.Replay do
     do: go(place, [before: id], :start_of_tape, opts)
 
   defp go(%{pid: pid, module: module}, where, otherwise, opts) do
-    with {:ok, _style} <- style(opts),
-         [change] <- Timeline.get_state_history(pid, [limit: 1] ++ where ++ of_module(%{module: module})) do
+    with {:ok, style} <- style(opts),
+         query = [limit: 1] ++ where ++ of_module(%{module: module}),
+         [change] <- Timeline.get_state_history(pid, query, texts(style)) do
       put([format_change(change, opts), format_state(change.new_state, opts)])
       {:ok, %__MODULE__{pid: pid, change: change, module: module}}
     else
@@ -211,6 +216,12 @@ defmodule ElixirScope.Replay do
   """
   @spec format_state(term, keyword) :: iolist
   def format_state(state, opts \\ []), do: Render.lines(state, style!(opts))
+
+  # Larger values are not made terms: text of some lines is wanted of them.
+  @largest_term 16 * 1_024
+
+  defp texts(style),
+    do: %{text: %{above: @largest_term, items: style.limit, bytes: style.width * max(style.limit, 5)}}
 
   # -- Options ----------------------------------------------------------------------------------------------------------
 

@@ -121,12 +121,14 @@ defmodule ElixirScope.Timeline do
     end
   end
 
-  @spec get_state_history(term, term) :: [Events.StateChange.t()] | error
-  def get_state_history(pid, opts) do
+  # `native` is for the native side: `text` asks for `ElixirScope.Replay.Text` in the place of large values.
+  @spec get_state_history(term, term, map) :: [Events.StateChange.t()] | error
+  def get_state_history(pid, opts, native \\ %{}) do
     ask("ElixirScope.get_state_history/2", fn offset ->
       with :ok <- check_pid(pid),
            {:ok, query} <- Query.Options.validate(opts, offset, @not_history),
-           [] <- Native.get_events(Map.merge(query, %{pid: [pid], event_type: [:state_change]})) do
+           query = query |> Map.merge(native) |> Map.merge(%{pid: [pid], event_type: [:state_change]}),
+           [] <- Native.get_events(query) do
         nothing_in_window(pid)
       end
     end)
@@ -141,15 +143,17 @@ defmodule ElixirScope.Timeline do
     end
   end
 
-  @spec get_state_diff(term, term, term, term) :: {:ok, [change]} | error
-  def get_state_diff(pid, from, to, opts) do
+  @spec get_state_diff(term, term, term, term, map) :: {:ok, [change]} | error
+  def get_state_diff(pid, from, to, opts, native \\ %{}) do
     ask("ElixirScope.get_state_diff/4", fn offset ->
       with :ok <- check_pid(pid),
            {:ok, first} <- instant(:from, from, offset),
            {:ok, last} <- instant(:to, to, offset),
            :ok <- in_order(from, first, last),
-           {:ok, opts} <- Options.validate(opts, @state) do
-        Native.state_diff(Map.merge(opts, %{pid: pid, from: first, to: last}))
+           {:ok, opts} <- Options.validate(opts, @state),
+           :ok <- still_there(pid, first),
+           :ok <- still_there(pid, last) do
+        Native.state_diff(opts |> Map.merge(native) |> Map.merge(%{pid: pid, from: first, to: last}))
       end
     end)
   end

@@ -182,4 +182,66 @@ defmodule ElixirScope.ReplayTest do
       assert message_of(Replay.timeline(:counter)) =~ "a pid"
     end
   end
+
+  describe "a large state" do
+    setup do
+      {:ok, agent} =
+        Agent.start_link(fn ->
+          %{count: 1, items: Map.new(1..20_000, &{&1, "item #{&1}"}), password: "secret"}
+        end)
+
+      {:ok, _ref} = ElixirScope.watch(agent)
+      ElixirScope.Test.Wait.until(fn -> match?(%{count: 1}, ElixirScope.get_state_at(agent, :last)) end)
+      before = ElixirScope.now()
+      Agent.update(agent, &%{&1 | count: 2})
+      Agent.update(agent, &%{&1 | items: [self(), :none], password: "other"})
+      Agent.update(agent, &Map.put(&1, :page, {<<0::size(20_000)-unit(8)>>, []}))
+      Agent.get(agent, & &1)
+      %{agent: agent, before: before}
+    end
+
+    # The whole heap of the process that prints may be smaller than the state.
+    defp printed(fun) do
+      test = self()
+
+      {pid, monitor} =
+        :erlang.spawn_opt(fn -> send(test, {:printed, with_io(fun)}) end, [
+          :monitor,
+          max_heap_size: %{size: 60_000, kill: true, error_logger: false}
+        ])
+
+      receive do
+        {:printed, printed} ->
+          Process.demonitor(monitor, [:flush])
+          printed
+
+        {:DOWN, ^monitor, :process, ^pid, reason} ->
+          flunk("it took too much memory: #{inspect(reason)}")
+      end
+    end
+
+    test "is printed without being made", %{agent: agent, before: before} do
+      assert :erts_debug.flat_size(ElixirScope.get_state_at(agent, before)) > 100_000
+      {{:ok, place}, text} = printed(fn -> Replay.jump(agent, before, @plain) end)
+      lines = String.split(text, "\n", trim: true)
+      assert Enum.all?(lines, &(String.length(&1) <= 100))
+      assert text =~ ~s(count: 1) and text =~ ~s(=> "item ) and text =~ "..."
+      assert List.last(lines) =~ ~r/^\(\d{6} bytes, 1 masked\)$/
+      refute text =~ "secret"
+      assert %Replay.Text{masked: 1, cut: 0, bytes: bytes} = place.change.new_state
+      assert bytes > 200_000
+      assert inspect(place.change.new_state) =~ ~r/^#ElixirScope.Replay.Text<#{bytes} bytes: %\{/
+    end
+
+    test "and its changes, small ones as ever", %{agent: agent, before: before} do
+      {:ok, text} = printed(fn -> Replay.timeline(agent, [limit: 4] ++ @plain) end)
+      assert text =~ "  ~ .count 1 -> 2\n"
+      assert text =~ ~r/  ~ \.password \(masked\)\n/
+      assert text =~ ~r/  ~ \.items %\{\d+ => .*\(\d{6} bytes\) -> \[#PID<\d+\.\d+\.\d+>, :none\]\n/
+      assert text =~ ~r/  \+ \.page \{.*\(\d+ bytes\)\n/
+      {:ok, text} = printed(fn -> Replay.diff(agent, before, :last, @plain) end)
+      assert text =~ "  ~ .count 1 -> 2\n"
+      assert text =~ ~r/\.items .*\(\d{6} bytes\)/
+    end
+  end
 end

@@ -52,6 +52,55 @@ defmodule ElixirScope.StateCaptureTest do
     describe "a state, with terms read by #{if path, do: "words", else: "the NIF interface"}," do
       @describetag recorder: [capture: [raw_terms: path]]
 
+      # A process keeps account of two modules at a time.
+      test "that changes in the calls of two other modules is known to be unknown, until it is told" do
+        [outer, inner, deepest] = for name <- [Outer, Inner, Deepest], do: begin(state(), name)
+        fetch = fn -> ElixirScope.fetch_state_at(self(), :last, module: Deepest) end
+        assert {:ok, ^deepest, %{quality: :unverified}} = fetch.()
+
+        nested = fn deepest ->
+          callback(
+            outer,
+            fn outer ->
+              callback(
+                inner,
+                fn inner -> send(self(), callback(deepest, &count/1, Deepest)) && count(inner) end,
+                Inner
+              )
+
+              count(outer)
+            end,
+            Outer
+          )
+
+          receive do
+            state -> state
+          end
+        end
+
+        deepest = nested.(deepest)
+        assert {:ok, %{count: 0}, %{quality: :approximate}} = fetch.()
+
+        assert {:ok, %{count: 1}, %{quality: quality}} =
+                 ElixirScope.fetch_state_at(self(), :last, module: Outer)
+
+        assert quality in [:exact, :unverified]
+        # what was left alone is as it was
+        callback(
+          outer,
+          fn outer ->
+            callback(inner, fn inner -> callback(deepest, & &1, Deepest) && inner end, Inner) && outer
+          end,
+          Outer
+        )
+
+        assert {:ok, %{count: 0}, %{quality: :approximate}} = fetch.()
+        deepest = callback(deepest, &count/1, Deepest)
+        assert deepest.count == 2
+        assert {:ok, ^deepest, %{quality: quality}} = fetch.()
+        assert quality in [:exact, :unverified]
+      end
+
       test "is recorded whole once, and then by what changes" do
         state = assert_whole(fn -> begin(state()) end)
 
@@ -300,6 +349,44 @@ defmodule ElixirScope.StateCaptureTest do
       assert [%{path: [:count]}, %{path: [:page], old: ^page, new: <<^page::binary-size(200_000), 0>>}] =
                Enum.sort_by(first.state_diff, & &1.path)
     end
+  end
+
+  # A change of so many parts is told by no delta; and there is no time for so many whole states.
+  test "a large map that is swapped again and again is not written whole each time, but said to be unknown" do
+    maps = for sign <- [1, -1], do: Map.new(1..60_000, &{&1, sign * &1})
+    state = begin(%{count: 0, big: hd(maps)})
+    {whole, _checked} = Native.states_told()
+    swap = fn n, state -> callback(state, &%{&1 | count: n, big: Enum.at(maps, rem(n, 2))}) end
+
+    {state, seen} =
+      Enum.reduce(1..150, {state, []}, fn n, {state, seen} ->
+        state = swap.(n, state)
+        {state, [{ElixirScope.now(), state} | seen]}
+      end)
+
+    {now_whole, _checked} = Native.states_told()
+    assert now_whole - whole < 50
+    answers = for {time, truth} <- seen, do: {truth, ElixirScope.fetch_state_at(self(), time)}
+
+    for {truth, {:ok, told, %{quality: quality}}} <- answers,
+        do: assert(told == truth or quality == :approximate)
+
+    assert Enum.any?(answers, fn {truth, {:ok, told, _meta}} -> told != truth end),
+           "the test withholds nothing"
+
+    # As soon as there is time again, a change tells all of it.
+    healed =
+      Enum.reduce_while(Stream.cycle([1]), state, fn _, state ->
+        state = callback(state, &count/1)
+
+        case ElixirScope.fetch_state_at(self(), :last) do
+          {:ok, ^state, %{quality: quality}} when quality in [:unverified, :exact] -> {:halt, state}
+          {:ok, _told, %{quality: :approximate}} -> {:cont, state}
+        end
+      end)
+
+    assert healed.count > 150
+    assert ElixirScope.status().timelines.mismatches == 0
   end
 
   # The first states of half of them are gone before anybody has taken them, and the whole ones that are asked for then.

@@ -42,8 +42,9 @@ defmodule ElixirScope.Instrument.Callbacks do
     {:prep_stop, 1} => {nil, nil, nil}
   }
 
+  # The socket that `mount/3` and `join/3` are given is the process's; the view's and the channel's own states begin with their results.
   @live_view %{
-    {:mount, 3} => {nil, :socket, 2},
+    {:mount, 3} => {nil, :socket, nil},
     {:handle_params, 3} => {nil, :socket, 2},
     {:handle_event, 3} => {nil, :socket, 2},
     {:handle_async, 3} => {nil, :socket, 2},
@@ -63,7 +64,7 @@ defmodule ElixirScope.Instrument.Callbacks do
   }
 
   @channel %{
-    {:join, 3} => {nil, :socket, 2},
+    {:join, 3} => {nil, :socket, nil},
     {:handle_in, 3} => {nil, :socket, 2},
     {:handle_out, 3} => {nil, :socket, 2},
     {:handle_call, 3} => {{:call, 0, 1}, :socket, 2},

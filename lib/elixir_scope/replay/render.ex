@@ -5,6 +5,7 @@ defmodule ElixirScope.Replay.Render do
   # mark. ASCII only, since a terminal need not know more; colours as `IO.ANSI` has them, or none.
 
   alias ElixirScope.{Redacted, Truncated}
+  alias ElixirScope.Replay.Text
 
   @type style :: %{width: pos_integer, limit: pos_integer, colors: boolean}
 
@@ -25,6 +26,11 @@ defmodule ElixirScope.Replay.Render do
 
   @doc "A value on one line of at most so many characters, with what is hidden in it."
   @spec value(term, pos_integer) :: String.t()
+  def value(%Text{text: text} = large, width) do
+    note = " (#{size(large)})"
+    cut(text, max(width - String.length(note), 4)) <> note
+  end
+
   def value(term, width) do
     text = inspect(term, limit: 50, printable_limit: width, width: :infinity)
     note = hidden(term, text, width)
@@ -46,6 +52,13 @@ defmodule ElixirScope.Replay.Render do
 
   @doc "A value on lines of its own, and what is hidden in it."
   @spec lines(term, style) :: iolist
+  def lines(%Text{text: text} = large, style) do
+    [
+      for(line <- folded(text, style.width), do: line(line, nil, style)),
+      line("(#{size(large)})", :yellow, style)
+    ]
+  end
+
   def lines(term, style) do
     text =
       inspect(term, pretty: true, width: style.width, limit: style.limit, printable_limit: style.width * 4)
@@ -56,6 +69,27 @@ defmodule ElixirScope.Replay.Render do
       for(line <- String.split(text, "\n"), do: line(line, nil, style)),
       if(masked + truncated > 0, do: line("(#{told(masked, truncated)})", :yellow, style), else: [])
     ]
+  end
+
+  # How large all of it is, and what is hidden in it.
+  defp size(%Text{bytes: bytes, masked: 0, cut: 0}), do: "#{bytes} bytes"
+  defp size(%Text{bytes: bytes, masked: masked, cut: cut}), do: "#{bytes} bytes, #{told(masked, cut)}"
+
+  # Lines that end behind commas, where there are some.
+  defp folded(text, width) do
+    text
+    |> String.split(", ")
+    |> Enum.chunk_while(
+      "",
+      fn part, line ->
+        longer = if line == "", do: part, else: line <> ", " <> part
+
+        if line != "" and String.length(longer) >= width,
+          do: {:cont, line <> ",", " " <> part},
+          else: {:cont, longer}
+      end,
+      &{:cont, &1, ""}
+    )
   end
 
   @doc "A change at a path: what was there, and what is there."
@@ -126,6 +160,10 @@ defmodule ElixirScope.Replay.Render do
   defp search([], masked, truncated, _left), do: {masked, truncated}
   defp search(_rest, masked, truncated, 0), do: {masked, truncated}
   defp search([%Redacted{} | rest], masked, cut, left), do: search(rest, masked + 1, cut, left - 1)
+
+  defp search([%Text{} = text | rest], masked, cut, left),
+    do: search(rest, masked + text.masked, cut + text.cut, left - 1)
+
   defp search([%Truncated{} | rest], masked, cut, left), do: search(rest, masked, cut + 1, left - 1)
   defp search([part | rest], masked, cut, left), do: search(parts(part, rest), masked, cut, left - 1)
 

@@ -53,8 +53,8 @@ pub use term_ring::{
     Destroyed, FullPolicy, NoPowerOfTwo, TermBatch, TermRead, TermRing, TermRingStats, WriteError,
 };
 pub use timeline::{
-    Asked, Found, Missing, Quality, Seek, StateHead, StatePart, Stride, TimelineStats, Timelines,
-    View, Walk, When,
+    Asked, Found, Missing, Nearest, Quality, Seek, StateChange, StateHead, StatePart, Stride,
+    TimelineStats, Timelines, View, Walk, When,
 };
 #[cfg(not(loom))]
 pub use trace::{Ending, Follow, Group, Member, Scope, TraceConfig, TraceSet, TraceState, Traces};

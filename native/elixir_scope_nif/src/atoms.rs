@@ -1,6 +1,8 @@
 //! Atoms that this crate names.
 
 rustler::atoms! {
+    __struct__,
+    above,
     after,
     alias,
     already_running,
@@ -41,6 +43,7 @@ rustler::atoms! {
     correlation_id,
     count,
     cpu_ns,
+    cut,
     desc,
     destroyed,
     discard,
@@ -102,6 +105,7 @@ rustler::atoms! {
     init,
     init_it,
     init_p,
+    items,
     join,
     keep_state,
     keep_state_and_data,
@@ -121,6 +125,7 @@ rustler::atoms! {
     malformed,
     manual,
     mark,
+    masked,
     match_spec_result,
     matched,
     matches,
@@ -194,6 +199,7 @@ rustler::atoms! {
     remove_handler,
     repeat_state,
     repeat_state_and_data,
+    replay_text = "Elixir.ElixirScope.Replay.Text",
     replayed,
     reply,
     return_ = "return",
@@ -239,6 +245,7 @@ rustler::atoms! {
     task = "Elixir.Task",
     term_too_big,
     terms,
+    text,
     thread_refused,
     time,
     time_offset,

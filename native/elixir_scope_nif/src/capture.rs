@@ -13,6 +13,7 @@ mod change;
 mod marks;
 mod messages;
 mod states;
+mod thrift;
 
 use elixir_scope_engine::event::{CorrelationId, EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::record::{Preceding, RecordHead};
@@ -34,6 +35,7 @@ pub use change::states_told;
 pub use marks::{Fields, MapFields, SpanStart, span_stop};
 pub use messages::{Receiver, message, spawned};
 pub use states::{exit_callback, loop_next, loop_state, state_of, state_seen};
+pub use thrift::Thrift;
 
 /// What is recorded, and of whom.
 #[derive(Clone, Copy)]

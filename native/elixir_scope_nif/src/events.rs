@@ -8,6 +8,7 @@ use rustler::{Atom, Encoder, Env, Term};
 
 use crate::term::Word;
 use crate::term::decode::Decoder;
+use crate::text::Texts;
 use crate::{atoms, host, term};
 
 /// Where a field of an event struct comes from.
@@ -201,6 +202,8 @@ pub struct Shared<'a> {
     nil: Word,
     time_offset: i64,
     payload: bool,
+    /// Which values of state changes are wanted as text.
+    texts: Option<Texts>,
     decoder: Decoder<'a>,
 }
 
@@ -214,8 +217,14 @@ impl<'a> Shared<'a> {
             nil: word(atoms::nil().encode(env)),
             time_offset: origin.time_offset_ns,
             payload,
+            texts: None,
             decoder: Decoder::new(env),
         }
+    }
+
+    /// The same with text in the place of large values, in state changes.
+    pub fn with_texts(self, texts: Option<Texts>) -> Shared<'a> {
+        Shared { texts, ..self }
     }
 
     /// The structs of all rows, as a list. A row whose payload cannot be read stands in it as `{:error, :malformed}`.
@@ -249,8 +258,26 @@ impl<'a> Shared<'a> {
         // A subscription without captured terms keeps none.
         if self.payload && !payload.is_empty() {
             let mut reader = Reader::new(payload);
-            for value in values.iter_mut().take(layout.fields.len()).skip(own) {
-                *value = word(self.decoder.next(&mut reader)?);
+            let mut fields = values.iter_mut().take(layout.fields.len()).skip(own);
+            let mut names = head.kind.fields().iter().copied();
+            while let (Some(value), Some(name)) = (fields.next(), names.next()) {
+                if let Some(texts) = self.texts
+                    && head.kind == EventKind::StateChange
+                {
+                    let (env, decoder) = (self.env, &mut self.decoder);
+                    *value = word(match name {
+                        STATE_DIFF => texts.changes(env, decoder, &mut reader)?,
+                        _ => texts.value(env, decoder, &mut reader)?,
+                    });
+                } else if name == OLD_STATE
+                    && let Some(after) = fields.next()
+                {
+                    names.next();
+                    let (old, new) = self.decoder.next_two(&mut reader)?;
+                    (*value, *after) = (word(old), word(new));
+                } else {
+                    *value = word(self.decoder.next(&mut reader)?);
+                }
             }
             if head.kind == EventKind::FunctionEntry
                 && reader.rest().first() == Some(&format::LIST)
@@ -317,6 +344,9 @@ impl<'a> Shared<'a> {
     }
 }
 
+/// The field of a state change behind which the new state comes.
+const OLD_STATE: &str = "old_state";
+const STATE_DIFF: &str = "state_diff";
 /// No struct has more fields.
 const FIELDS_MAX: usize = 32;
 

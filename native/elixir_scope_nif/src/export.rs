@@ -1,10 +1,7 @@
 //! The tape as a file: the native side hands out what is to be written, piece by piece.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
 
-use elixir_scope_engine::event::{AtomId, ProcessId};
-use elixir_scope_engine::value::Names;
 use elixir_scope_engine::{Export, ExportOptions, Recorder};
 use parking_lot::Mutex;
 use rustler::{Binary, Encoder, Env, OwnedBinary, Term};
@@ -14,40 +11,13 @@ use crate::fields::list;
 use crate::handle::{self, Object};
 use crate::query::{decode, timeout};
 use crate::recorder::{PATIENCE, not_running};
-use crate::{atoms, host, library, runtime, term};
+use crate::text::Spoken;
+use crate::{atoms, host, library, runtime};
 
 /// An export under way, of one recorder: it ends with that.
 pub struct Session {
     recorder: Weak<Recorder>,
     export: Mutex<Export>,
-}
-
-/// Names as the emulator writes them.
-struct Spoken<'a>(Env<'a>);
-
-impl Spoken<'_> {
-    fn word(&self, kind: &str, word: u64, out: &mut String) {
-        let term = term::term(self.0, host::pid_word(ProcessId(word)));
-        let _ = write!(out, "{kind}{term:?}");
-    }
-}
-
-impl Names for Spoken<'_> {
-    fn atom_name(&self, atom: AtomId, out: &mut String) -> bool {
-        term::atom_text(atom, out)
-    }
-
-    fn process_name(&self, process: u64, out: &mut String) {
-        if term::is_local_pid(process) {
-            self.word("#PID", process, out);
-        }
-    }
-
-    fn port_name(&self, port: u64, out: &mut String) {
-        if term::is_local_port(port) {
-            self.word("", port, out);
-        }
-    }
 }
 
 /// `export_open(query, [{pid, name}])`

@@ -28,6 +28,7 @@ mod site;
 mod subscription;
 mod term;
 mod term_tests;
+mod text;
 mod thread;
 mod timeline;
 mod tracer;

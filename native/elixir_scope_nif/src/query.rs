@@ -9,6 +9,7 @@ use crate::events::Shared;
 use crate::fields::{bounded, clamped, get, need, optional};
 use crate::recorder::{PATIENCE, not_running};
 use crate::term::encode::encode_whole;
+use crate::text::Texts;
 use crate::{atoms, fields, host, library, runtime, term};
 
 /// Reads a query map. It was validated by `ElixirScope.Query.Options`: what is odd here is a fault of ours.
@@ -142,6 +143,7 @@ pub fn encoded(term: Term<'_>) -> Result<Vec<u8>, Raise> {
 /// `get_events(query)`
 pub fn get_events<'a>(env: Env<'a>, [map]: [Term<'a>; 1]) -> Answer<'a> {
     let query = decode(map)?;
+    let texts = Texts::wanted(map)?;
     let Some(running) = runtime::running() else {
         return Ok(not_running(env));
     };
@@ -149,7 +151,8 @@ pub fn get_events<'a>(env: Env<'a>, [map]: [Term<'a>; 1]) -> Answer<'a> {
     if !result.explain.complete {
         return Ok(timeout(env));
     }
-    Ok(Shared::new(env, running.recorder.config().into(), query.payload).list(&result.rows))
+    let shared = Shared::new(env, running.recorder.config().into(), query.payload);
+    Ok(shared.with_texts(texts).list(&result.rows))
 }
 
 /// `count_events(query)`

@@ -6,7 +6,7 @@ use rustler::{Atom, Binary, Encoder, Env, OwnedBinary, Term};
 use crate::entry::{Answer, Raise};
 
 use crate::term::decode::Decoder;
-use crate::term::delta::{self, TooMuch};
+use crate::term::delta::{self, MOST_STEPS, TooMuch};
 use crate::term::encode::{
     Rules, WHOLE_BYTES, encode, encode_whole, encode_word, encode_word_whole,
 };
@@ -97,8 +97,8 @@ pub fn delta_of<'a>(env: Env<'a>, [old, new, options]: [Term<'a>; 3]) -> Answer<
     let (old, new) = (word(old), word(new));
     let nif = NifTerms::new(env);
     let written = match RawTerms::new(env).filter(|_| is_raw) {
-        Some(raw) => delta::write(raw, old, new, &rules, &mut out),
-        None => delta::write(nif, old, new, &rules, &mut out),
+        Some(raw) => delta::write(raw, old, new, (&rules, MOST_STEPS), &mut out),
+        None => delta::write(nif, old, new, (&rules, MOST_STEPS), &mut out),
     };
     Ok(match written {
         Ok(written) if written.is_same => atoms::same().encode(env),

@@ -14,6 +14,7 @@ use elixir_scope_engine::record::RecordHead;
 use elixir_scope_engine::{RecordBuf, Recorder, RingWriter};
 use rustler::Env;
 
+use crate::capture::Thrift;
 use crate::payload::{Body, Payload, Quickly};
 use crate::settings::{Level, Settings};
 use crate::term::encode::Quick;
@@ -34,6 +35,8 @@ pub struct Thread {
     masks: Masks,
     /// Where a state is written before it is recorded, so that it can be told how much of it there is, or be left out.
     pub scratch: Vec<u8>,
+    /// How much time is left for large states.
+    pub thrift: Thrift,
 }
 
 /// Room for what a change of a state mostly takes; and how much is kept at most when more was taken.
@@ -101,6 +104,7 @@ impl Thread {
             untimed: cost::EVERY,
             masks: Masks::new(),
             scratch: scratch.unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES)),
+            thrift: Thrift::default(),
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Questions about states: what a process held at an instant, what changed, and where all processes stood.
 
 use elixir_scope_engine::event::{AtomId, ProcessId, TimeNs};
+use elixir_scope_engine::value::Reader;
 use elixir_scope_engine::{Answered, Found, Missing, Quality, Recorder, Seek, When};
 use rustler::{Encoder, Env, Term};
 
@@ -10,7 +11,8 @@ use crate::fields::{clamped, get};
 use crate::query::{encoded, timeout};
 use crate::recorder::{PATIENCE, not_running};
 use crate::runtime::{self, Running};
-use crate::term::decode::decode;
+use crate::term::decode::{Decoder, decode};
+use crate::text::Texts;
 use crate::{atoms, fields, host, library, term};
 
 /// Asks the running recorder; `None` in time says that a writer kept it waiting.
@@ -105,17 +107,25 @@ pub fn state_at<'a>(env: Env<'a>, [map]: [Term<'a>; 1]) -> Answer<'a> {
     )
 }
 
-/// `state_diff(%{pid: pid, from: time, to: time, module: module | absent})`
+/// `state_diff(%{pid: pid, from: time, to: time, module: module | absent, text: texts | absent})`
 pub fn state_diff<'a>(env: Env<'a>, [map]: [Term<'a>; 1]) -> Answer<'a> {
     let (process, module) = (process(map)?, module(map));
     let from = when(get(map, atoms::from()))?;
     let to = when(get(map, atoms::to()))?;
+    let texts = Texts::wanted(map)?;
     asked(
         env,
         |recorder| recorder.state_diff(process, module, from, to, PATIENCE),
         |_, answer| match answer {
             Ok(changes) => {
-                let changes = decode(env, &changes).unwrap_or_else(|_| malformed(env));
+                let changes = match texts {
+                    Some(texts) => {
+                        let mut reader = Reader::new(&changes);
+                        texts.changes(env, &mut Decoder::new(env), &mut reader)
+                    }
+                    None => decode(env, &changes),
+                };
+                let changes = changes.unwrap_or_else(|_| malformed(env));
                 Ok((atoms::ok(), changes).encode(env))
             }
             Err(reason) => Ok(missing(env, reason)),

@@ -267,6 +267,12 @@ defmodule ElixirScope.Life.CrashReportTest do
       assert ElixirScope.get_state_at(pid, before) == %{count: 2}
       assert ElixirScope.get_state_at(pid, ElixirScope.now()) == {:error, {:exited, at, :over}}
       assert ElixirScope.fetch_state_at(pid, at) == {:error, {:exited, at, :over}}
+      # nor does it differ from anything
+      [%{timestamp: began} | _] = ElixirScope.get_state_history(pid)
+      assert ElixirScope.get_state_diff(pid, began, ElixirScope.now()) == {:error, {:exited, at, :over}}
+      assert ElixirScope.get_state_diff(pid, at, :last) == {:error, {:exited, at, :over}}
+      assert {:ok, _changes} = ElixirScope.get_state_diff(pid, began, at - 1)
+      assert {:ok, _changes} = ElixirScope.get_state_diff(pid, began, :last)
       assert {:ok, %{count: 2}, _meta} = ElixirScope.fetch_state_at(pid, :last)
       assert ElixirScope.get_state_at(pid, :last) == %{count: 2}
     end

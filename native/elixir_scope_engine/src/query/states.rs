@@ -4,14 +4,14 @@
 use parking_lot::RwLock;
 
 use super::{Rows, Sites, States};
-use crate::event::{AtomId, EventKind, Symbol, Symbols};
+use crate::event::{EventKind, Symbol, Symbols};
 use crate::ingest::encode::put_atom;
 use crate::store::EventHead;
-use crate::timeline::{Quality, Stride, Timelines, View, When};
+use crate::timeline::{Quality, StateChange, Timelines, View, When};
 use crate::value::format::{END, LIST, MAP, NIL, REDACTED, TRUNCATED};
 use crate::value::{
-    Change, ChangeOp, Cut, DATA_MARK, Malformed, Reader, STATE_MARK, Step, Token, Touched, changes,
-    split_first, touch,
+    Change, ChangeOp, Cut, DATA_MARK, Malformed, Reader, STATE_MARK, Token, changes_along,
+    split_first,
 };
 
 /// Fills in the states.
@@ -46,16 +46,18 @@ impl States for StateRows<'_> {
             let timelines = self.timelines.read();
             timelines.view(head.process, site.module, head.id..=head.id)
         });
-        let callback = site.and_then(|site| site.function);
         let mut walk = view.as_ref().map(View::walk);
+        let mut change = StateChange::default();
         let stride = walk.as_mut().and_then(|walk| walk.seek(head.id));
-        self.put_change(callback, payload, stride, out);
+        let known = stride.map(|stride| stride.change(&mut change)).is_some();
+        self.put_change(head, payload, known.then_some(&change), out);
         true
     }
 
     fn expand_all(&self, rows: &mut Rows) {
         let mut changes = Vec::new();
         let mut expanded = Vec::new();
+        let mut change = StateChange::default();
         for place in 0..rows.rows().len() {
             let Some(row) = rows.rows().get(place) else {
                 continue;
@@ -91,11 +93,11 @@ impl States for StateRows<'_> {
                 let Some(row) = rows.rows().get(place) else {
                     continue;
                 };
-                let site = self.sites.site(row.head.site);
-                let callback = site.and_then(|site| site.function);
                 let stride = walk.as_mut().and_then(|walk| walk.seek(id));
+                let known = stride.map(|stride| stride.change(&mut change)).is_some();
                 expanded.clear();
-                self.put_change(callback, rows.payload(row), stride, &mut expanded);
+                let change = known.then_some(&change);
+                self.put_change(&row.head, rows.payload(row), change, &mut expanded);
                 rows.set_payload(place, &[&expanded]);
             }
         }
@@ -120,18 +122,20 @@ impl StateRows<'_> {
         })
     }
 
-    /// The payload of a state change; `stride` is what the timeline knows of it.
-    fn put_change(
+    /// The payload of a state change; `change` is what the timeline knows of it.
+    pub(crate) fn put_change(
         &self,
-        callback: Option<AtomId>,
+        head: &EventHead,
         trigger: &[u8],
-        stride: Option<Stride<'_, '_>>,
+        change: Option<&StateChange>,
         out: &mut Vec<u8>,
     ) {
         let symbol = |symbol| self.symbols.id(symbol);
+        let site = self.sites.site(head.site);
+        let callback = site.and_then(|site| site.function);
         put_atom(out, callback.unwrap_or(symbol(Symbol::Nil)));
         out.extend_from_slice(split_first(trigger).map_or(&[NIL], |(trigger, _)| trigger));
-        let Some(stride) = stride else {
+        let Some(change) = change else {
             // The states have left the timeline, or never were in it.
             out.extend_from_slice(&STATE_MARK);
             out.extend_from_slice(&STATE_MARK);
@@ -139,58 +143,28 @@ impl StateRows<'_> {
             put_atom(out, symbol(Symbol::Approximate));
             return;
         };
-        let quality = symbol(match stride.quality() {
-            Quality::Exact => Symbol::Exact,
-            Quality::Unverified => Symbol::Unverified,
-            Quality::Approximate => Symbol::Approximate,
-        });
-        let delta = stride.delta();
-        let start = out.len();
-        let has_old = stride.old_state(out);
-        if !has_old {
+        let mut found = Vec::new();
+        if change.has_old {
+            out.extend_from_slice(&change.old);
+            let _ = put_changes(&mut found, self.symbols, |told| {
+                changes_along(&change.old, &change.new, &change.delta, told)
+            });
+        } else {
             put_atom(out, symbol(Symbol::Nil));
         }
-        let middle = out.len();
-        stride.new_state(out);
-        let mut found = Vec::new();
-        if let (true, Some(old), Some(new)) = (has_old, out.get(start..middle), out.get(middle..)) {
-            let _ = put_changes(&mut found, self.symbols, |told| {
-                let masked = masked_places(&delta)?;
-                let mut was_masked = |path: &[Step<'_>]| {
-                    masked.iter().any(|place| {
-                        place.len() == path.len()
-                            && place.iter().zip(path).all(|(a, b)| a == b.bytes())
-                    })
-                };
-                changes(old, new, &mut was_masked, told)
-            });
-        }
+        out.extend_from_slice(&change.new);
         if found.is_empty() {
             put_atom(out, symbol(Symbol::Nil));
         } else {
             out.extend_from_slice(&found);
         }
+        let quality = symbol(match change.quality {
+            Quality::Exact => Symbol::Exact,
+            Quality::Unverified => Symbol::Unverified,
+            Quality::Approximate => Symbol::Approximate,
+        });
         put_atom(out, quality);
     }
-}
-
-/// The places that a delta wrote masked values to.
-fn masked_places(delta: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, Malformed> {
-    let mut places = Vec::new();
-    if !delta.is_empty() {
-        touch(delta, &mut |touch| {
-            if matches!(touch.kind, Touched::Replaced { masked: true, .. }) {
-                places.push(
-                    touch
-                        .path
-                        .iter()
-                        .map(|step| step.bytes().to_vec())
-                        .collect(),
-                );
-            }
-        })?;
-    }
-    Ok(places)
 }
 
 /// Appends a list of maps, one for each change that `tell` tells of. What it appended stays there when `tell` fails.

@@ -70,8 +70,25 @@ impl Recorder {
             let found = self
                 .timelines
                 .read()
-                .last_change(process, module, path, seek)?;
-            Ok(self.event(process, found, context))
+                .nearest_change(process, module, path, seek)?;
+            let Some(change) = found.change else {
+                return Ok(self.event(process, found.event, context));
+            };
+            // what it did came up on the way: nobody has to replay it once more
+            let bare = Context {
+                states: None,
+                ..*context
+            };
+            let mut rows = self.event(process, found.event, &bare);
+            let mut payload = Vec::new();
+            if let Some(row) = rows.rows().first() {
+                let trigger = rows.payload(row);
+                let change = Some(change.as_ref());
+                self.states()
+                    .put_change(&row.head, trigger, change, &mut payload);
+                rows.set_payload(0, &[&payload]);
+            }
+            Ok(rows)
         })
     }
 

@@ -9,8 +9,27 @@ use super::index::Wanted;
 use super::line::Line;
 use super::query::redacted;
 use super::replay::Replay;
+use super::walk::{StateChange, quality};
 use crate::event::{AtomId, EventId, ProcessId};
 use crate::value::{equal, find_step};
+
+/// A change that was looked for.
+#[derive(Clone, Debug)]
+pub struct Nearest {
+    /// Which it is.
+    pub event: EventId,
+    /// What it did, where that came up on the way.
+    pub change: Option<Box<StateChange>>,
+}
+
+impl From<u64> for Nearest {
+    fn from(id: u64) -> Nearest {
+        Nearest {
+            event: EventId(id),
+            change: None,
+        }
+    }
+}
 
 impl Timelines {
     /// The nearest change that touched the value at `path`, encoded steps as [`find_step`] takes them: it differs between the
@@ -27,6 +46,21 @@ impl Timelines {
         path: &[&[u8]],
         seek: Seek,
     ) -> Result<EventId, Missing> {
+        let found = self.nearest_change(process, module, path, seek)?;
+        Ok(found.event)
+    }
+
+    /// The same, with what the change did where that came up on the way.
+    ///
+    /// # Errors
+    /// [`Missing`] where there is none.
+    pub fn nearest_change(
+        &self,
+        process: ProcessId,
+        module: Option<AtomId>,
+        path: &[&[u8]],
+        seek: Seek,
+    ) -> Result<Nearest, Missing> {
         let line = self.line_of(process, module)?;
         let wanted = Wanted::new(path);
         match seek {
@@ -37,28 +71,28 @@ impl Timelines {
 }
 
 impl Line {
-    fn change_before(&self, wanted: &Wanted<'_>, time: i64) -> Result<EventId, Missing> {
+    fn change_before(&self, wanted: &Wanted<'_>, time: i64) -> Result<Nearest, Missing> {
         let last = self.block_at(time).ok_or_else(|| self.before_oldest())?;
         let mut next = Some(last);
         while let Some(block) = next.and_then(|block| self.candidate_before(wanted, block)) {
-            if let Some(id) = self.newest_in(wanted, block, time) {
-                return Ok(EventId(id));
+            if let Some(found) = self.newest_in(wanted, block, time) {
+                return Ok(found);
             }
             next = block.checked_sub(1);
         }
         Err(self.none())
     }
 
-    fn change_after(&self, wanted: &Wanted<'_>, time: i64) -> Result<EventId, Missing> {
+    fn change_after(&self, wanted: &Wanted<'_>, time: i64) -> Result<Nearest, Missing> {
         let oldest = self.oldest();
-        if self.evicted > 0 && time < oldest.time {
+        if self.has_evicted() && time < oldest.time {
             return Err(Missing::Evicted);
         }
         let mut block = self.block_at(time).unwrap_or(0);
         while block < self.blocks() {
             block = self.candidate_after(wanted, block);
             if let Some(id) = self.oldest_in(wanted, block, time) {
-                return Ok(EventId(id));
+                return Ok(id.into());
             }
             block += 1;
         }
@@ -66,7 +100,7 @@ impl Line {
     }
 
     fn none(&self) -> Missing {
-        if self.evicted > 0 {
+        if self.has_evicted() {
             Missing::Evicted
         } else {
             Missing::NeverChanged
@@ -74,7 +108,7 @@ impl Line {
     }
 
     /// The newest change in a block, at or before `time`, that changed the value.
-    fn newest_in(&self, wanted: &Wanted<'_>, block: usize, time: i64) -> Option<u64> {
+    fn newest_in(&self, wanted: &Wanted<'_>, block: usize, time: i64) -> Option<Nearest> {
         let stretch = self.stretch(block);
         let mut entries = SmallVec::<[Entry<'_>; 64]>::new();
         entries.extend(
@@ -90,8 +124,24 @@ impl Line {
         if let Some(newest) = newest {
             let mut looked = Looked::new(self, block, wanted)?;
             looked.replay.run(|entry| entry.mark.id < newest.mark.id);
+            let (before, unfit) = (looked.replay.at.id, looked.replay.unfit);
+            let mut change = Box::<StateChange>::default();
+            looked.replay.write(&mut change.old);
             if looked.steps_over_a_change() {
-                return Some(newest.mark.id);
+                let (id, flags) = (newest.mark.id, newest.flags);
+                // a delta that begins anew is told as a walk tells it
+                if flags & flag::FIRST != 0 {
+                    return Some(id.into());
+                }
+                change.has_old = true;
+                looked.replay.write(&mut change.new);
+                change.delta.extend_from_slice(newest.delta);
+                let before = (before, unfit);
+                change.quality = quality(&self.verdicts, flags, (id, unfit), Some(before));
+                return Some(Nearest {
+                    event: EventId(id),
+                    change: Some(change),
+                });
             }
             // or one before it
             let mut looked = Looked::new(self, block, wanted)?;
@@ -101,11 +151,11 @@ impl Line {
                     found = Some(looked.replay.at.id);
                 }
             }
-            if found.is_some() {
-                return found;
+            if let Some(found) = found {
+                return Some(found.into());
             }
         }
-        self.base_changed(wanted, block)
+        self.base_changed(wanted, block).map(Nearest::from)
     }
 
     /// The oldest change in a block, later than `time`, that changed the value.

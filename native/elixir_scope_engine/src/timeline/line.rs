@@ -36,6 +36,8 @@ pub(super) struct Line {
     pub(super) since_whole: u32,
     /// Changes that were taken away.
     pub(super) evicted: u64,
+    /// It had a timeline in this module before, which was taken away.
+    pub(super) is_anew: bool,
     /// The process is no more.
     pub(super) ended: bool,
     pub(super) place: Place,
@@ -83,6 +85,7 @@ impl Line {
             dropped: 0,
             since_whole: 0,
             evicted: 0,
+            is_anew: false,
             ended: false,
             place: Place::Bases(first.id, 0),
             charge: memory.charge(Use::Timelines, 0),
@@ -154,6 +157,11 @@ impl Line {
     /// The newest change that goes when the oldest block goes.
     pub(super) fn oldest_end(&self) -> Mark {
         self.stretch(0).last
+    }
+
+    /// Whether something was taken away of what came before its oldest state.
+    pub(super) fn has_evicted(&self) -> bool {
+        self.evicted > 0 || self.is_anew
     }
 
     /// Whether it holds one state and no changes.

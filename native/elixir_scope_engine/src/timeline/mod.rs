@@ -21,8 +21,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub use answer::{Asked, Found, Missing, Quality, Seek, TimelineStats, When};
+pub use last_change::Nearest;
 pub use part::{StateHead, StatePart};
-pub use walk::{Stride, View, Walk};
+pub use walk::{StateChange, Stride, View, Walk};
 
 use crate::event::{AtomId, ProcessId};
 use crate::memory::{Charge, Memory, Use};

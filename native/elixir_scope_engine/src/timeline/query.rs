@@ -91,7 +91,7 @@ impl Timelines {
         lines
             .find(|(other, _)| module.is_none_or(|module| module == *other))
             .and_then(|&(_, line)| self.line(line))
-            .ok_or_else(|| self.unknown(process))
+            .ok_or_else(|| self.unknown(process, module))
     }
 }
 
@@ -114,7 +114,7 @@ impl Line {
 
     /// Why there is nothing before its oldest state.
     pub(super) fn before_oldest(&self) -> Missing {
-        if self.evicted > 0 {
+        if self.has_evicted() {
             Missing::Evicted
         } else {
             Missing::NoStateRecorded

@@ -7,7 +7,7 @@ use super::index::Scan;
 use super::line::{Line, Place};
 use super::replay::Replay;
 use super::{Homeless, Timelines};
-use crate::event::{ProcessId, TimeNs};
+use crate::event::{AtomId, ProcessId, TimeNs};
 use crate::memory::Use;
 
 /// Bytes of a node of the tables of timelines, for each of them.
@@ -205,7 +205,7 @@ impl Timelines {
         };
         self.evicted += line.evicted + line.changes();
         self.free.push(at);
-        self.forgotten.add(line.process);
+        self.forgotten.add(line.process, line.module);
         if let Some(known) = self.processes.get_mut(&line.process) {
             known.lines.retain(|(_, line)| *line != at);
             if known.lines.is_empty() {
@@ -215,9 +215,9 @@ impl Timelines {
         self.recount_tables();
     }
 
-    /// Why nothing is known of a process, or of the module in it.
-    pub(super) fn unknown(&self, process: ProcessId) -> Missing {
-        if self.forgotten.contains(process) {
+    /// Why nothing is known of a process, or of a module in it.
+    pub(super) fn unknown(&self, process: ProcessId, module: Option<AtomId>) -> Missing {
+        if self.forgotten.contains(process, module) {
             Missing::Evicted
         } else {
             Missing::NoStateRecorded

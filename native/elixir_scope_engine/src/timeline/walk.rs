@@ -44,6 +44,54 @@ pub struct View {
     verdicts: Verdicts,
 }
 
+/// A change with the states around it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateChange {
+    /// Whether the state before is known.
+    pub has_old: bool,
+    /// The state before, an encoded value, if it is known.
+    pub old: Vec<u8>,
+    /// The state after, an encoded value.
+    pub new: Vec<u8>,
+    /// How the one became the other; where nothing is known of the state before, the new one in its whole.
+    pub delta: Vec<u8>,
+    /// How far the two states can be trusted, the less of both.
+    pub quality: Quality,
+}
+
+impl Default for StateChange {
+    fn default() -> Self {
+        StateChange {
+            has_old: false,
+            old: Vec::new(),
+            new: Vec::new(),
+            delta: Vec::new(),
+            quality: Quality::Approximate,
+        }
+    }
+}
+
+/// How far the states around a change can be trusted: the less of that after the change `id`, and that after `before`, if one
+/// is known. Each comes with the newest change up to there that did not fit.
+pub(super) fn quality(
+    verdicts: &Verdicts,
+    flags: u8,
+    (id, unfit): (u64, Option<u64>),
+    before: Option<(u64, Option<u64>)>,
+) -> Quality {
+    let new = if flags & flag::SOLID != 0 {
+        Quality::Exact
+    } else {
+        verdicts.quality(id, unfit)
+    };
+    let old = match before {
+        None => Quality::Exact,
+        Some(_) if flags & (flag::GAP | flag::BREAKS) != 0 => Quality::Approximate,
+        Some((id, unfit)) => verdicts.quality(id, unfit),
+    };
+    old.max(new)
+}
+
 /// Goes along the changes of a [`View`], forwards at little cost.
 #[derive(Debug)]
 pub struct Walk<'v> {
@@ -135,6 +183,17 @@ impl<'v> Stride<'_, 'v> {
         }
     }
 
+    /// What it did.
+    pub fn change(self, out: &mut StateChange) {
+        out.quality = self.quality();
+        out.delta.clear();
+        out.delta.extend_from_slice(&self.delta());
+        out.old.clear();
+        out.has_old = self.old_state(&mut out.old);
+        out.new.clear();
+        self.new_state(&mut out.new);
+    }
+
     /// Appends the state before the change; false where none is known.
     pub fn old_state(&self, out: &mut Vec<u8>) -> bool {
         let before = self.before();
@@ -201,17 +260,9 @@ impl<'v> Stride<'_, 'v> {
                 (block.map_or(0, |block| block.stretch().first.id), None)
             }
         };
-        let new = if flags & flag::SOLID != 0 {
-            Quality::Exact
-        } else {
-            verdicts.quality(id, unfit)
-        };
-        let old = match self.before() {
-            None => Quality::Exact,
-            Some(_) if flags & (flag::GAP | flag::BREAKS) != 0 => Quality::Approximate,
-            Some(before) => verdicts.quality(before.at.id, before.unfit),
-        };
-        old.max(new)
+        let before = self.before();
+        let before = before.map(|before| (before.at.id, before.unfit));
+        quality(verdicts, flags, (id, unfit), before)
     }
 
     fn flags(&self) -> u8 {

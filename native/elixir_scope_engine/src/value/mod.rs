@@ -31,8 +31,8 @@ mod writer;
 
 pub use cut::{Cut, DATA_MARK, GUARD_MARK, Mark, STATE_MARK};
 pub use delta::{
-    Applied, Change, ChangeOp, Glance, Patched, Proof, Step, Touch, Touched, changes, diff,
-    format as delta_format, skip_delta, touch,
+    Applied, Change, ChangeOp, Glance, Patched, Proof, Step, Touch, Touched, changes,
+    changes_along, diff, format as delta_format, skip_delta, touch,
 };
 pub use inspect::{Limits, inspect};
 pub use names::Names;

@@ -123,6 +123,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Moves past so many bytes, which are known to be values.
+    #[inline]
+    pub fn advance(&mut self, size: usize) {
+        self.at = self.bytes.len().min(self.at.saturating_add(size));
+    }
+
     /// What has not been read.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {

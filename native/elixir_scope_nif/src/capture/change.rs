@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use elixir_scope_engine::event::{AtomId, Ticks};
-use elixir_scope_engine::value::Full;
+use elixir_scope_engine::value::{Full, delta_format};
 use elixir_scope_engine::{Chain, Entered, RecordBuf, StateHead, StatePart, Window};
 use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Term};
@@ -102,6 +102,24 @@ impl Change<'_> {
         Some(StatePart::head(flags, sequence))
     }
 
+    /// Records that the process holds another state in this module than before, and that it is not known which. For a call whose
+    /// place among the calls of the module is not known either: an outer one of them may take its state back.
+    #[cold]
+    pub fn record_unknown(&self, thread: &mut Thread) {
+        let Some(slot) = self.what.slot else {
+            return;
+        };
+        let body = Recorded {
+            trigger: self.trigger,
+            head: StatePart::head(
+                StatePart::DELTA | StatePart::CUT,
+                slot.next_state_sequence(),
+            ),
+            bytes: &[delta_format::UNKNOWN],
+        };
+        thread.write(self.env, self.what.at(self.place), body);
+    }
+
     /// Has it counted as lost, without the work.
     #[cold]
     fn lose(&self, thread: &mut Thread) {
@@ -130,7 +148,7 @@ impl Change<'_> {
             .slot
             .is_some_and(|slot| slot.take_keyframe_wanted());
         let old = match self.before {
-            Before::State(old) | Before::Seen(old) if !is_wanted => Some(old),
+            Before::State(old) | Before::Seen(old) => Some(old),
             _ => None,
         };
         let chain = self.chain();
@@ -140,7 +158,14 @@ impl Change<'_> {
         else {
             return Some(self.tell_whole(terms, thread, bytes, self.breaks()));
         };
-        match write_delta(terms, old, self.now, settings, bytes) {
+        let mut steps = delta::MOST_STEPS;
+        if is_wanted {
+            if let Some(told) = self.tell_large(terms, thread, bytes, self.breaks()) {
+                return Some(told);
+            }
+            steps = delta::FEW_STEPS;
+        }
+        match write_delta(terms, old, self.now, (settings, steps), bytes) {
             Ok(written) if written.is_same => None,
             Ok(written) => {
                 self.took(i64::from(written.steps) * STEP_NS);
@@ -164,11 +189,43 @@ impl Change<'_> {
                 Some(self.tell_whole(terms, thread, bytes, 0))
             }
             Err(TooMuch) => {
-                self.took(i64::from(delta::MOST_STEPS) * STEP_NS);
+                self.took(i64::from(steps) * STEP_NS);
                 bytes.clear();
-                Some(self.tell_whole(terms, thread, bytes, 0))
+                if let Some(told) = self.tell_large(terms, thread, bytes, 0) {
+                    return Some(told);
+                }
+                chain.advance(print(terms, self.now));
+                bytes.clear();
+                bytes.push(delta_format::UNKNOWN);
+                Some(Told {
+                    flags: StatePart::DELTA | StatePart::CUT,
+                })
             }
         }
+    }
+
+    /// Writes the whole state if there is time for it; if not, the next change will try.
+    #[cold]
+    fn tell_large<'t, T: Terms<'t>>(
+        &self,
+        terms: T,
+        thread: &Thread,
+        bytes: &mut Vec<u8>,
+        breaks: u8,
+    ) -> Option<Told> {
+        let clock = thread.writer.rings().clock();
+        let start = clock.convert(clock.ticks()).0;
+        if !thread.thrift.allows(start) {
+            if let Some(slot) = self.what.slot {
+                slot.want_keyframe();
+            }
+            return None;
+        }
+        let told = self.tell_whole(terms, thread, bytes, breaks);
+        thread
+            .thrift
+            .spend(clock.convert(clock.ticks()).0.saturating_sub(start));
+        Some(told)
     }
 
     /// What a whole state says of how it hangs together with what is on the tape.
@@ -316,10 +373,10 @@ fn write_delta<'t, T: Terms<'t>>(
     terms: T,
     old: State,
     new: State,
-    settings: &Settings,
+    (settings, steps): (&Settings, u32),
     bytes: &mut Vec<u8>,
 ) -> Result<Written, TooMuch> {
-    let rules = &settings.state_rules;
+    let rules = (&settings.state_rules, steps);
     match (old, new) {
         (State::Term(old), State::Term(new)) => delta::write(terms, old, new, rules, bytes),
         (State::Named(old_name, old_data), State::Named(name, data)) => {

@@ -42,6 +42,12 @@ pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
                 Some(now) if token.commits => {
                     inside.new_state(thread, results, now, is_first, word(trigger))
                 }
+                Some(now) if results.is_new(now) && inside.chain().is_none() => {
+                    // The chains are those of other modules that it is in.
+                    let change = inside.change(Before::Unknown, now, word(trigger));
+                    change.record_unknown(thread);
+                    None
+                }
                 _ => None,
             };
             let is_seen = token.is_sampled && thread.settings.level != Level::Paused;

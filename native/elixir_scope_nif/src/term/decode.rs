@@ -2,6 +2,9 @@
 //! the work is bounded by their length.
 #![allow(unsafe_code, reason = "calls the NIF interface")]
 
+mod alike;
+
+use alike::Trail;
 use elixir_scope_engine::event::AtomId;
 use elixir_scope_engine::value::{Cut, Flaw, FunHead, Malformed, Mark, Nesting, Reader, Token};
 use rustler::sys::{self, ErlNifEnv, ErlNifTerm};
@@ -55,6 +58,7 @@ pub struct Decoder<'e> {
     /// Room for the keys and the values of one map.
     halves: (Vec<Word>, Vec<Word>),
     node: Option<LocalNode>,
+    trail: Trail,
 }
 
 /// A container whose elements are being decoded: they begin at `start` of the finished values.
@@ -83,6 +87,7 @@ impl<'e> Decoder<'e> {
             open: Vec::new(),
             halves: (Vec::new(), Vec::new()),
             node: None,
+            trail: Trail::default(),
         }
     }
 
@@ -91,15 +96,53 @@ impl<'e> Decoder<'e> {
     /// # Errors
     /// As [`decode`].
     pub fn next(&mut self, reader: &mut Reader<'_>) -> Result<Term<'e>, Malformed> {
+        self.read(reader, None)
+    }
+
+    /// Two values that stand one behind the other. What stands in both alike is one term, where it stands in the same place or near it.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn next_two(&mut self, reader: &mut Reader<'_>) -> Result<(Term<'e>, Term<'e>), Malformed> {
+        let mut bytes = Reader::new(reader.rest());
+        self.trail.note();
+        let first = self.read(&mut bytes, None);
+        self.trail.compare();
+        let two = first.and_then(|first| {
+            let second = self.read(&mut bytes, Some(reader.rest()))?;
+            Ok((first, second))
+        });
+        self.trail.end();
+        reader.advance(bytes.at());
+        two
+    }
+
+    /// Reads a value; with `beside`, the bytes of another one whose parts were noted, beside that.
+    fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        beside: Option<&[u8]>,
+    ) -> Result<Term<'e>, Malformed> {
         self.values.clear();
         self.open.clear();
         let mut nesting = Nesting::new();
         loop {
             let at = reader.at();
             let flawed = |flaw| Malformed { at, flaw };
-            let token = reader.token()?;
-            let complete = nesting.accept(&token).map_err(flawed)?;
-            self.token(&token).map_err(flawed)?;
+            let known = beside.and_then(|bytes| self.trail.find(bytes, reader.rest()));
+            let complete = if let Some((value, size)) = known {
+                reader.advance(size);
+                self.values.push(value);
+                self.close_full().map_err(flawed)?;
+                // to the containers around it, one value is as good as another
+                nesting.accept(&Token::Int(0)).map_err(flawed)?
+            } else {
+                let token = reader.token()?;
+                (self.trail.from, self.trail.to) = (at, reader.at());
+                let complete = nesting.accept(&token).map_err(flawed)?;
+                self.token(&token).map_err(flawed)?;
+                complete
+            };
             if complete {
                 let value = self.values.pop().ok_or(flawed(Flaw::Place))?;
                 // SAFETY: every word in `values` is an immediate or was made in this environment.
@@ -130,10 +173,12 @@ impl<'e> Decoder<'e> {
             }
             ref scalar => {
                 let value = self.scalar(scalar)?;
+                self.trail.scalar(value);
                 self.values.push(value);
                 return self.close_full();
             }
         };
+        self.trail.opened(token);
         self.open.push(Open {
             start: self.values.len(),
             what,
@@ -186,6 +231,7 @@ impl<'e> Decoder<'e> {
             (What::Improper, None) => self.list(start, true)?,
             (What::Tuple(_), None) => self.tuple(start)?,
         };
+        self.trail.closed(term);
         self.values.truncate(start);
         self.values.push(term);
         Ok(())

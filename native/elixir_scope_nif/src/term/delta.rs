@@ -26,6 +26,8 @@ mod same;
 
 /// So many words are looked at, at most: one or two milliseconds.
 pub const MOST_STEPS: u32 = 200_000;
+/// So many where the state is doubtful anyway, and only a small change is worth being told.
+pub const FEW_STEPS: u32 = MOST_STEPS / 10;
 /// Parts are entered by recursion, so deep at most; deeper ones are replaced whole.
 const MOST_NESTED: u32 = 64;
 /// With less room than this in the budget no value is begun.
@@ -46,7 +48,7 @@ pub struct Written {
     pub steps: u32,
 }
 
-/// Writes behind `out` how `old` became `new`.
+/// Writes behind `out` how `old` became `new`, in so many steps.
 ///
 /// # Errors
 /// [`TooMuch`] past the budget of bytes, or of steps.
@@ -54,10 +56,10 @@ pub fn write<'t, T: Terms<'t>>(
     terms: T,
     old: Word,
     new: Word,
-    rules: &Rules,
+    (rules, steps): (&Rules, u32),
     out: &mut Vec<u8>,
 ) -> Result<Written, TooMuch> {
-    let mut delta = Delta::new(terms, rules, out);
+    let mut delta = Delta::new(terms, (rules, steps), out);
     let differs = delta.value(old, new, Place::TOP)?;
     Ok(delta.written(differs))
 }
@@ -70,10 +72,10 @@ pub fn write_pair<'t, T: Terms<'t>>(
     terms: T,
     old: (Word, Word),
     new: (Word, Word),
-    rules: &Rules,
+    (rules, steps): (&Rules, u32),
     out: &mut Vec<u8>,
 ) -> Result<Written, TooMuch> {
-    let mut delta = Delta::new(terms, rules, out);
+    let mut delta = Delta::new(terms, (rules, steps), out);
     let differs = delta.elements(&[old.0, old.1], &[new.0, new.1], Place::TOP)?;
     Ok(delta.written(differs))
 }
@@ -139,19 +141,22 @@ struct Delta<'d, T> {
     end: usize,
     budget: Budget,
     redaction: &'d Redaction,
+    /// Words that may still be looked at, and how many might be at first.
     steps: u32,
+    most_steps: u32,
     is_whole: bool,
 }
 
 impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
-    fn new(terms: T, rules: &'d Rules, out: &'d mut Vec<u8>) -> Self {
+    fn new(terms: T, (rules, steps): (&'d Rules, u32), out: &'d mut Vec<u8>) -> Self {
         Delta {
             terms,
             end: out.len() + rules.budget.bytes.max(2 * LEAST_ROOM) - LEAST_ROOM,
             out,
             budget: rules.budget,
             redaction: &rules.redaction,
-            steps: MOST_STEPS,
+            steps,
+            most_steps: steps,
             is_whole: true,
         }
     }
@@ -160,7 +165,7 @@ impl<'d, 't, T: Terms<'t>> Delta<'d, T> {
         Written {
             is_same: !differs,
             is_whole: self.is_whole,
-            steps: MOST_STEPS - self.steps,
+            steps: self.most_steps - self.steps,
         }
     }
 

@@ -48,11 +48,22 @@ pub fn changes(
     was_masked: &mut dyn FnMut(&[Step<'_>]) -> bool,
     found: &mut dyn FnMut(Change<'_>),
 ) -> Result<(), Malformed> {
+    changes_at(&[], old, new, was_masked, found)
+}
+
+/// The same of two values that stand at `path`.
+pub(super) fn changes_at(
+    path: &[Step<'_>],
+    old: &[u8],
+    new: &[u8],
+    was_masked: &mut dyn FnMut(&[Step<'_>]) -> bool,
+    found: &mut dyn FnMut(Change<'_>),
+) -> Result<(), Malformed> {
     let mut shapes = Shapes::default();
     let (old, new) = (shapes.measure(old)?, shapes.measure(new)?);
     let mut search = Search {
         shapes: &shapes,
-        path: SmallVec::new(),
+        path: path.iter().copied().collect(),
         was_masked,
         found,
     };

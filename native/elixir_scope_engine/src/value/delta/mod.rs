@@ -1,5 +1,6 @@
 //! Deltas: how one encoded value became another. See [`format`](mod@format) for the bytes.
 
+mod along;
 mod changes;
 #[cfg(test)]
 #[allow(
@@ -29,6 +30,7 @@ mod step;
 mod tests;
 mod touch;
 
+pub use along::changes_along;
 pub use changes::{Change, ChangeOp, changes};
 pub use diff::diff;
 pub use patch::{Applied, Patched};
