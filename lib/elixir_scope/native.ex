@@ -443,8 +443,8 @@ defmodule ElixirScope.Native do
   # -- The VM's tracer --------------------------------------------------------------------------------------------------
 
   # Called by the VM itself, on any scheduler: this module is the tracer, `{ElixirScope.Native, 0}`. Who sent a message is told by the
-  # pattern of `:receive`, which must be `[{[:"$1", :"$2", :_], [], [{:message, {{:"$1", :"$2"}}}]}]`: the node, the port or
-  # `:clock_service` that it came from (so a timer's message is told from one of a process), and the process.
+  # pattern of `:receive`, whose message must be the process, or, where that is `:undefined`, the node, the port or `:clock_service` that
+  # it came from (so a timer's message is told from one of a process); see `ElixirScope.Tracing.Session`.
 
   @spec enabled(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
   def enabled(_tag, _state, _tracee), do: absent(:remove)

@@ -85,17 +85,15 @@ impl<'a> Event<'a> {
 }
 
 impl Event<'_> {
-    /// Where a message came from: a node, a port, or the VM's timers; and the process, if it was one of this node.
+    /// Where a message came from: a node, a port, or the VM's timers; or the process, if it was one of this node.
     fn origin(&self) -> (Option<Word>, Option<Word>) {
-        let Some(result) = self.result() else {
+        let Some(result) = self.result().map(word) else {
             return (None, None);
         };
-        let (node, sender) = match term::elements(self.env, word(result)) {
-            Some(&[node, sender]) => (Some(node), sender),
-            _ => (None, word(result)),
-        };
-        let is_local = term::is_local_pid(sender as u64);
-        (node, is_local.then_some(sender))
+        if term::is_local_pid(result as u64) {
+            return (None, Some(result));
+        }
+        (Some(result), None)
     }
 }
 
