@@ -449,6 +449,16 @@ defmodule ElixirScope.Native do
   @spec enabled(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
   def enabled(_tag, _state, _tracee), do: absent(:remove)
 
+  # What the VM asks in its place of calls, sends and arrivals, if a tracer has them: those that come most often, and need not be told apart.
+  @spec enabled_call(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
+  def enabled_call(_tag, _state, _tracee), do: absent(:remove)
+
+  @spec enabled_send(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
+  def enabled_send(_tag, _state, _tracee), do: absent(:remove)
+
+  @spec enabled_receive(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
+  def enabled_receive(_tag, _state, _tracee), do: absent(:remove)
+
   @spec trace(tag :: atom, state :: term, tracee :: pid | port, term, opts :: map) :: term
   def trace(_tag, _state, _tracee, _first, _opts), do: absent(:ok)
 

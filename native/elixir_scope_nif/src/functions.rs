@@ -86,6 +86,9 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     capture c"unmute" / 0 => capture::unmute, or ok;
 
     capture c"enabled" / 3 => tracer::enabled, or discard;
+    capture c"enabled_call" / 3 => tracer::enabled_call, or discard;
+    capture c"enabled_send" / 3 => tracer::enabled_send, or discard;
+    capture c"enabled_receive" / 3 => tracer::enabled_receive, or discard;
     capture c"trace" / 5 => tracer::trace, or ok;
     normal c"trace_open" / 1 => tracer::trace_open;
     dirty c"trace_members" / 3 => tracer::trace_members;

@@ -108,14 +108,33 @@ impl Members {
         }
     }
 
-    fn window(&self, process: ProcessId) -> impl Iterator<Item = &Member> {
+    #[inline(always)]
+    fn home(process: ProcessId) -> usize {
         // Fibonacci hashing: the ids of the host count up in their middle bits.
-        let home = process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ROOM.trailing_zeros());
-        (0..WINDOW).filter_map(move |step| self.entries.get((home as usize + step) & (ROOM - 1)))
+        let hash = process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash >> (64 - ROOM.trailing_zeros())) as usize
     }
 
-    #[inline]
+    fn window(&self, process: ProcessId) -> impl Iterator<Item = &Member> {
+        let home = Self::home(process);
+        (0..WINDOW).filter_map(move |step| self.entries.get((home + step) & (ROOM - 1)))
+    }
+
+    #[inline(always)]
     pub(super) fn find(&self, process: ProcessId) -> Option<&Member> {
+        match self.entries.get(Self::home(process)) {
+            Some(entry)
+                if process.is_some() && entry.process.load(Ordering::Acquire) == process.0 =>
+            {
+                Some(entry)
+            }
+            _ => self.find_further(process),
+        }
+    }
+
+    /// Of a process that does not stand in its own place.
+    #[inline(never)]
+    fn find_further(&self, process: ProcessId) -> Option<&Member> {
         if self.used.load(Ordering::Relaxed) == 0 || !process.is_some() {
             return None;
         }

@@ -158,7 +158,7 @@ pub fn term(env: Env<'_>, word: Word) -> Term<'_> {
 }
 
 /// What a term is, by whichever way it can be read.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn shape(env: Env<'_>, term: Word) -> Shape<'_> {
     match raw::RawTerms::new(env) {
@@ -177,6 +177,43 @@ pub fn elements(env: Env<'_>, term: Word) -> Option<&[Word]> {
             Shape::Tuple(elements) => Some(elements),
             _ => None,
         },
+    }
+}
+
+/// The elements of a list, up to what is no list cell.
+#[inline(always)]
+pub fn cells(env: Env<'_>, list: Word) -> impl Iterator<Item = Word> {
+    let mut rest = list;
+    std::iter::from_fn(move || match shape(env, rest) {
+        Shape::Cons(head, tail) => {
+            rest = tail;
+            Some(head)
+        }
+        _ => None,
+    })
+}
+
+/// The elements of a list of so many.
+#[must_use]
+pub fn cells_of<const N: usize>(env: Env<'_>, list: Word) -> Option<[Word; N]> {
+    let mut cells = cells(env, list);
+    let mut found = [0; N];
+    for place in &mut found {
+        *place = cells.next()?;
+    }
+    cells.next().is_none().then_some(found)
+}
+
+/// The value under an atom in a map of few keys.
+#[inline(always)]
+#[must_use]
+pub fn value_under(env: Env<'_>, map: Word, key: Word) -> Option<Word> {
+    match shape(env, map) {
+        Shape::FlatMap(keys, values) => {
+            let mut pairs = keys.iter().zip(values);
+            pairs.find(|(at, _)| **at == key).map(|(_, value)| *value)
+        }
+        _ => nif::NifTerms::new(env).value_under(map, key),
     }
 }
 

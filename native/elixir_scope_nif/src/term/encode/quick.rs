@@ -170,6 +170,28 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
         self.value::<true>(window, term, 0)
     }
 
+    /// Writes the elements of a list, each as a value of its own; those as marks whose bit is set in `masks`, from the lowest. What
+    /// is no list stands for an empty one.
+    #[inline(always)]
+    pub fn elements<'w>(self, window: Window<'w>, list: Word, masks: u32) -> Option<Window<'w>> {
+        let Shape::Cons(mut head, mut tail) = self.terms.shape(list) else {
+            return window.byte(format::NIL);
+        };
+        let mut window = window.byte(format::LIST)?;
+        for at in 0..u32::BITS {
+            window = if masks >> at & 1 == 1 {
+                window.byte(format::REDACTED)?
+            } else {
+                self.term(window, head)?
+            };
+            match self.terms.shape(tail) {
+                Shape::Cons(next, after) => (head, tail) = (next, after),
+                _ => return window.byte(format::END),
+            }
+        }
+        None
+    }
+
     #[inline(always)]
     fn value<'w, const HERE: bool>(
         self,
