@@ -450,15 +450,6 @@ defmodule ElixirScope.Native do
   def enabled(_tag, _state, _tracee), do: absent(:remove)
 
   # What the VM asks in its place of calls, sends and arrivals, if a tracer has them: those that come most often, and need not be told apart.
-  @spec enabled_call(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
-  def enabled_call(_tag, _state, _tracee), do: absent(:remove)
-
-  @spec enabled_send(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
-  def enabled_send(_tag, _state, _tracee), do: absent(:remove)
-
-  @spec enabled_receive(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
-  def enabled_receive(_tag, _state, _tracee), do: absent(:remove)
-
   @spec trace(tag :: atom, state :: term, tracee :: pid | port, term, opts :: map) :: term
   def trace(_tag, _state, _tracee, _first, _opts), do: absent(:ok)
 
@@ -493,9 +484,11 @@ defmodule ElixirScope.Native do
   @spec trace_free(number :: 0..15) :: :ok
   def trace_free(_number), do: missing()
 
+  # `missed` is how often a process that belongs to a trace found no room among the members of traces, of which there are 131,072: it is
+  # not recorded, or not what the trace has to remember of it.
   @spec trace_status() :: [
           {number :: 0..15, :running | {:ended, :max | :rate | :for | :stop_when | :stopped | :guard},
-           recorded :: non_neg_integer, skipped :: non_neg_integer}
+           recorded :: non_neg_integer, skipped :: non_neg_integer, missed :: non_neg_integer}
         ]
   def trace_status, do: missing()
 

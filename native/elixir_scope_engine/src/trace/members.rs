@@ -122,14 +122,18 @@ impl Members {
 
     #[inline(always)]
     pub(super) fn find(&self, process: ProcessId) -> Option<&Member> {
-        match self.entries.get(Self::home(process)) {
-            Some(entry)
-                if process.is_some() && entry.process.load(Ordering::Acquire) == process.0 =>
-            {
-                Some(entry)
-            }
-            _ => self.find_further(process),
+        match self.find_at_home(process) {
+            Some(member) => Some(member),
+            None => self.find_further(process),
         }
+    }
+
+    /// The entry of a process that stands in its own place.
+    #[inline(always)]
+    pub(super) fn find_at_home(&self, process: ProcessId) -> Option<&Member> {
+        let entry = self.entries.get(Self::home(process))?;
+        let is_its = process.is_some() && entry.process.load(Ordering::Acquire) == process.0;
+        is_its.then_some(entry)
     }
 
     /// Of a process that does not stand in its own place.

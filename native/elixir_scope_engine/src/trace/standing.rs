@@ -25,6 +25,29 @@ impl Traces {
     }
 }
 
+impl Traces {
+    /// Whether an event is wanted, if that is seen at first sight: false says nothing. The host asks this before each event, and the answer
+    /// is mostly yes.
+    #[inline(always)]
+    #[must_use]
+    pub fn surely_wants(&self, group: Group, process: ProcessId) -> bool {
+        let wanting = self.wanting(group).load() & !self.inside_only.load();
+        !(self.surely_of(process) & wanting).is_empty()
+    }
+
+    /// Whether a process belongs to a running trace, if that is seen at first sight: false says nothing.
+    #[inline(always)]
+    #[must_use]
+    pub fn surely_has(&self, process: ProcessId) -> bool {
+        !self.surely_of(process).is_empty()
+    }
+
+    #[inline(always)]
+    fn surely_of(&self, process: ProcessId) -> TraceSet {
+        self.belongs(self.members.find_at_home(process)) & self.running.load()
+    }
+}
+
 impl<'t> Standing<'t> {
     /// Its entry, if it has one.
     #[inline(always)]

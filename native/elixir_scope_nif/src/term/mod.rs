@@ -158,7 +158,7 @@ pub fn term(env: Env<'_>, word: Word) -> Term<'_> {
 }
 
 /// What a term is, by whichever way it can be read.
-#[inline(always)]
+#[inline]
 #[must_use]
 pub fn shape(env: Env<'_>, term: Word) -> Shape<'_> {
     match raw::RawTerms::new(env) {
@@ -180,17 +180,38 @@ pub fn elements(env: Env<'_>, term: Word) -> Option<&[Word]> {
     }
 }
 
+/// Head and tail of a list cell.
+#[inline(always)]
+fn cell(env: Env<'_>, term: Word) -> Option<(Word, Word)> {
+    match raw::RawTerms::new(env) {
+        Some(raw) => raw.cell(term),
+        None => match nif::NifTerms::new(env).shape(term) {
+            Shape::Cons(head, tail) => Some((head, tail)),
+            _ => None,
+        },
+    }
+}
+
 /// The elements of a list, up to what is no list cell.
 #[inline(always)]
 pub fn cells(env: Env<'_>, list: Word) -> impl Iterator<Item = Word> {
     let mut rest = list;
-    std::iter::from_fn(move || match shape(env, rest) {
-        Shape::Cons(head, tail) => {
-            rest = tail;
-            Some(head)
-        }
-        _ => None,
+    std::iter::from_fn(move || {
+        let (head, tail) = cell(env, rest)?;
+        rest = tail;
+        Some(head)
     })
+}
+
+/// How many elements a list has, up to what is no list cell.
+#[inline(always)]
+#[must_use]
+pub fn length(env: Env<'_>, list: Word) -> u32 {
+    let (mut rest, mut length) = (list, 0);
+    while let Some((_, tail)) = cell(env, rest) {
+        (rest, length) = (tail, length + 1);
+    }
+    length
 }
 
 /// The elements of a list of so many.
@@ -208,12 +229,9 @@ pub fn cells_of<const N: usize>(env: Env<'_>, list: Word) -> Option<[Word; N]> {
 #[inline(always)]
 #[must_use]
 pub fn value_under(env: Env<'_>, map: Word, key: Word) -> Option<Word> {
-    match shape(env, map) {
-        Shape::FlatMap(keys, values) => {
-            let mut pairs = keys.iter().zip(values);
-            pairs.find(|(at, _)| **at == key).map(|(_, value)| *value)
-        }
-        _ => nif::NifTerms::new(env).value_under(map, key),
+    match raw::RawTerms::new(env) {
+        Some(raw) => raw.value_of(map, key),
+        None => nif::NifTerms::new(env).value_under(map, key),
     }
 }
 

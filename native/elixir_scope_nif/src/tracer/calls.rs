@@ -15,7 +15,7 @@ use crate::host::BEAM;
 use crate::payload::{Body, Payload, Values};
 use crate::term::encode::Quick;
 use crate::term::redact::Redaction;
-use crate::term::{self, Terms, Word, cells, raw, word, word_of};
+use crate::term::{self, Terms, Word, raw, word, word_of};
 use crate::thread::Masks;
 
 /// A function as the VM names it.
@@ -43,7 +43,7 @@ impl Function {
         };
         let arity = match raw::small_value(term::term(env, args)) {
             Some(arity) => u32::try_from(arity).ok()?,
-            None => cells(env, args).fold(0, |arity, _arg| arity + 1),
+            None => term::length(env, args),
         };
         let module = term::atom_id(term::term(env, module))?;
         let name = term::atom_id(term::term(env, name))?;
@@ -54,6 +54,7 @@ impl Function {
 
 impl<'a> Event<'a> {
     /// The tracee calls a function.
+    #[inline(never)]
     pub(super) fn called(&self) {
         let traces = Traces::shared();
         let Some(Function { site, args }) = Function::of(self.env, self.first) else {
@@ -120,6 +121,7 @@ impl<'a> Event<'a> {
     }
 
     /// A function has come back.
+    #[inline(never)]
     pub(super) fn returned(&self) {
         let value = self.extra().unwrap_or(atom(atoms::nil()));
         self.left(Group::Return, Left::Normally(value));

@@ -19,6 +19,7 @@ mod written;
 
 impl<'a> Event<'a> {
     /// A message is sent by the tracee; to nobody, if the VM says so.
+    #[inline(never)]
     pub(super) fn sent(&self, is_to_nobody: bool) {
         let traces = Traces::shared();
         let wanted = traces.wanted(Group::Send, self.process);
@@ -50,6 +51,7 @@ impl<'a> Event<'a> {
     }
 
     /// A message has come into the mailbox of the tracee. The end of a wait without one is no message.
+    #[inline(never)]
     pub(super) fn received(&self) {
         if self.first.is_atom() && self.result().is_none() && atoms::timeout() == self.first {
             // A message `:timeout` has a sender.
