@@ -187,6 +187,22 @@ impl<'w> Window<'w> {
         }
     }
 
+    /// A process. Its word is long on some hosts, and no message goes without one: by eight groups at once, without a call.
+    #[inline(always)]
+    pub fn pid(self, process: u64) -> Option<Self> {
+        if process >> 56 != 0 {
+            return self.tagged(format::PID, process);
+        }
+        let window = self.item()?;
+        let (bytes, size) = eight_groups(process);
+        // SAFETY: there is room for an item, of which these are nine bytes at most.
+        unsafe {
+            window.store(0, format::PID);
+            window.store(1, bytes.to_le());
+            window.take(1 + size)
+        }
+    }
+
     /// A name.
     #[inline(always)]
     pub fn atom(self, atom: AtomId) -> Option<Self> {
@@ -335,7 +351,7 @@ mod tests {
                     );
                 }
                 assert_eq!(
-                    windowed(100, |window| window.tagged(format::PID, value)),
+                    windowed(100, |window| window.pid(value)),
                     Some(written(|writer| writer.pid(value).unwrap())),
                     "{value}"
                 );

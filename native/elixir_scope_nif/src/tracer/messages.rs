@@ -2,7 +2,7 @@
 //! seen by an injected call or by the VM.
 
 use elixir_scope_engine::event::{EventKind, ProcessId, SiteId};
-use elixir_scope_engine::value::{Full, format};
+use elixir_scope_engine::value::Full;
 use elixir_scope_engine::{Group, RecordBuf, Traces, Window};
 use rustler::{Atom, Env, Term};
 
@@ -53,19 +53,20 @@ impl<'a> Event<'a> {
     /// A message has come into the mailbox of the tracee. The end of a wait without one is no message.
     #[inline(never)]
     pub(super) fn received(&self) {
-        if self.first.is_atom() && self.result().is_none() && atoms::timeout() == self.first {
+        let result = self.result();
+        if result.is_none() && word(self.first) == atom(atoms::timeout()) {
             // A message `:timeout` has a sender.
             return;
         }
         self.mark(Group::Receive, EventKind::MessageReceive, |_counted| {
-            self.arrival()
+            self.arrival(result)
         });
     }
 
     #[inline(always)]
-    fn arrival(&self) -> Received {
+    fn arrival(&self, result: Option<Word>) -> Received {
         let env = self.env;
-        let (origin, sender) = self.origin();
+        let (origin, sender) = origin(result);
         let message = match Message::by_vm(env, self.first) {
             // Only the VM says of a process that it is no more, in that one's name.
             Some(message) if sender.is_none() || sender == message.sender => message,
@@ -102,7 +103,7 @@ impl<'t> Body<'t> for Sent {
     ) -> Option<Window<'w>> {
         let written = WRITTEN.get()?;
         let nil = written.nil();
-        let window = window.tagged(format::PID, self.sender.0)?;
+        let window = window.pid(self.sender.0)?;
         let window = or_nil(quick, window, self.receiver.process, nil)?;
         let window = or_nil(quick, window, self.receiver.name, nil)?;
         let window = quick.term(window, self.message.content)?;
@@ -161,7 +162,7 @@ impl<'t> Body<'t> for Received {
     ) -> Option<Window<'w>> {
         let written = WRITTEN.get()?;
         let nil = written.nil();
-        let window = window.tagged(format::PID, self.receiver.0)?;
+        let window = window.pid(self.receiver.0)?;
         let window = or_nil(quick, window, self.sender, nil)?;
         let window = quick.term(window, self.message.content)?;
         if self.message.reference.is_none() {
@@ -195,23 +196,16 @@ fn or_nil<'t, 'w, T: Terms<'t>>(
 ) -> Option<Window<'w>> {
     match value {
         None => window.bytes(nil),
-        Some(process) if term::is_local_pid(process as u64) => {
-            window.tagged(format::PID, process as u64)
-        }
+        Some(process) if term::is_local_pid(process as u64) => window.pid(process as u64),
         Some(other) => quick.term(window, other),
     }
 }
 
-impl Event<'_> {
-    /// Where a message came from: a node, a port, or the VM's timers; or the process, if it was one of this node.
-    fn origin(&self) -> (Option<Word>, Option<Word>) {
-        let Some(result) = self.result() else {
-            return (None, None);
-        };
-        if term::is_local_pid(result as u64) {
-            return (None, Some(result));
-        }
-        (Some(result), None)
+/// Where a message came from, by what the match spec says: a node, a port, or the VM's timers; or the process, if it was one of this node.
+fn origin(result: Option<Word>) -> (Option<Word>, Option<Word>) {
+    match result {
+        Some(sender) if term::is_local_pid(sender as u64) => (None, Some(sender)),
+        other => (other, None),
     }
 }
 
