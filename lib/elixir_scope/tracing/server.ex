@@ -338,7 +338,9 @@ defmodule ElixirScope.Tracing.Server do
   defp look(%{traces: traces} = state) when traces == %{}, do: state
 
   defp look(state) do
-    native = Map.new(Native.trace_status(), fn {number, how, _recorded, _skipped, _missed} -> {number, how} end)
+    native =
+      Map.new(Native.trace_status(), fn {number, how, _recorded, _skipped, _missed} -> {number, how} end)
+
     now = now_ms()
 
     Enum.reduce(in_order(state), state, fn trace, state ->
