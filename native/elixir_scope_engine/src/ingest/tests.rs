@@ -572,10 +572,9 @@ fn a_record_of_several_events_is_taken_as_one_for_each() {
         }
         apart.push((exit, end(&normal)));
         // each has its number
-        let mut number = apart[0].0.sequence;
-        for (head, _) in &mut apart {
+        let first = apart[0].0.sequence;
+        for ((head, _), number) in apart.iter_mut().zip(first..) {
             head.sequence = number;
-            number += 1;
         }
         let together = vec![
             apart[0].clone(),
