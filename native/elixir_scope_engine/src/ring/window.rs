@@ -259,6 +259,18 @@ impl<'w> Window<'w> {
         }
     }
 
+    /// Values that are written already, `length` bytes of them: all of the room that they stand in is moved, so that their length needs no
+    /// branch.
+    #[inline(always)]
+    pub fn short(self, room: &[u8; SHORT], length: usize) -> Option<Self> {
+        let window = self.item()?;
+        // SAFETY: there is room for an item, which is longer than the bytes.
+        unsafe {
+            window.store(0, *room);
+            window.take(length.min(SHORT))
+        }
+    }
+
     #[inline(never)]
     fn long_bytes(mut self, bytes: &[u8]) -> Option<Self> {
         if bytes.len() > self.room() {
@@ -381,6 +393,12 @@ mod tests {
             assert_eq!(out, Some([bytes, &[format::NIL]].concat()), "{length}");
         }
         assert_eq!(windowed(400, |window| window.bytes(&bytes)), None);
+        let room = *bytes.first_chunk().unwrap();
+        for length in 0..=SHORT {
+            let out = windowed(400, |window| window.short(&room, length)?.byte(format::NIL));
+            let bytes = bytes.get(..length).unwrap();
+            assert_eq!(out, Some([bytes, &[format::NIL]].concat()), "{length}");
+        }
     }
 
     #[test]

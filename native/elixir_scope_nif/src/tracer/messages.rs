@@ -13,7 +13,7 @@ use crate::host::{BEAM, pid_word};
 use crate::payload::{Body, Payload, Values};
 use crate::term::encode::Quick;
 use crate::term::{self, Terms, Word, raw, word, word_of};
-use written::{Sort, WRITTEN};
+use written::{Bytes, Sort, WRITTEN};
 
 mod written;
 
@@ -108,15 +108,15 @@ impl<'t> Body<'t> for Sent {
         let window = or_nil(quick, window, self.receiver.name, nil)?;
         let window = quick.term(window, self.message.content)?;
         if self.message.reference.is_none() && !self.to_dead {
-            return window.bytes(written.behind_sent(self.message.sort));
+            return written.behind_sent(self.message.sort).put(window);
         }
-        let window = window.bytes(nil)?;
-        let window = window.bytes(written.sort(self.message.sort))?;
+        let window = nil.put(window)?;
+        let window = written.sort(self.message.sort).put(window)?;
         let window = or_nil(quick, window, self.message.reference, nil)?;
-        let window = window.bytes(written.three_nils())?;
+        let window = written.three_nils().put(window)?;
         match self.to_dead {
             true => quick.term(window, atom(atoms::true_())),
-            false => window.bytes(nil),
+            false => nil.put(window),
         }
     }
 
@@ -166,9 +166,9 @@ impl<'t> Body<'t> for Received {
         let window = or_nil(quick, window, self.sender, nil)?;
         let window = quick.term(window, self.message.content)?;
         if self.message.reference.is_none() {
-            return window.bytes(written.behind_received(self.message.sort));
+            return written.behind_received(self.message.sort).put(window);
         }
-        let window = window.bytes(written.sort(self.message.sort))?;
+        let window = written.sort(self.message.sort).put(window)?;
         or_nil(quick, window, self.message.reference, nil)
     }
 
@@ -192,10 +192,10 @@ fn or_nil<'t, 'w, T: Terms<'t>>(
     quick: Quick<'_, T>,
     window: Window<'w>,
     value: Option<Word>,
-    nil: &[u8],
+    nil: &Bytes,
 ) -> Option<Window<'w>> {
     match value {
-        None => window.bytes(nil),
+        None => nil.put(window),
         Some(process) if term::is_local_pid(process as u64) => window.pid(process as u64),
         Some(other) => quick.term(window, other),
     }

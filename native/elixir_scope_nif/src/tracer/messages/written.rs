@@ -1,5 +1,6 @@
 //! What stands in records of messages each time, encoded once: names of ours, and the fields that only a query fills in.
 
+use elixir_scope_engine::Window;
 use elixir_scope_engine::value::{Fit, Writer};
 use once_cell::sync::OnceCell;
 use rustler::Atom;
@@ -61,7 +62,7 @@ pub(super) fn prepare() {
 
 /// Encoded values.
 #[derive(Clone, Copy, Debug)]
-struct Bytes {
+pub(super) struct Bytes {
     bytes: [u8; Bytes::MOST],
     length: usize,
 }
@@ -94,8 +95,8 @@ impl Bytes {
     }
 
     #[inline(always)]
-    fn get(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or(&[])
+    pub(super) fn put<'w>(&self, window: Window<'w>) -> Option<Window<'w>> {
+        window.short(&self.bytes, self.length)
     }
 }
 
@@ -130,35 +131,36 @@ impl Written {
     }
 
     #[inline(always)]
-    pub(super) fn nil(&self) -> &[u8] {
-        self.nil.get()
+    pub(super) fn nil(&self) -> &Bytes {
+        &self.nil
     }
 
     #[inline(always)]
-    pub(super) fn three_nils(&self) -> &[u8] {
-        self.three_nils.get()
+    pub(super) fn three_nils(&self) -> &Bytes {
+        &self.three_nils
     }
 
     #[inline(always)]
-    pub(super) fn sort(&self, sort: Sort) -> &[u8] {
+    pub(super) fn sort(&self, sort: Sort) -> &Bytes {
         of(&self.sorts, sort)
     }
 
     /// What stands behind the message in a record of one that was sent without a reference: `message_id`, how, `call_ref`,
     /// `received_at`, `handled_at`, `queue_time_ns`, `to_dead`.
     #[inline(always)]
-    pub(super) fn behind_sent(&self, sort: Sort) -> &[u8] {
+    pub(super) fn behind_sent(&self, sort: Sort) -> &Bytes {
         of(&self.behind_sent, sort)
     }
 
     /// What stands behind the message in a record of one that arrived without a reference: how it was sent, and the reference.
     #[inline(always)]
-    pub(super) fn behind_received(&self, sort: Sort) -> &[u8] {
+    pub(super) fn behind_received(&self, sort: Sort) -> &Bytes {
         of(&self.behind_received, sort)
     }
 }
 
 #[inline(always)]
-fn of(parts: &[Bytes], sort: Sort) -> &[u8] {
-    parts.get(sort as usize).map_or(&[], Bytes::get)
+#[allow(clippy::indexing_slicing, reason = "one part for each sort")]
+fn of(parts: &[Bytes; Sort::ALL.len()], sort: Sort) -> &Bytes {
+    &parts[sort as usize]
 }
