@@ -59,7 +59,10 @@ defmodule Bench.Trace do
   @function {Subjects, :traced, 3}
 
   # As `ElixirScope.Tracing` sets it, so that it is told who sent a message.
-  @senders [{[:"$1", :"$2", :_], [], [{:message, {{:"$1", :"$2"}}}]}]
+  @senders [
+    {[:"$1", :undefined, :_], [], [{:message, :"$1"}]},
+    {[:_, :"$1", :_], [], [{:message, :"$1"}]}
+  ]
 
   # Limits that are counted and never met.
   @trace %{

@@ -148,8 +148,8 @@ defmodule ElixirScope do
       where all that was compiled in is recorded) and `rules`
     * `timelines`: `processes` whose states can be asked for, `changes`, how many of them were `verified`, and `mismatches` found, `bytes`,
       `evicted`
-    * `traces`: each with its target, its limits, how many events it has `recorded` and `skipped`, and what was `left_out`; `ended_traces`,
-      the last ones, with the `reason`
+    * `traces`: each with its target, its limits, how many events it has `recorded` and `skipped`, how often a process was `missed` because
+      131,072 belong to traces already, and what was `left_out`; `ended_traces`, the last ones, with the `reason`
     * `watches`: each with its process, its limits, and how many changes it has `recorded`
     * `crashes`: how many were `recorded`, and `skipped` since they were too many in one second
     * `subscriptions`: how many there are

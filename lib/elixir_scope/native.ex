@@ -443,12 +443,13 @@ defmodule ElixirScope.Native do
   # -- The VM's tracer --------------------------------------------------------------------------------------------------
 
   # Called by the VM itself, on any scheduler: this module is the tracer, `{ElixirScope.Native, 0}`. Who sent a message is told by the
-  # pattern of `:receive`, which must be `[{[:"$1", :"$2", :_], [], [{:message, {{:"$1", :"$2"}}}]}]`: the node, the port or
-  # `:clock_service` that it came from (so a timer's message is told from one of a process), and the process.
+  # pattern of `:receive`, whose message must be the process, or, where that is `:undefined`, the node, the port or `:clock_service` that
+  # it came from (so a timer's message is told from one of a process); see `ElixirScope.Tracing.Session`.
 
   @spec enabled(tag :: atom, state :: term, tracee :: pid | port) :: :trace | :discard | :remove
   def enabled(_tag, _state, _tracee), do: absent(:remove)
 
+  # What the VM asks in its place of calls, sends and arrivals, if a tracer has them: those that come most often, and need not be told apart.
   @spec trace(tag :: atom, state :: term, tracee :: pid | port, term, opts :: map) :: term
   def trace(_tag, _state, _tracee, _first, _opts), do: absent(:ok)
 
@@ -483,9 +484,11 @@ defmodule ElixirScope.Native do
   @spec trace_free(number :: 0..15) :: :ok
   def trace_free(_number), do: missing()
 
+  # `missed` is how often a process that belongs to a trace found no room among the members of traces, of which there are 131,072: it is
+  # not recorded, or not what the trace has to remember of it.
   @spec trace_status() :: [
           {number :: 0..15, :running | {:ended, :max | :rate | :for | :stop_when | :stopped | :guard},
-           recorded :: non_neg_integer, skipped :: non_neg_integer}
+           recorded :: non_neg_integer, skipped :: non_neg_integer, missed :: non_neg_integer}
         ]
   def trace_status, do: missing()
 

@@ -182,9 +182,9 @@ defmodule ElixirScope.GuardTest do
       {:ok, number} = Native.trace_open(@all_day)
       on_exit(fn -> Native.trace_free(number) end)
       up(2)
-      assert {^number, :running, 0, 0} = List.keyfind(Native.trace_status(), number, 0)
+      assert {^number, :running, 0, 0, 0} = List.keyfind(Native.trace_status(), number, 0)
       up(1)
-      assert {^number, {:ended, :guard}, 0, 0} = List.keyfind(Native.trace_status(), number, 0)
+      assert {^number, {:ended, :guard}, 0, 0, 0} = List.keyfind(Native.trace_status(), number, 0)
       assert Native.trace_open(@all_day) == {:error, :guard}
       down(1)
       assert {:ok, other} = Native.trace_open(@all_day)

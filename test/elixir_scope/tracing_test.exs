@@ -5,7 +5,7 @@ defmodule ElixirScope.TracingTest do
 
   require ElixirScope
 
-  alias ElixirScope.{Error, Tracing}
+  alias ElixirScope.{Error, Native, Tracing}
   alias ElixirScope.Tracing.Session
   alias ElixirScopeTest.Traced
 
@@ -290,6 +290,35 @@ defmodule ElixirScope.TracingTest do
     end
   end
 
+  describe "the VM asks whether it is to tell" do
+    test "of one who belongs to a trace, of others, and of what is no event" do
+      [worker, outsider, enclosed] = [worker(), worker(), worker()]
+      asked = &Native.enabled(&1, 0, &2)
+
+      for pid <- [worker, outsider],
+          tag <- [:send, :call, :trace_status],
+          do: assert(asked.(tag, pid) == :remove)
+
+      {:ok, _ref} = ElixirScope.trace(worker, events: [:send])
+      {:ok, _ref} = ElixirScope.trace(enclosed, events: [:send], only_inside: {Traced, :outer, 1})
+
+      assert asked.(:trace_status, worker) == :trace
+      assert asked.(:send, worker) == :trace
+      assert asked.(:receive, worker) == :discard
+      assert asked.(:call, worker) == :discard
+      assert asked.(:gc_minor_start, worker) == :discard
+      assert asked.(:anything, worker) == :discard
+
+      assert asked.(:trace_status, enclosed) == :trace
+      assert asked.(:send, enclosed) == :discard
+      assert asked.(:call, enclosed) == :trace, "it may be the one that encloses"
+
+      for tag <- [:trace_status, :send, :receive, :call], do: assert(asked.(tag, outsider) == :remove)
+      assert asked.(:spawned, outsider) == :trace, "it may be born of one who does"
+      assert asked.(:send, hd(Port.list())) == :discard
+    end
+  end
+
   describe "the limits" do
     test "max: so many events, and the flags are gone" do
       worker = worker()
@@ -299,8 +328,12 @@ defmodule ElixirScope.TracingTest do
       assert_nothing_left()
       assert length(all_events(pid: worker)) == 3
 
-      assert [%{operation: :started}, %{operation: :ended, reason: :max}] =
+      assert [%{operation: :started}, %{operation: :ended, reason: :max, limits: limits}] =
                all_events(event_type: :trace_control)
+
+      refute Map.has_key?(limits, :missed)
+
+      assert [%{recorded: 3, missed: 0}] = ElixirScope.status().ended_traces |> Enum.filter(&(&1.ref == ref))
     end
 
     test "rate: more than that in a second" do

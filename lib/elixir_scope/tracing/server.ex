@@ -34,9 +34,9 @@ defmodule ElixirScope.Tracing.Server do
   def sweep do
     if Native.load_failure() == nil do
       traces = Native.trace_status()
-      for {number, _state, _recorded, _skipped} <- traces, do: Native.trace_end(number, :stopped)
+      for {number, _state, _recorded, _skipped, _missed} <- traces, do: Native.trace_end(number, :stopped)
       if traces != [] or Session.sessions?(), do: Session.sweep()
-      for {number, _state, _recorded, _skipped} <- traces, do: Native.trace_free(number)
+      for {number, _state, _recorded, _skipped, _missed} <- traces, do: Native.trace_free(number)
     end
 
     :ok
@@ -338,7 +338,9 @@ defmodule ElixirScope.Tracing.Server do
   defp look(%{traces: traces} = state) when traces == %{}, do: state
 
   defp look(state) do
-    native = Map.new(Native.trace_status(), fn {number, how, _recorded, _skipped} -> {number, how} end)
+    native =
+      Map.new(Native.trace_status(), fn {number, how, _recorded, _skipped, _missed} -> {number, how} end)
+
     now = now_ms()
 
     Enum.reduce(in_order(state), state, fn trace, state ->
@@ -362,9 +364,9 @@ defmodule ElixirScope.Tracing.Server do
     case state.traces do
       %{^ref => trace} ->
         Native.trace_end(trace.number, reason)
-        used = used()[trace.number] || %{recorded: 0, skipped: 0}
+        used = used()[trace.number] || %{recorded: 0, skipped: 0, missed: 0}
         state = undo(trace, state)
-        note(:ended, trace.plan, reason)
+        note(:ended, trace.plan, reason, used)
         ended = report(trace) |> Map.merge(used) |> Map.merge(%{reason: reason, ended_at: instant()})
         close(%{state | ended: Enum.take([ended | state.ended], @remembered)})
 
@@ -391,9 +393,11 @@ defmodule ElixirScope.Tracing.Server do
 
   # -- What is told -----------------------------------------------------------------------------------------------------------
 
-  # Which events they are says what the tape is complete in, see `ElixirScope.Life.Tree`.
-  defp note(operation, plan, reason) do
-    Native.trace_note(operation, plan.target, Map.put(plan.limits, :events, plan.events), reason)
+  # Which events they are says what the tape is complete in, see `ElixirScope.Life.Tree`; that some processes were missed, that it is not.
+  defp note(operation, plan, reason, used \\ %{missed: 0}) do
+    missed = if used.missed > 0, do: %{missed: used.missed}, else: %{}
+    limits = plan.limits |> Map.put(:events, plan.events) |> Map.merge(missed)
+    Native.trace_note(operation, plan.target, limits, reason)
   end
 
   defp report(trace) do
@@ -411,8 +415,8 @@ defmodule ElixirScope.Tracing.Server do
   end
 
   defp used do
-    Map.new(Native.trace_status(), fn {number, _how, recorded, skipped} ->
-      {number, %{recorded: recorded, skipped: skipped}}
+    Map.new(Native.trace_status(), fn {number, _how, recorded, skipped, missed} ->
+      {number, %{recorded: recorded, skipped: skipped, missed: missed}}
     end)
   end
 

@@ -57,4 +57,6 @@ pub use timeline::{
     TimelineStats, Timelines, View, Walk, When,
 };
 #[cfg(not(loom))]
-pub use trace::{Ending, Follow, Group, Member, Scope, TraceConfig, TraceSet, TraceState, Traces};
+pub use trace::{
+    Ending, Follow, Group, Member, Scope, Standing, TraceConfig, TraceSet, TraceState, Traces,
+};

@@ -10,9 +10,9 @@ use std::slice;
 
 use elixir_scope_engine::event::EventKind;
 use rustler::sys::{ErlNifEnv, ErlNifFunc, ErlNifTerm, enif_make_badarg, enif_raise_exception};
-use rustler::{Encoder, Env, SchedulerFlags, Term};
+use rustler::{Atom, Encoder, Env, SchedulerFlags, Term};
 
-use crate::term::Word;
+use crate::term::{Word, word_of};
 use crate::{faults, gate};
 
 /// Why a native function has no answer of its own.
@@ -77,6 +77,28 @@ pub unsafe fn capture<const N: usize>(
             faults::capture_panicked(panic.as_ref());
             fallback(env).as_c_arg()
         }
+    }
+}
+
+/// A question whose answer is mostly seen at first sight: `first` gives it by the words of the first and the last argument, and cannot
+/// panic, so that no register is saved for it; `otherwise` is a function of its own for the rest.
+///
+/// # Safety
+/// As [`lift`].
+#[inline(always)]
+pub unsafe fn asked<const N: usize>(
+    env: *mut ErlNifEnv,
+    argv: *const ErlNifTerm,
+    first: fn(Word, Word) -> Option<Atom>,
+    otherwise: unsafe extern "C" fn(*mut ErlNifEnv, c_int, *const ErlNifTerm) -> ErlNifTerm,
+) -> ErlNifTerm {
+    const { assert!(N > 0) };
+    // SAFETY: the emulator checked the arity, so `argv` has N words.
+    let [one, last] = unsafe { [word_of(*argv), word_of(*argv.add(N - 1))] };
+    match first(one, last) {
+        Some(answer) => answer.as_c_arg(),
+        // SAFETY: by this function's contract.
+        None => unsafe { otherwise(env, N as c_int, argv) },
     }
 }
 
@@ -171,12 +193,16 @@ pub const fn entry(
 }
 
 /// Rows of the function table: `mark` for what instrumented code calls at a place of the program and does nothing while the
-/// gate is closed, with the kind of event that it records; `capture` for what else it calls, with its answer after a panic; `normal`
+/// gate is closed, with the kind of event that it records; `capture` for what else it calls, with its answer after a panic; `raw` for
+/// what lifts its arguments itself; `normal`
 /// for quick functions; `dirty` for those that take longer than a scheduler may be kept;
 /// `dirty_io` for those of them that must not wait until a host's long computations are done.
 macro_rules! functions {
     ($($how:ident $name:literal / $arity:literal => $function:path $(, or $fallback:ident)?;)*) => {
         &[$(functions!(@row $how $name $arity $function $(, $fallback)?)),*]
+    };
+    (@row raw $name:literal $arity:literal $function:path) => {
+        $crate::entry::entry($name, $arity, rustler::SchedulerFlags::Normal, $function)
     };
     (@row capture $name:literal $arity:literal $function:path, $fallback:ident) => {{
         #[allow(unsafe_code, reason = "the C interface of the emulator")]

@@ -18,10 +18,6 @@ fn no_token(env: Env<'_>) -> Term<'_> {
     raw::small(env, -1)
 }
 
-fn discard(env: Env<'_>) -> Term<'_> {
-    atoms::discard().to_term(env)
-}
-
 fn nothing(env: Env<'_>) -> Term<'_> {
     atoms::nil().to_term(env)
 }
@@ -85,8 +81,8 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     capture c"mute" / 0 => capture::mute, or ok;
     capture c"unmute" / 0 => capture::unmute, or ok;
 
-    capture c"enabled" / 3 => tracer::enabled, or discard;
-    capture c"trace" / 5 => tracer::trace, or ok;
+    raw c"enabled" / 3 => tracer::told;
+    raw c"trace" / 5 => tracer::told;
     normal c"trace_open" / 1 => tracer::trace_open;
     dirty c"trace_members" / 3 => tracer::trace_members;
     normal c"trace_function" / 4 => tracer::trace_function;

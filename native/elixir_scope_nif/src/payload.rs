@@ -9,14 +9,13 @@ use rustler::{Atom, Encoder, Env, MapIterator, Term};
 use smallvec::SmallVec;
 
 use crate::callback::State;
-use crate::fields::list;
 use crate::settings::Settings;
 use crate::site;
 use crate::term::encode::{EncodeError, Quick, Rules, encode_any, encode_word, most_bytes};
 use crate::term::nif::NifTerms;
 use crate::term::raw::{self, RawTerms};
 use crate::term::redact::Redaction;
-use crate::term::{Terms, Word, atom_word, map, term, word};
+use crate::term::{Terms, Word, atom_word, cells, map, term, word};
 use crate::thread::Masks;
 
 pub use ending::{Ending, Marked, NewState, Reply};
@@ -212,20 +211,28 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
         written
     }
 
+    /// The same as the VM tells it, which has no stack trace.
+    pub fn raised(&mut self, class: Word, reason: Word) -> Result<(), Full> {
+        let env = self.env;
+        let [class, reason] = [class, reason].map(|word| term(env, word));
+        self.exception(&[class, reason, Term::list_new_empty(env)])
+    }
+
     /// The arguments of a call as a list, each within a budget of its own; those whose names are to be masked as marks.
     fn args(
         &mut self,
-        args: &[Word],
+        args: impl Iterator<Item = Word>,
         names: &[AtomId],
         state: Option<(u32, [u8; 4])>,
     ) -> Result<(), Full> {
-        if args.is_empty() {
+        let mut args = args.enumerate().peekable();
+        if args.peek().is_none() {
             return self.sink.put(&[format::NIL]);
         }
         let redaction = &self.rules.redaction;
         let mut names = names.iter();
         self.sink.put(&[format::LIST])?;
-        for (at, arg) in args.iter().enumerate() {
+        for (at, arg) in args {
             if names.next().is_some_and(|name| redaction.masks_atom(*name)) {
                 self.sink.put(&[format::REDACTED])?;
             } else if let Some((state, mark)) = state
@@ -233,21 +240,24 @@ impl<'p, 't, S: Sink> Payload<'p, 't, S> {
             {
                 self.sink.put(&mark)?;
             } else {
-                self.word(*arg)?;
+                self.word(arg)?;
             }
         }
         self.sink.put(&[format::END])
     }
 
-    /// The same of arguments that come as a list: few functions have so many.
+    /// The same of arguments that come as a list.
     pub fn arg_list(&mut self, args: Term<'t>, site: SiteId) -> Result<(), Full> {
-        match list(args) {
-            Some(args) => {
-                let words: Vec<Word> = args.into_iter().map(word).collect();
-                self.args(&words, site::arguments(site), None)
-            }
-            None => self.value(args),
+        if args.list_length().is_err() {
+            return self.value(args);
         }
+        self.arg_cells(word(args), site)
+    }
+
+    /// The same of a list that is known to be one; anything else stands for no arguments.
+    pub fn arg_cells(&mut self, args: Word, site: SiteId) -> Result<(), Full> {
+        let args = cells(self.env, args);
+        self.args(args, site::arguments(site), None)
     }
 
     /// An atom of ours.
@@ -388,7 +398,7 @@ impl<'t> Body<'t> for Args<'_> {
     }
 
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
-        payload.args(self.args, site::arguments(self.site), None)
+        payload.args(self.args.iter().copied(), site::arguments(self.site), None)
     }
 }
 
@@ -439,7 +449,7 @@ impl<'t> Body<'t> for MarkedArgs<'_> {
     fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
         let Args { args, site, .. } = self.args;
         let state = Some((self.state, self.mark));
-        payload.args(args, site::arguments(site), state)
+        payload.args(args.iter().copied(), site::arguments(site), state)
     }
 }
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 
-use elixir_scope_engine::event::{EventKind, SiteId, Symbol};
+use elixir_scope_engine::event::{EventKind, SiteId, Symbol, Ticks, TimeNs};
 use elixir_scope_engine::record::RecordHead;
 use elixir_scope_engine::{RecordBuf, Recorder, RingWriter};
 use rustler::Env;
@@ -31,6 +31,8 @@ pub struct Thread {
     pub random: u64,
     /// Records until one is timed.
     untimed: u32,
+    /// An instant that was converted, and what holds for some microseconds behind it.
+    instant: (Ticks, TimeNs),
     /// By these settings.
     masks: Masks,
     /// Where a state is written before it is recorded, so that it can be told how much of it there is, or be left out.
@@ -102,6 +104,7 @@ impl Thread {
             settings,
             random,
             untimed: cost::EVERY,
+            instant: (Ticks(u64::MAX), TimeNs(0)),
             masks: Masks::new(),
             scratch: scratch.unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES)),
             thrift: Thrift::default(),
@@ -144,16 +147,52 @@ impl Thread {
         settings.sampled(*random)
     }
 
+    /// The instant of a reading, or one some microseconds before it (a millisecond, with a slow counter): near enough for limits of
+    /// seconds, and without the table that the clock keeps.
+    #[inline(always)]
+    pub fn about(&mut self, ticks: Ticks) -> TimeNs {
+        const HOLDS_TICKS: u64 = 1 << 15;
+        let (known, instant) = self.instant;
+        match ticks.0.wrapping_sub(known.0) < HOLDS_TICKS {
+            true => instant,
+            false => self.convert(ticks),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn convert(&mut self, ticks: Ticks) -> TimeNs {
+        let instant = self.writer.rings().clock().convert(ticks);
+        self.instant = (ticks, instant);
+        instant
+    }
+
     /// Writes a record; one in so many is timed.
     #[inline(always)]
     pub fn write<'a>(&mut self, env: Env<'a>, head: RecordHead, body: impl Body<'a>) {
         self.untimed -= 1;
         let start = (self.untimed == 0).then(|| self.writer.rings().clock().ticks());
-        self.record(env, head, body);
+        let ticks = self.writer.announce();
+        self.record(env, RecordHead { ticks, ..head }, body);
         if let Some(start) = start {
-            self.untimed = cost::EVERY;
-            cost::note(self.writer.rings().clock(), start);
+            self.note_cost(start);
         }
+    }
+
+    /// Writes a record that was announced, with the answer to that in its head.
+    #[inline(always)]
+    pub fn write_announced<'a>(&mut self, env: Env<'a>, head: RecordHead, body: impl Body<'a>) {
+        self.untimed -= 1;
+        self.record(env, head, body);
+        if self.untimed == 0 {
+            self.note_cost(head.ticks);
+        }
+    }
+
+    #[cold]
+    fn note_cost(&mut self, start: Ticks) {
+        self.untimed = cost::EVERY;
+        cost::note(self.writer.rings().clock(), start);
     }
 
     #[inline(always)]
@@ -164,9 +203,10 @@ impl Thread {
             Some(raw) if B::IS_QUICK => {
                 let quick = Quick::new(raw, &settings.rules, ());
                 let fill = Quickly { quick, body: &body };
-                self.writer.record(head, settings.quick_bytes, fill)
+                self.writer
+                    .record_announced(head, settings.quick_bytes, fill)
             }
-            _ => self.writer.begin(head).map(Some),
+            _ => self.writer.begin_announced(head).map(Some),
         };
         // A record that finds no room is counted as lost by the ring.
         if let Ok(Some(record)) = begun {

@@ -17,12 +17,17 @@ mod crashes;
 mod life;
 mod messages;
 
+use std::ffi::c_int;
+
 use elixir_scope_engine::event::{EventKind, ProcessId, SiteId};
-use elixir_scope_engine::{Entered, Group, ProcessSlots, Slot, TraceSet, Traces};
+use elixir_scope_engine::record::RecordHead;
+use elixir_scope_engine::{Entered, Group, ProcessSlots, Slot, Standing, TraceSet, Traces};
 use once_cell::sync::OnceCell;
+use rustler::sys::{ErlNifEnv, ErlNifTerm};
 use rustler::{Atom, Env, Term};
 
-use crate::capture::{NOWHERE, What, claim, recording_of};
+use crate::capture::{NOWHERE, What, atom, claim, recording_of};
+use crate::entry::{asked, capture};
 use crate::payload::Body;
 use crate::term::{self, Word, word, word_of};
 use crate::thread::Thread;
@@ -34,47 +39,108 @@ pub use control::{
     trace_end, trace_free, trace_function, trace_members, trace_note, trace_open, trace_status,
 };
 
-/// `enabled(tag, state, tracee)`
-pub fn enabled<'a>(env: Env<'a>, [tag, _state, tracee]: [Term<'a>; 3]) -> Term<'a> {
-    answer(tag, tracee).to_term(env)
+/// What the VM calls for `enabled/3` and for `trace/5`. It calls both, and for any event, at one place; where that leads to one function alone
+/// the processor foresees it. With a function for each, or more of them (`enabled_call` and its like), it took 5 to 9 ns to find out.
+///
+/// # Safety
+/// `env`, `argc` and `argv` are those of a NIF call that is running.
+#[allow(unsafe_code, reason = "the C interface of the emulator")]
+pub unsafe extern "C" fn told(
+    env: *mut ErlNifEnv,
+    argc: c_int,
+    argv: *const ErlNifTerm,
+) -> ErlNifTerm {
+    // SAFETY: by this function's contract; the emulator checked the arity.
+    unsafe {
+        match argc {
+            3 => asked::<3>(env, argv, at_once, otherwise),
+            _ => capture::<5>(env, argv, |env| atoms::ok().to_term(env), trace),
+        }
+    }
 }
 
-fn answer(tag: Term<'_>, tracee: Term<'_>) -> Atom {
+/// # Safety
+/// As [`told`], with three arguments.
+#[allow(unsafe_code, reason = "the C interface of the emulator")]
+unsafe extern "C" fn otherwise(
+    env: *mut ErlNifEnv,
+    _argc: c_int,
+    argv: *const ErlNifTerm,
+) -> ErlNifTerm {
+    // SAFETY: by this function's contract.
+    unsafe { capture::<3>(env, argv, |env| atoms::discard().to_term(env), enabled) }
+}
+
+/// What `enabled(tag, state, tracee)` answers if that is seen at first sight, as mostly. The status is what the VM asks for most: before
+/// each call, and whenever a process goes on.
+#[inline(always)]
+fn at_once(tag: Word, tracee: Word) -> Option<Atom> {
+    let process = local_of(tracee).filter(|_| gate::word() != 0)?;
     let traces = Traces::shared();
-    let Some(tag) = Tag::of(tag) else {
-        return atoms::discard();
+    let wants = |group| traces.surely_wants(group, process);
+    let is_sure = match tag {
+        _ if tag == atom(atoms::trace_status()) => traces.surely_has(process),
+        _ if tag == atom(atoms::call()) => wants(Group::Call),
+        _ if tag == atom(atoms::send()) => wants(Group::Send),
+        _ if tag == atom(atoms::receive()) => wants(Group::Receive),
+        _ => false,
     };
-    if gate::word() == 0 {
-        return match tag {
-            Tag::Status => atoms::trace(),
-            _ => atoms::discard(),
-        };
+    is_sure.then(atoms::trace)
+}
+
+/// `enabled(tag, state, tracee)`
+fn enabled<'a>(env: Env<'a>, [tag, _state, tracee]: [Term<'a>; 3]) -> Term<'a> {
+    let answer = match word(tag) == atom(atoms::trace_status()) {
+        true => status(tracee),
+        false => rare(tag, tracee),
+    };
+    answer.to_term(env)
+}
+
+#[inline(never)]
+fn rare(tag: Term<'_>, tracee: Term<'_>) -> Atom {
+    match Tag::of(tag) {
+        // A process that is just born may join the traces of its parent.
+        Some(Tag::Spawned) => answer(tracee, |_| true),
+        Some(tag) => answer(tracee, |standing| standing.may_want(tag.group())),
+        None => atoms::discard(),
     }
+}
+
+/// Whether the VM is to tell of an event, or to take the flags of a process away that belongs to nothing.
+#[inline(always)]
+fn answer(tracee: Term<'_>, is_wanted: impl FnOnce(Standing<'_>) -> bool) -> Atom {
+    if gate::word() == 0 {
+        return atoms::discard();
+    }
+    let traces = Traces::shared();
     if traces.running().is_empty() {
         return atoms::remove();
-    }
-    // A process that is just born may join the traces of its parent.
-    if tag == Tag::Spawned {
-        return atoms::trace();
     }
     let Some(process) = local(tracee) else {
         return atoms::discard();
     };
-    let is_wanted = match tag.group() {
-        Some(group) => traces.may_want(group, process),
-        None => !traces.of(process).is_empty(),
-    };
-    if is_wanted {
+    let standing = traces.standing(process);
+    if is_wanted(standing) {
         atoms::trace()
-    } else if traces.of(process).is_empty() && !traces.follows_messages() {
+    } else if standing.traces().is_empty() && !traces.follows_messages() {
         atoms::remove()
     } else {
         atoms::discard()
     }
 }
 
+/// Whether the tracer is there, and whether a process belongs to anything.
+#[inline(always)]
+fn status(tracee: Term<'_>) -> Atom {
+    match gate::word() {
+        0 => atoms::trace(),
+        _ => answer(tracee, |standing| !standing.traces().is_empty()),
+    }
+}
+
 /// `trace(tag, state, tracee, first, opts)`
-pub fn trace<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
+fn trace<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
     let [tag, _state, tracee, first, opts] = args;
     let word = gate::word();
     if word != 0
@@ -114,14 +180,13 @@ enum Tag {
     GcStart,
     MinorGcEnd,
     MajorGcEnd,
-    Status,
 }
 
 /// The tags by the words of their atoms, those that come most often first.
-static TAGS: OnceCell<[(Word, Tag); 20]> = OnceCell::new();
+static TAGS: OnceCell<[(Word, Tag); 19]> = OnceCell::new();
 
 #[cold]
-fn tags() -> [(Word, Tag); 20] {
+fn tags() -> [(Word, Tag); 19] {
     let named = [
         (atoms::send(), Tag::Send),
         (atoms::receive(), Tag::Receive),
@@ -142,7 +207,6 @@ fn tags() -> [(Word, Tag); 20] {
         (atoms::gc_minor_end(), Tag::MinorGcEnd),
         (atoms::gc_major_end(), Tag::MajorGcEnd),
         (atoms::send_to_non_existing_process(), Tag::SendToNobody),
-        (atoms::trace_status(), Tag::Status),
     ];
     named.map(|(name, tag)| (word_of(name.as_c_arg()), tag))
 }
@@ -158,18 +222,17 @@ impl Tag {
             .map(|(_, tag)| tag)
     }
 
-    /// The sort that it belongs to; none for what is no event.
-    fn group(self) -> Option<Group> {
-        Some(match self {
+    /// The sort that it belongs to.
+    fn group(self) -> Group {
+        match self {
             Tag::Send | Tag::SendToNobody => Group::Send,
             Tag::Receive => Group::Receive,
             Tag::Call => Group::Call,
             Tag::Return => Group::Return,
             Tag::Exception => Group::Exception,
             Tag::GcStart | Tag::MinorGcEnd | Tag::MajorGcEnd => Group::Gc,
-            Tag::Status => return None,
             _ => Group::Procs,
-        })
+        }
     }
 }
 
@@ -186,7 +249,24 @@ struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// By compares where it comes often: a table of places to go to is not foreseen as well.
+    #[inline(always)]
     fn take(&self, tag: Tag) {
+        if tag == Tag::Call {
+            self.called();
+        } else if tag == Tag::Return {
+            self.returned();
+        } else if tag == Tag::Send {
+            self.sent(false);
+        } else if tag == Tag::Receive {
+            self.received();
+        } else {
+            self.take_rare(tag);
+        }
+    }
+
+    #[inline(never)]
+    fn take_rare(&self, tag: Tag) {
         match tag {
             Tag::Send => self.sent(false),
             Tag::SendToNobody => self.sent(true),
@@ -206,34 +286,41 @@ impl<'a> Event<'a> {
             Tag::GcStart => self.gc_began(),
             Tag::MinorGcEnd => self.gc_ended(atoms::minor()),
             Tag::MajorGcEnd => self.gc_ended(atoms::major()),
-            Tag::Status => {}
         }
     }
 
     /// What the VM adds to the event.
-    fn extra(&self) -> Option<Term<'a>> {
-        self.opts.map_get(atoms::extra()).ok()
+    #[inline(always)]
+    fn extra(&self) -> Option<Word> {
+        term::value_under(self.env, word(self.opts), atom(atoms::extra()))
     }
 
     /// What the match spec that let it pass says.
-    fn result(&self) -> Option<Term<'a>> {
-        self.opts.map_get(atoms::match_spec_result()).ok()
+    #[inline(always)]
+    fn result(&self) -> Option<Word> {
+        let key = atom(atoms::match_spec_result());
+        term::value_under(self.env, word(self.opts), key)
     }
 
     /// Records something that neither begins nor ends a call, if a trace wants it.
-    fn mark(&self, group: Group, kind: EventKind, body: impl Body<'a>) {
+    #[inline(always)]
+    fn mark<B: Body<'a>>(&self, group: Group, kind: EventKind, body: impl FnOnce(TraceSet) -> B) {
         let wanted = Traces::shared().wanted(group, self.process);
-        self.record(wanted, |thread, slot, _counted| {
+        self.record(wanted, kind, SiteId::NONE, |thread, slot, counted| {
             let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
-            self.write(thread, slot, kind, SiteId::NONE, place, body);
+            (place, body(counted))
         });
     }
 
-    /// Runs `write` with this thread's state if one of `wanted` is not at its limits; those it is told.
-    fn record(
+    /// Records an event if one of `wanted` is not at its limits. `make` is told those that are not, and says where the process stands,
+    /// and what is written; it is called in between of the record's announcement and its end.
+    #[inline(always)]
+    fn record<B: Body<'a>>(
         &self,
         wanted: TraceSet,
-        write: impl FnOnce(&mut Thread, Option<&'static Slot>, TraceSet),
+        kind: EventKind,
+        site: SiteId,
+        make: impl FnOnce(&mut Thread, Option<&'static Slot>, TraceSet) -> (Entered, B),
     ) {
         if wanted.is_empty() {
             return;
@@ -242,37 +329,47 @@ impl<'a> Event<'a> {
         let slot = slots
             .find(self.process)
             .or_else(|| claim(slots, self.process));
-        recording_of(self.word, self.process, slot, |thread, _process, slot| {
-            let clock = thread.writer.rings().clock();
-            let now = clock.convert(clock.ticks());
+        recording_of(self.word, self.process, slot, |thread, process, slot| {
+            // One reading for the limits and for the record.
+            let ticks = thread.writer.announce();
+            let now = thread.about(ticks);
             let counted = Traces::shared().count(wanted, now);
-            if !counted.is_empty() {
-                write(thread, slot, counted);
+            if counted.is_empty() {
+                thread.writer.take_back();
+                return;
             }
+            let (place, body) = make(thread, slot, counted);
+            let what = What {
+                kind,
+                process,
+                slot,
+                site,
+            };
+            let head = RecordHead {
+                ticks,
+                ..what.at(place)
+            };
+            thread.write_announced(self.env, head, body);
         });
     }
 
-    fn write(
-        &self,
-        thread: &mut Thread,
-        slot: Option<&'static Slot>,
-        kind: EventKind,
-        site: SiteId,
-        place: Entered,
-        body: impl Body<'a>,
-    ) {
-        let what = What {
-            kind,
-            process: self.process,
-            slot,
-            site,
-        };
-        thread.write(self.env, what.at(place), body);
+    /// This process's thread's, for what is done while nothing is recorded.
+    fn with_thread<R>(&self, work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+        let mut thread = Thread::take(self.word)?;
+        let answer = work(&mut thread);
+        Thread::put(thread);
+        Some(answer)
     }
 }
 
 /// The process of this node that a term is.
+#[inline(always)]
 fn local(term: Term<'_>) -> Option<ProcessId> {
-    let word = word(term) as u64;
+    local_of(word(term))
+}
+
+#[inline(always)]
+fn local_of(word: Word) -> Option<ProcessId> {
+    let word = word as u64;
     term::is_local_pid(word).then_some(ProcessId(word))
 }

@@ -573,7 +573,7 @@ fn a_record_of_several_events_is_taken_as_one_for_each() {
         apart.push((exit, end(&normal)));
         // each has its number
         let first = apart[0].0.sequence;
-        for (number, (head, _)) in (first..).zip(&mut apart) {
+        for ((head, _), number) in apart.iter_mut().zip(first..) {
             head.sequence = number;
         }
         let together = vec![

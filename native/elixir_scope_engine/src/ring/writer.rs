@@ -118,8 +118,17 @@ impl RingWriter {
     /// [`Lost`] when there is no room. The record has been counted as lost.
     #[inline(always)]
     pub fn begin(&mut self, head: RecordHead) -> Result<RecordBuf<'_>, Lost> {
-        let ticks = self.stamp();
-        self.open(RecordHead { ticks, ..head })
+        let ticks = self.announce();
+        self.begin_announced(RecordHead { ticks, ..head })
+    }
+
+    /// The same of a record that was announced, with the answer to that in its head.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    #[inline(always)]
+    pub fn begin_announced(&mut self, head: RecordHead) -> Result<RecordBuf<'_>, Lost> {
+        self.open(head)
     }
 
     /// Begins a record as [`Self::begin`] does, and, if `fill` writes its payload into a window of `most` bytes at most,
@@ -134,13 +143,26 @@ impl RingWriter {
         most: usize,
         fill: impl Fill,
     ) -> Result<Option<RecordBuf<'_>>, Lost> {
-        let ticks = self.stamp();
-        let head = RecordHead { ticks, ..head };
+        let ticks = self.announce();
+        self.record_announced(RecordHead { ticks, ..head }, most, fill)
+    }
+
+    /// The same of a record that was announced, with the answer to that in its head.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    #[inline(always)]
+    pub fn record_announced(
+        &mut self,
+        head: RecordHead,
+        most: usize,
+        fill: impl Fill,
+    ) -> Result<Option<RecordBuf<'_>>, Lost> {
         #[cfg(not(loom))]
         self.ask_for(self.offset + AHEAD, 2);
         #[cfg(not(loom))]
         if let Some(end) = in_one_piece(self, head, most, fill) {
-            self.commit(end, self.sequence, ticks.0, head.events());
+            self.commit(end, self.sequence, head.ticks.0, head.events());
             return Ok(None);
         }
         #[cfg(loom)]
@@ -161,15 +183,23 @@ impl RingWriter {
         }
     }
 
-    /// Announces a record, and reads the counter for it.
+    /// Announces a record, and reads the counter for it. Nothing of any ring that is newer is handed out until the record is
+    /// written, or taken back: little may be done between.
     #[inline(always)]
-    fn stamp(&mut self) -> Ticks {
+    #[must_use]
+    pub fn announce(&mut self) -> Ticks {
         // The order of these is what keeps records from arriving late; see README.md.
         self.ring.announce(self.last_ticks);
         self.barrier.light();
         let ticks = self.clock.ticks().0.max(self.last_ticks);
         self.last_ticks = ticks;
         Ticks(ticks)
+    }
+
+    /// There will be no record, though it was announced.
+    #[inline]
+    pub fn take_back(&mut self) {
+        self.ring.idle();
     }
 
     /// A record that was announced, with its head.

@@ -108,14 +108,37 @@ impl Members {
         }
     }
 
-    fn window(&self, process: ProcessId) -> impl Iterator<Item = &Member> {
+    #[inline(always)]
+    fn home(process: ProcessId) -> usize {
         // Fibonacci hashing: the ids of the host count up in their middle bits.
-        let home = process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ROOM.trailing_zeros());
-        (0..WINDOW).filter_map(move |step| self.entries.get((home as usize + step) & (ROOM - 1)))
+        let hash = process.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash >> (64 - ROOM.trailing_zeros())) as usize
     }
 
-    #[inline]
+    fn window(&self, process: ProcessId) -> impl Iterator<Item = &Member> {
+        let home = Self::home(process);
+        (0..WINDOW).filter_map(move |step| self.entries.get((home + step) & (ROOM - 1)))
+    }
+
+    #[inline(always)]
     pub(super) fn find(&self, process: ProcessId) -> Option<&Member> {
+        match self.find_at_home(process) {
+            Some(member) => Some(member),
+            None => self.find_further(process),
+        }
+    }
+
+    /// The entry of a process that stands in its own place.
+    #[inline(always)]
+    pub(super) fn find_at_home(&self, process: ProcessId) -> Option<&Member> {
+        let entry = self.entries.get(Self::home(process))?;
+        let is_its = process.is_some() && entry.process.load(Ordering::Acquire) == process.0;
+        is_its.then_some(entry)
+    }
+
+    /// Of a process that does not stand in its own place.
+    #[inline(never)]
+    fn find_further(&self, process: ProcessId) -> Option<&Member> {
         if self.used.load(Ordering::Relaxed) == 0 || !process.is_some() {
             return None;
         }

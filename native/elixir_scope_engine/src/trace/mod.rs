@@ -3,6 +3,7 @@
 
 mod members;
 mod set;
+mod standing;
 #[allow(
     clippy::module_inception,
     reason = "the file of one trace, in the room of all"
@@ -17,6 +18,7 @@ use crate::site::SiteTable;
 
 pub use members::Member;
 pub use set::{Group, TraceSet};
+pub use standing::Standing;
 pub use trace::{Ending, TraceState};
 
 use members::Members;
@@ -216,24 +218,38 @@ impl Traces {
     }
 
     /// The entry of a process, if it has one.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn member(&self, process: ProcessId) -> Option<&Member> {
         self.members.find(process)
     }
 
-    /// The same; one is made if there is room.
-    pub fn member_or_new(&self, process: ProcessId, host: &dyn Host) -> Option<&Member> {
-        self.members.get(process, host)
+    /// The entry of a process; one is made if there is room. If there is none, these traces miss the process.
+    pub fn member_or_new(
+        &self,
+        process: ProcessId,
+        traces: TraceSet,
+        host: &dyn Host,
+    ) -> Option<&Member> {
+        let member = self.members.get(process, host);
+        if member.is_none() {
+            self.miss(traces);
+        }
+        member
     }
 
     fn join(&self, process: ProcessId, traces: TraceSet, host: &dyn Host) -> bool {
-        match self.members.get(process, host) {
-            Some(member) => {
-                member.join(traces);
-                true
-            }
-            None => false,
+        let member = self.member_or_new(process, traces, host);
+        if let Some(member) = member {
+            member.join(traces);
+        }
+        member.is_some()
+    }
+
+    #[cold]
+    fn miss(&self, traces: TraceSet) {
+        for trace in traces.numbers().filter_map(|number| self.trace(number)) {
+            trace.miss();
         }
     }
 
@@ -246,14 +262,13 @@ impl Traces {
     #[inline]
     #[must_use]
     pub fn of(&self, process: ProcessId) -> TraceSet {
-        let running = self.running.load();
-        if running.is_empty() {
-            return running;
+        if self.running.load().is_empty() {
+            return TraceSet::EMPTY;
         }
-        self.belongs(self.member(process)) & running
+        self.standing(process).traces()
     }
 
-    #[inline]
+    #[inline(always)]
     fn belongs(&self, member: Option<&Member>) -> TraceSet {
         self.everyone.load() | member.map_or(TraceSet::EMPTY, Member::traces)
     }
@@ -262,36 +277,10 @@ impl Traces {
     #[inline]
     #[must_use]
     pub fn wanted(&self, group: Group, process: ProcessId) -> TraceSet {
-        let wanting = self.wanting(group).load() & self.running.load();
-        if wanting.is_empty() {
-            return wanting;
+        if !self.any_wants(group) {
+            return TraceSet::EMPTY;
         }
-        let member = self.member(process);
-        let wanted = self.belongs(member) & wanting;
-        let enclosed = wanted & self.inside_only.load();
-        if enclosed.is_empty() {
-            return wanted;
-        }
-        wanted & !enclosed | member.map_or(TraceSet::EMPTY, |member| member.inside(enclosed))
-    }
-
-    /// Whether an event of this sort has to be looked at closer: it is wanted, or it may open what encloses a trace.
-    #[inline]
-    #[must_use]
-    pub fn may_want(&self, group: Group, process: ProcessId) -> bool {
-        if !self.wanted(group, process).is_empty() {
-            return true;
-        }
-        // The host sees to the end of a call only if it was let tell of the call.
-        if group == Group::Call
-            && [Group::Return, Group::Exception]
-                .iter()
-                .any(|end| !self.wanted(*end, process).is_empty())
-        {
-            return true;
-        }
-        let is_frame = matches!(group, Group::Call | Group::Return | Group::Exception);
-        is_frame && !(self.of(process) & self.inside_only.load()).is_empty()
+        self.standing(process).wanted(group)
     }
 
     /// Whether any running trace wants events of this sort at all.

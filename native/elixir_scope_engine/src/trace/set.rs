@@ -95,12 +95,18 @@ impl TraceSet {
     }
 
     /// Those of which `keep` is true.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn filter(self, mut keep: impl FnMut(u32) -> bool) -> TraceSet {
-        self.numbers()
-            .filter(|number| keep(*number))
-            .fold(TraceSet::EMPTY, |set, number| set | TraceSet::of(number))
+        let (mut left, mut kept) = (self.0, 0);
+        while left != 0 {
+            let one = left & left.wrapping_neg();
+            if keep(one.trailing_zeros()) {
+                kept |= one;
+            }
+            left ^= one;
+        }
+        TraceSet(kept)
     }
 }
 

@@ -143,6 +143,66 @@ fn a_trace_ends_with_its_time() {
 }
 
 #[test]
+fn threads_that_count_at_once_keep_the_limits_to_the_event() {
+    let limits = [
+        TraceConfig {
+            max: 1_500,
+            ..ALL_DAY
+        },
+        TraceConfig {
+            rate: 1_500,
+            ..ALL_DAY
+        },
+    ];
+    for config in limits {
+        let traces = traces();
+        let number = traces.open(&config, TimeNs(0)).unwrap();
+        let set = TraceSet::of(number);
+        let count = || (0..1_000).filter(|_| traces.count(set, TimeNs(7)) == set);
+        let recorded: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| count().count())).collect();
+            threads.into_iter().map(|one| one.join().unwrap()).sum()
+        });
+        assert_eq!(recorded, 1_500);
+        let state = traces.state(number).unwrap();
+        assert_eq!((state.recorded, state.skipped), (1_500, 2_500));
+    }
+}
+
+#[test]
+fn what_is_seen_at_first_sight_is_so() {
+    let (traces, host) = (traces(), nobody_dead());
+    let plain = traces.open(&ALL_DAY, TimeNs(0)).unwrap();
+    let inside = TraceConfig {
+        only_inside: SiteId(7),
+        groups: &[Group::Send],
+        ..ALL_DAY
+    };
+    let inside = traces.open(&inside, TimeNs(0)).unwrap();
+    traces.set_member(plain, pid(1), true, &host);
+    traces.set_member(inside, pid(2), true, &host);
+    assert!(traces.surely_wants(Group::Send, pid(1)) && traces.surely_has(pid(1)));
+    assert!(traces.surely_has(pid(2)), "it belongs to a trace");
+    let member = traces.member(pid(2)).unwrap();
+    for is_inside in [false, true] {
+        member.enclose(TraceSet::of(inside), is_inside);
+        assert!(
+            !traces.surely_wants(Group::Send, pid(2)),
+            "has to be looked at closer"
+        );
+        assert_eq!(
+            traces.standing(pid(2)).may_want(Group::Send),
+            is_inside,
+            "and is then told by the call"
+        );
+    }
+    assert!(!traces.surely_wants(Group::Send, pid(3)) && !traces.surely_has(pid(3)));
+    assert!(!traces.surely_has(ProcessId::NONE));
+    traces.end(plain, Ending::Stopped);
+    assert!(!traces.surely_wants(Group::Send, pid(1)) && !traces.surely_has(pid(1)));
+}
+
+#[test]
 fn what_lies_outside_of_the_enclosing_call_is_not_wanted() {
     let (traces, host) = (traces(), nobody_dead());
     let inside = TraceConfig {
@@ -154,7 +214,7 @@ fn what_lies_outside_of_the_enclosing_call_is_not_wanted() {
     assert_eq!(traces.enclosed_by(SiteId(7)), set);
     assert_eq!(traces.enclosed_by(SiteId(8)), TraceSet::EMPTY);
     assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::EMPTY);
-    let member = traces.member_or_new(pid(1), &host).unwrap();
+    let member = traces.member_or_new(pid(1), set, &host).unwrap();
     member.enclose(set, true);
     member.enclose(set, true);
     member.enclose(set, false);
@@ -215,6 +275,8 @@ fn room_is_made_by_the_dead() {
         }
     }
     assert!(!refused.is_empty(), "twice as many as there is room for");
+    let missed = traces.state(number).unwrap().missed;
+    assert_eq!(missed, refused.len() as u64, "each is counted");
     let all_others_dead = Dead((1..=1 << 18).map(|n| pid(n).0).collect());
     let late = pid(*refused.last().unwrap());
     assert!(traces.set_member(number, late, true, &all_others_dead));

@@ -47,6 +47,8 @@ pub struct TraceState {
     pub recorded: u64,
     /// Events that came at its limits.
     pub skipped: u64,
+    /// How often a process that belongs to it found no room among the members: of those nothing was recorded, or not all.
+    pub missed: u64,
 }
 
 /// What became of an event.
@@ -64,7 +66,9 @@ pub(super) struct Trace {
     max: AtomicU64,
     recorded: AtomicU64,
     skipped: AtomicU64,
-    /// The number of the current second since the beginning, and below it how many events it had.
+    missed: AtomicU64,
+    /// The number of the current second since the beginning, and below it what `recorded` was when it began, in its lowest half: so an
+    /// event counts itself once.
     second: AtomicU64,
     began: AtomicI64,
     until: AtomicI64,
@@ -80,6 +84,7 @@ impl Trace {
             max: AtomicU64::new(0),
             recorded: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             second: AtomicU64::new(0),
             began: AtomicI64::new(0),
             until: AtomicI64::new(0),
@@ -92,6 +97,7 @@ impl Trace {
         self.max.store(config.max, Ordering::Relaxed);
         self.recorded.store(0, Ordering::Relaxed);
         self.skipped.store(0, Ordering::Relaxed);
+        self.missed.store(0, Ordering::Relaxed);
         self.second.store(0, Ordering::Relaxed);
         self.began.store(now.0, Ordering::Relaxed);
         self.until.store(config.until.0, Ordering::Relaxed);
@@ -108,29 +114,28 @@ impl Trace {
             ending: Ending::of(self.ending.load(Ordering::Relaxed)),
             recorded: self.recorded.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
+            missed: self.missed.load(Ordering::Relaxed),
         }
     }
 
-    #[inline]
+    pub(super) fn miss(&self) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
     pub(super) fn count(&self, now: TimeNs) -> Counted {
-        let refused = |ending| {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
-            Counted {
-                is_recorded: false,
-                ending: Some(ending),
-            }
-        };
         if now.0 >= self.until.load(Ordering::Relaxed) {
-            return refused(Ending::Time);
-        }
-        if self.is_too_quick(now) {
-            return refused(Ending::Rate);
+            return self.refuse(Ending::Time);
         }
         let max = self.max.load(Ordering::Relaxed);
         let before = self.recorded.fetch_add(1, Ordering::Relaxed);
-        if before >= max {
+        if self.is_too_quick(now, before) || before >= max {
             self.recorded.fetch_sub(1, Ordering::Relaxed);
-            return refused(Ending::Max);
+            return self.refuse(if before >= max {
+                Ending::Max
+            } else {
+                Ending::Rate
+            });
         }
         Counted {
             is_recorded: true,
@@ -138,27 +143,41 @@ impl Trace {
         }
     }
 
-    /// Counts an event in its second; whether it is one too many there.
-    #[inline]
-    fn is_too_quick(&self, now: TimeNs) -> bool {
-        let rate = self.rate.load(Ordering::Relaxed);
-        if rate == u32::MAX {
-            return false;
+    #[cold]
+    fn refuse(&self, ending: Ending) -> Counted {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        Counted {
+            is_recorded: false,
+            ending: Some(ending),
         }
+    }
+
+    /// Whether an event, before which so many were recorded, is one too many in its second.
+    #[inline(always)]
+    fn is_too_quick(&self, now: TimeNs, before: u64) -> bool {
+        let rate = self.rate.load(Ordering::Relaxed);
         let since = now.0.saturating_sub(self.began.load(Ordering::Relaxed));
-        let second = (since.max(0) as u64 / SECOND_NS) << 32;
-        let counted = self
+        let second = since.max(0) as u64 / SECOND_NS;
+        let mut word = self.second.load(Ordering::Relaxed);
+        // A thread that comes late counts in the newer second.
+        if second > word >> 32 {
+            word = self.next_second(word, second << 32 | u64::from(before as u32));
+        }
+        // Below it where another thread began the second meanwhile.
+        let in_second = (before as u32).wrapping_sub(word as u32) as i32;
+        i64::from(in_second) >= i64::from(rate)
+    }
+
+    /// The second that holds, which is that of whoever came first.
+    #[cold]
+    fn next_second(&self, old: u64, new: u64) -> u64 {
+        let (expected, relaxed) = (old, Ordering::Relaxed);
+        match self
             .second
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
-                // A thread that comes late counts in the newer second.
-                let word = if word < second { second } else { word };
-                Some(if word as u32 == u32::MAX {
-                    word
-                } else {
-                    word + 1
-                })
-            });
-        let before = counted.unwrap_or(0).max(second) as u32;
-        before >= rate
+            .compare_exchange(expected, new, relaxed, relaxed)
+        {
+            Ok(_) => new,
+            Err(found) => found.max(new),
+        }
     }
 }

@@ -180,6 +180,61 @@ pub fn elements(env: Env<'_>, term: Word) -> Option<&[Word]> {
     }
 }
 
+/// Head and tail of a list cell.
+#[inline(always)]
+fn cell(env: Env<'_>, term: Word) -> Option<(Word, Word)> {
+    match raw::RawTerms::new(env) {
+        Some(raw) => raw.cell(term),
+        None => match nif::NifTerms::new(env).shape(term) {
+            Shape::Cons(head, tail) => Some((head, tail)),
+            _ => None,
+        },
+    }
+}
+
+/// The elements of a list, up to what is no list cell.
+#[inline(always)]
+pub fn cells(env: Env<'_>, list: Word) -> impl Iterator<Item = Word> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let (head, tail) = cell(env, rest)?;
+        rest = tail;
+        Some(head)
+    })
+}
+
+/// How many elements a list has, up to what is no list cell.
+#[inline(always)]
+#[must_use]
+pub fn length(env: Env<'_>, list: Word) -> u32 {
+    let (mut rest, mut length) = (list, 0);
+    while let Some((_, tail)) = cell(env, rest) {
+        (rest, length) = (tail, length + 1);
+    }
+    length
+}
+
+/// The elements of a list of so many.
+#[must_use]
+pub fn cells_of<const N: usize>(env: Env<'_>, list: Word) -> Option<[Word; N]> {
+    let mut cells = cells(env, list);
+    let mut found = [0; N];
+    for place in &mut found {
+        *place = cells.next()?;
+    }
+    cells.next().is_none().then_some(found)
+}
+
+/// The value under an atom in a map of few keys.
+#[inline(always)]
+#[must_use]
+pub fn value_under(env: Env<'_>, map: Word, key: Word) -> Option<Word> {
+    match raw::RawTerms::new(env) {
+        Some(raw) => raw.value_of(map, key),
+        None => nif::NifTerms::new(env).value_under(map, key),
+    }
+}
+
 /// A map of these keys and values.
 #[must_use]
 pub fn map<'e>(env: Env<'e>, keys: &[Word], values: &[Word]) -> Option<Term<'e>> {

@@ -1,32 +1,29 @@
 //! Calls of traced functions. With their ends they are frames of the process's call stack, as those of injected calls are.
 
-use std::cell::Cell;
-
 use elixir_scope_engine::event::{AtomId, EventKind, SiteId};
 use elixir_scope_engine::value::{Full, format};
 use elixir_scope_engine::{
-    Ending, Group, ProcessSlots, RecordBuf, SiteTable, Slot, TraceSet, Traces, Window,
+    Ending, Group, Member, ProcessSlots, RecordBuf, SiteTable, Slot, Standing, TraceSet, Traces,
+    Window,
 };
 use rustler::{Env, Term};
-use smallvec::SmallVec;
 
 use super::Event;
 use crate::atoms;
 use crate::capture::{NOWHERE, atom};
 use crate::host::BEAM;
-use crate::payload::{Args, Body, Payload, Values, by};
+use crate::payload::{Body, Payload, Values};
 use crate::term::encode::Quick;
 use crate::term::redact::Redaction;
 use crate::term::{self, Terms, Word, raw, word, word_of};
 use crate::thread::Masks;
 
-/// A function as the VM names it, with its arguments where they are given.
+/// A function as the VM names it.
 struct Function {
     site: SiteId,
-    args: Words,
+    /// Its arguments, a list, or how many there are.
+    args: Word,
 }
-
-type Words = SmallVec<[Word; 8]>;
 
 /// The number of a function's site: the highest bits keep it apart from those of compiled sites and of stores fed by hand.
 pub(super) fn number(module: AtomId, function: AtomId, arity: u32) -> u64 {
@@ -39,22 +36,14 @@ pub(super) fn number(module: AtomId, function: AtomId, arity: u32) -> u64 {
 
 impl Function {
     /// `{module, function, arguments | arity}`
-    #[inline]
+    #[inline(always)]
     fn of(env: Env<'_>, function: Term<'_>) -> Option<Function> {
         let &[module, name, args] = term::elements(env, word(function))? else {
             return None;
         };
-        let mut rest = term::term(env, args);
-        let mut args = Words::new();
-        let arity = match raw::small_value(rest) {
+        let arity = match raw::small_value(term::term(env, args)) {
             Some(arity) => u32::try_from(arity).ok()?,
-            None => {
-                while let Ok((arg, others)) = rest.list_get_cell() {
-                    args.push(word(arg));
-                    rest = others;
-                }
-                u32::try_from(args.len()).ok()?
-            }
+            None => term::length(env, args),
         };
         let module = term::atom_id(term::term(env, module))?;
         let name = term::atom_id(term::term(env, name))?;
@@ -65,130 +54,181 @@ impl Function {
 
 impl<'a> Event<'a> {
     /// The tracee calls a function.
+    #[inline(never)]
     pub(super) fn called(&self) {
         let traces = Traces::shared();
-        let Some(function) = Function::of(self.env, self.first) else {
+        let Some(Function { site, args }) = Function::of(self.env, self.first) else {
             return;
         };
-        let site = function.site;
-        let enclosed = traces.enclosed_by(site) & traces.of(self.process);
-        if !enclosed.is_empty()
-            && let Some(member) = traces.member_or_new(self.process, &**BEAM)
-        {
-            member.enclose(enclosed, true);
-        }
-        let of_function = traces.of_function(site);
-        let wanted = traces.wanted(Group::Call, self.process) & of_function;
+        let standing = self.enclosed(traces.standing(self.process), site);
+        let wanted = standing.wanted(Group::Call) & traces.of_function(site);
         let verdict = Verdict::of(self.env, self.result());
-        self.record(wanted, |thread, slot, counted| {
-            let ends = traces.wanted(Group::Return, self.process)
-                | traces.wanted(Group::Exception, self.process);
-            let generation = thread.settings.generation;
-            let place = match slot {
-                Some(slot) if !(ends & counted).is_empty() => {
-                    if let Some(member) = traces.member_or_new(self.process, &**BEAM) {
-                        member.enter();
+        self.record(
+            wanted,
+            EventKind::FunctionEntry,
+            site,
+            |thread, slot, counted| {
+                let generation = thread.settings.generation;
+                let waiting = standing.wanted_ends() & counted;
+                let place = match slot {
+                    Some(slot) if !waiting.is_empty() => {
+                        if let Some(member) = self.member(standing, waiting) {
+                            member.enter();
+                        }
+                        slot.enter(generation, || true, || thread.writer.next_correlation())
                     }
-                    slot.enter(generation, || true, || thread.writer.next_correlation())
-                }
-                Some(slot) => slot.current(generation),
-                None => NOWHERE,
-            };
-            let args = match traces.with_args(counted).is_empty() {
-                true => &[],
-                false => function.args.as_slice(),
-            };
-            let body = Call {
-                args: Args::new(args, site),
-                stack: verdict.stack,
-            };
-            self.write(thread, slot, EventKind::FunctionEntry, site, place, body);
-        });
-        for number in (wanted & verdict.stops).numbers() {
-            traces.end(number, Ending::StopWhen);
+                    Some(slot) => slot.current(generation),
+                    None => NOWHERE,
+                };
+                let is_told = !traces.with_args(counted).is_empty();
+                let body = Call {
+                    args: is_told.then_some(args),
+                    site,
+                    masks: 0,
+                    stack: verdict.stack,
+                };
+                (place, body)
+            },
+        );
+        let stops = wanted & verdict.stops;
+        if !stops.is_empty() {
+            stop(stops);
         }
     }
 
+    /// How the tracee stands when this call has begun, which may be what encloses a trace.
+    #[inline(always)]
+    fn enclosed<'t>(&self, standing: Standing<'t>, site: SiteId) -> Standing<'t> {
+        let enclosed = Traces::shared().enclosed_by(site) & standing.traces();
+        if enclosed.is_empty() {
+            return standing;
+        }
+        if let Some(member) = self.member(standing, enclosed) {
+            member.enclose(enclosed, true);
+        }
+        Traces::shared().standing(self.process)
+    }
+
+    /// The entry of the tracee, for what these traces have to remember of it.
+    #[inline(always)]
+    fn member<'t>(&self, standing: Standing<'t>, traces: TraceSet) -> Option<&'t Member>
+    where
+        'static: 't,
+    {
+        standing
+            .member()
+            .or_else(|| Traces::shared().member_or_new(self.process, traces, &**BEAM))
+    }
+
     /// A function has come back.
+    #[inline(never)]
     pub(super) fn returned(&self) {
-        let nil = atom(atoms::nil());
-        let value = self.extra().map_or(nil, word);
-        self.left(Group::Return, |results| {
-            let value = if results { value } else { nil };
-            Left::Normally([atom(atoms::normal()), value])
-        });
+        let value = self.extra().unwrap_or(atom(atoms::nil()));
+        self.left(Group::Return, Left::Normally(value));
     }
 
     /// An exception has left a function.
     pub(super) fn raised(&self) {
-        let env = self.env;
         let extra = self
             .extra()
-            .and_then(|extra| term::elements(env, word(extra)));
-        let Some(&[class, reason]) = extra else {
-            return;
-        };
-        self.left(Group::Exception, |_results| Left::By([class, reason]));
+            .and_then(|extra| term::elements(self.env, extra));
+        if let Some(&[class, reason]) = extra {
+            self.left(Group::Exception, Left::By([class, reason]));
+        }
     }
 
-    fn left(&self, group: Group, how: impl FnOnce(bool) -> Left) {
+    #[inline(always)]
+    fn left(&self, group: Group, how: Left) {
         let traces = Traces::shared();
         let Some(Function { site, .. }) = Function::of(self.env, self.first) else {
             return;
         };
-        let enclosed = traces.enclosed_by(site) & traces.of(self.process);
-        let member = traces.member(self.process);
-        let wanted = traces.wanted(group, self.process) & traces.of_function(site);
+        let standing = traces.standing(self.process);
+        let wanted = standing.wanted(group) & traces.of_function(site);
+        let enclosed = traces.enclosed_by(site) & standing.traces();
         if !enclosed.is_empty()
-            && let Some(member) = member
+            && let Some(member) = standing.member()
         {
             member.enclose(enclosed, false);
         }
         // A frame of the VM that a trace before this one left tells of its end too.
-        let is_known = member.is_some_and(|member| member.leave_call());
-        let is_left = Cell::new(false);
+        let is_known = standing.member().is_some_and(Member::leave_call);
+        let mut is_left = false;
         let leave = |slot: &Slot, generation| {
-            is_left.set(true);
             let now = slot.current(generation);
             match is_known {
                 true => slot.exit(generation, now.depth.saturating_sub(1)),
                 false => now,
             }
         };
-        self.record(wanted, |thread, slot, counted| {
-            let generation = thread.settings.generation;
-            let place = slot.map_or(NOWHERE, |slot| leave(slot, generation));
-            let kind = EventKind::FunctionExit;
-            match how(!traces.with_results(counted).is_empty()) {
-                Left::Normally(fields) => {
-                    self.write(thread, slot, kind, site, place, Values(&fields));
-                }
-                Left::By([class, reason]) => {
-                    let body = by(|payload| {
-                        let [class, reason] =
-                            [class, reason].map(|word| term::term(self.env, word));
-                        payload.exception(&[class, reason, Term::list_new_empty(self.env)])?;
-                        payload.nil()
-                    });
-                    self.write(thread, slot, kind, site, place, body);
-                }
-            }
-        });
+        self.record(
+            wanted,
+            EventKind::FunctionExit,
+            site,
+            |thread, slot, counted| {
+                is_left = true;
+                let generation = thread.settings.generation;
+                let place = slot.map_or(NOWHERE, |slot| leave(slot, generation));
+                let how = match how {
+                    Left::Normally(_) if traces.with_results(counted).is_empty() => {
+                        Left::Normally(atom(atoms::nil()))
+                    }
+                    how => how,
+                };
+                (place, how)
+            },
+        );
         // Its frame is gone, whether that was recorded or not.
         if is_known
-            && !is_left.get()
+            && !is_left
             && let Some(slot) = ProcessSlots::shared().find(self.process)
-            && let Some(running) = crate::runtime::running()
         {
-            leave(slot, running.settings.generation);
+            self.with_thread(|thread| leave(slot, thread.settings.generation));
         }
     }
 }
 
+#[cold]
+fn stop(traces: TraceSet) {
+    for number in traces.numbers() {
+        Traces::shared().end(number, Ending::StopWhen);
+    }
+}
+
 /// How a call ended.
+#[derive(Clone, Copy)]
 enum Left {
-    Normally([Word; 2]),
+    /// With a value.
+    Normally(Word),
+    /// By a class and a reason.
     By([Word; 2]),
+}
+
+impl<'t> Body<'t> for Left {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let Left::Normally(value) = *self else {
+            return None;
+        };
+        let window = quick.term(window, atom(atoms::normal()))?;
+        quick.field(window, value)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        match self {
+            Left::Normally(value) => Values(&[atom(atoms::normal()), value]).write(payload),
+            Left::By([class, reason]) => {
+                payload.raised(class, reason)?;
+                payload.nil()
+            }
+        }
+    }
 }
 
 /// What the match spec of a function says: `{:es, traces to stop, frames}`.
@@ -204,8 +244,16 @@ impl<'a> Verdict<'a> {
         stack: None,
     };
 
-    fn of(env: Env<'a>, result: Option<Term<'a>>) -> Verdict<'a> {
-        let elements = result.and_then(|result| term::elements(env, word(result)));
+    #[inline(always)]
+    fn of(env: Env<'a>, result: Option<Word>) -> Verdict<'a> {
+        match result {
+            None => Verdict::NONE,
+            Some(result) => Verdict::in_term(env, result),
+        }
+    }
+
+    fn in_term(env: Env<'a>, result: Word) -> Verdict<'a> {
+        let elements = term::elements(env, result);
         let Some(&[tag, stops, stack]) = elements else {
             return Verdict::NONE;
         };
@@ -226,17 +274,20 @@ impl<'a> Verdict<'a> {
 }
 
 /// The arguments of a call, and where it came from: a list behind the fields, which an entry without it does not have.
-struct Call<'v, 'a> {
-    args: Args<'v>,
+struct Call<'a> {
+    /// A list, or how many there are; none where they are not wanted.
+    args: Option<Word>,
+    site: SiteId,
+    masks: u32,
     stack: Option<Term<'a>>,
 }
 
-impl<'a> Body<'a> for Call<'_, 'a> {
+impl<'a> Body<'a> for Call<'a> {
     const IS_QUICK: bool = true;
 
     #[inline(always)]
     fn prepare(&mut self, masks: &mut Masks, redaction: &Redaction) {
-        self.args.prepare(masks, redaction);
+        self.masks = masks.of(self.site, redaction);
     }
 
     #[inline(always)]
@@ -245,16 +296,18 @@ impl<'a> Body<'a> for Call<'_, 'a> {
         quick: Quick<'_, T>,
         window: Window<'w>,
     ) -> Option<Window<'w>> {
-        /// `Args` has so many bits for masks.
-        const MOST: usize = 32;
-        if self.stack.is_some() || self.args.arguments().len() > MOST {
-            return None;
+        match (self.stack, self.args) {
+            (Some(_), _) => None,
+            (None, Some(args)) => quick.elements(window, args, self.masks),
+            (None, None) => window.byte(format::NIL),
         }
-        self.args.quick(quick, window)
     }
 
     fn write(self, payload: &mut Payload<'_, 'a, RecordBuf<'_>>) -> Result<(), Full> {
-        self.args.write(payload)?;
+        match self.args {
+            Some(args) => payload.arg_cells(args, self.site)?,
+            None => payload.bytes(&[format::NIL])?,
+        }
         match self.stack {
             None => Ok(()),
             Some(stack) if stack.is_list() => payload.value(stack),

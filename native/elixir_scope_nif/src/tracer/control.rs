@@ -192,7 +192,7 @@ pub fn trace_free<'a>(env: Env<'a>, [number]: [Term<'a>; 1]) -> Answer<'a> {
     ok(env)
 }
 
-/// `trace_status()`: `[{number, :running | {:ended, reason}, recorded, skipped}]`
+/// `trace_status()`: `[{number, :running | {:ended, reason}, recorded, skipped, missed}]`
 pub fn trace_status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
     let traces = Traces::shared();
     let all: Vec<Term<'a>> = traces
@@ -204,7 +204,7 @@ pub fn trace_status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
                 None => atoms::running().encode(env),
                 Some(ending) => (atoms::ended(), name(ending)).encode(env),
             };
-            Some((number, how, state.recorded, state.skipped).encode(env))
+            Some((number, how, state.recorded, state.skipped, state.missed).encode(env))
         })
         .collect();
     Ok(all.encode(env))

@@ -2,17 +2,17 @@
 
 use std::cell::Cell;
 
-use elixir_scope_engine::event::{EventKind, ProcessId, Ticks};
+use elixir_scope_engine::event::{EventKind, ProcessId, SiteId, Ticks};
 use elixir_scope_engine::value::{Full, format};
 use elixir_scope_engine::{Group, RecordBuf, TraceSet, Traces};
 use rustler::{Atom, Env, Term};
 
 use super::{Event, local};
+use crate::atoms;
 use crate::capture::{NOWHERE, atom};
 use crate::host::{BEAM, pid_word};
 use crate::payload::{Payload, Values, by};
-use crate::term::{self, Word, word, word_of};
-use crate::{atoms, fields};
+use crate::term::{self, Word, cells, cells_of, raw, word, word_of};
 
 thread_local! {
     /// When the garbage collection began that this thread does, and how many words there were.
@@ -41,27 +41,25 @@ impl<'a> Event<'a> {
 
     fn birth(&self, child: ProcessId, parent: ProcessId) {
         let env = self.env;
-        let extra = self
-            .extra()
-            .and_then(|extra| term::elements(env, word(extra)));
+        let extra = self.extra().and_then(|extra| term::elements(env, extra));
         let Some(&[module, function, args]) = extra else {
             return;
         };
-        let start = Start::of(env, module, function, args);
-        let body = by(|payload: &mut Payload<'_, 'a, RecordBuf<'_>>| {
-            let who = [pid_word(child), pid_word(parent)];
-            payload.words(&who)?;
-            payload.words(&[start.module, start.function])?;
-            start.write_args(payload)?;
-            payload.words(&[start.name.unwrap_or(atom(atoms::nil()))])
+        self.mark(Group::Procs, EventKind::ProcessSpawn, |_counted| {
+            by(move |payload: &mut Payload<'_, 'a, RecordBuf<'_>>| {
+                let start = Start::of(env, module, function, args);
+                let who = [pid_word(child), pid_word(parent)];
+                payload.words(&who)?;
+                payload.words(&[start.module, start.function])?;
+                start.write_args(payload)?;
+                payload.words(&[start.name.unwrap_or(atom(atoms::nil()))])
+            })
         });
-        self.mark(Group::Procs, EventKind::ProcessSpawn, body);
     }
 
     /// The tracee ends.
     pub(super) fn exited(&self) {
-        let reason = [word(self.first)];
-        self.mark(Group::Procs, EventKind::ProcessExit, Values(&reason));
+        self.mark_first(EventKind::ProcessExit);
         Traces::shared().forget(self.process);
     }
 
@@ -70,23 +68,29 @@ impl<'a> Event<'a> {
     pub(super) fn linked(&self, kind: EventKind, by_itself: bool) {
         let other = local(self.first).unwrap_or(ProcessId::NONE);
         if by_itself || Traces::shared().wanted(Group::Procs, other).is_empty() {
-            self.mark(Group::Procs, kind, Values(&[word(self.first)]));
+            self.mark_first(kind);
         }
     }
 
     /// The tracee has got a name, or lost it.
     pub(super) fn named(&self, kind: EventKind) {
-        self.mark(Group::Procs, kind, Values(&[word(self.first)]));
+        self.mark_first(kind);
+    }
+
+    /// Records what the VM tells first, a reason, a process or a name.
+    fn mark_first(&self, kind: EventKind) {
+        let first = [word(self.first)];
+        self.mark(Group::Procs, kind, |_counted| Values(&first));
     }
 
     /// A garbage collection of the tracee begins on this thread.
     pub(super) fn gc_began(&self) {
         let wanted = Traces::shared().wanted(Group::Gc, self.process);
         if !wanted.is_empty()
-            && let Some(running) = crate::runtime::running()
+            && let Some(now) = self.with_thread(|thread| thread.writer.rings().clock().ticks())
         {
-            let now = running.recorder.clock().ticks();
-            COLLECTING.with(|collecting| collecting.set((now, words(self.first))));
+            let words = words(self.env, self.first);
+            COLLECTING.with(|collecting| collecting.set((now, words)));
         }
     }
 
@@ -97,31 +101,33 @@ impl<'a> Event<'a> {
             return;
         }
         let wanted: TraceSet = Traces::shared().wanted(Group::Gc, self.process);
-        let after = words(self.first);
-        self.record(wanted, |thread, slot, _counted| {
+        let after = words(self.env, self.first);
+        let kind = EventKind::GarbageCollection;
+        self.record(wanted, kind, SiteId::NONE, |thread, slot, _counted| {
             let clock = thread.writer.rings().clock();
-            let duration = clock.now().0.saturating_sub(clock.convert(began).0);
+            let ended = clock.convert(clock.ticks());
+            let duration = ended.0.saturating_sub(clock.convert(began).0).max(0);
             let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
-            let body = by(|payload| {
+            let body = by(move |payload: &mut Payload<'_, 'a, RecordBuf<'_>>| {
                 payload.symbol(sort)?;
                 for number in [before, after, duration.unsigned_abs()] {
                     payload.integer(number)?;
                 }
                 Ok(())
             });
-            let none = elixir_scope_engine::event::SiteId::NONE;
-            let kind = EventKind::GarbageCollection;
-            self.write(thread, slot, kind, none, place, body);
+            (place, body)
         });
     }
 }
 
-/// Words of both heaps, by what the VM tells of a collection.
-fn words(info: Term<'_>) -> u64 {
-    let sizes = fields::list(info).unwrap_or_default();
-    let sizes = sizes.into_iter().filter_map(|size| {
-        let (name, words) = size.decode::<(Atom, u64)>().ok()?;
-        (name == atoms::heap_size() || name == atoms::old_heap_size()).then_some(words)
+/// Words of both heaps, by what the VM tells of a collection: a list of names and numbers.
+fn words(env: Env<'_>, info: Term<'_>) -> u64 {
+    let [young, old] = [atoms::heap_size(), atoms::old_heap_size()].map(atom);
+    let sizes = cells(env, word(info)).filter_map(|size| match term::elements(env, size) {
+        Some(&[name, words]) if name == young || name == old => {
+            raw::small_value(term::term(env, words)).and_then(|words| u64::try_from(words).ok())
+        }
+        _ => None,
     });
     sizes.sum()
 }
@@ -150,33 +156,34 @@ impl Start {
             name: None,
         };
         let is = |what: Word, name: Atom| what == word_of(name.as_c_arg());
-        let list = |args: Word| fields::list(term::term(env, args)).unwrap_or_default();
         if !is(module, atoms::proc_lib()) || !is(function, atoms::init_p()) {
             return plain;
         }
-        let &[_parent, _ancestors, module, function, args] = list(args).as_slice() else {
+        let Some([_parent, _ancestors, module, function, args]) = cells_of(env, args) else {
             return plain;
         };
         let begun = Start {
-            module: word(module),
-            function: word(function),
-            args: Args::List(word(args)),
+            module,
+            function,
+            args: Args::List(args),
             name: None,
         };
         if !is(begun.module, atoms::gen_()) || !is(begun.function, atoms::init_it()) {
             return begun;
         }
-        let (name, module, args) = match *list(word(args)).as_slice() {
-            [_behaviour, _starter, _parent, name, module, args, _opts] => {
-                (registered(env, word(name)), module, args)
-            }
-            [_behaviour, _starter, _parent, module, args, _opts] => (None, module, args),
-            _ => return begun,
+        let (name, module, args) = if let Some(named) = cells_of::<7>(env, args) {
+            let [_behaviour, _starter, _parent, name, module, args, _opts] = named;
+            (registered(env, name), module, args)
+        } else if let Some(nameless) = cells_of::<6>(env, args) {
+            let [_behaviour, _starter, _parent, module, args, _opts] = nameless;
+            (None, module, args)
+        } else {
+            return begun;
         };
         Start {
-            module: word(module),
-            function: word_of(atoms::init().as_c_arg()),
-            args: Args::One(word(args)),
+            module,
+            function: atom(atoms::init()),
+            args: Args::One(args),
             name,
         }
     }

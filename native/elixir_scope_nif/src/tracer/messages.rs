@@ -1,108 +1,218 @@
 //! Messages: what they carry is taken out of the wrappers of `gen`, so that a request is the same on both sides, and whether it was
 //! seen by an injected call or by the VM.
 
-use elixir_scope_engine::event::EventKind;
-use elixir_scope_engine::{Group, Traces};
+use elixir_scope_engine::event::{EventKind, ProcessId, SiteId};
+use elixir_scope_engine::value::Full;
+use elixir_scope_engine::{Group, RecordBuf, Traces, Window};
 use rustler::{Atom, Env, Term};
 
-use super::Event;
-use crate::capture::{Receiver, atom};
-use crate::host::{self, BEAM};
-use crate::payload::Values;
-use crate::term::{self, Word, word, word_of};
-use crate::{atoms, host::pid_word};
+use super::{Event, local_of};
+use crate::atoms;
+use crate::capture::{NOWHERE, Receiver, atom};
+use crate::host::{BEAM, pid_word};
+use crate::payload::{Body, Payload, Values};
+use crate::term::encode::Quick;
+use crate::term::{self, Terms, Word, raw, word, word_of};
+use written::{Bytes, Sort, WRITTEN};
+
+mod written;
 
 impl<'a> Event<'a> {
     /// A message is sent by the tracee; to nobody, if the VM says so.
+    #[inline(never)]
     pub(super) fn sent(&self, is_to_nobody: bool) {
         let traces = Traces::shared();
         let wanted = traces.wanted(Group::Send, self.process);
-        self.record(wanted, |thread, slot, counted| {
-            let env = self.env;
-            let nil = atom(atoms::nil());
-            let message = Message::sent(env, self.first);
-            let node = thread.settings.node;
-            let receiver = self.extra().map_or_else(Receiver::default, |receiver| {
-                Receiver::of(env, receiver, |name| name == term::atom_word(node))
-            });
-            if let Some(process) = receiver.process {
-                let receiver = host::process(term::term(env, process));
-                traces.sent(receiver, counted, &**BEAM);
-            }
-            let to_dead = match is_to_nobody || receiver.is_nobody {
-                true => atom(atoms::true_()),
-                false => nil,
-            };
-            let place = slot.map_or(crate::capture::NOWHERE, |slot| {
-                slot.current(thread.settings.generation)
-            });
-            let fields = [
-                pid_word(self.process),
-                receiver.process.unwrap_or(nil),
-                receiver.name.unwrap_or(nil),
-                message.content,
-                nil,
-                atom(message.sort),
-                message.reference.unwrap_or(nil),
-                nil,
-                nil,
-                nil,
-                to_dead,
-            ];
-            let none = elixir_scope_engine::event::SiteId::NONE;
-            let kind = EventKind::MessageSend;
-            self.write(thread, slot, kind, none, place, Values(&fields));
-        });
+        self.record(
+            wanted,
+            EventKind::MessageSend,
+            SiteId::NONE,
+            |thread, slot, counted| {
+                let generation = thread.settings.generation;
+                let node = thread.settings.node;
+                let receiver = self.extra().map_or_else(Receiver::default, |receiver| {
+                    Receiver::of(self.env, term::term(self.env, receiver), |name| {
+                        name == term::atom_word(node)
+                    })
+                });
+                if let Some(process) = receiver.process.and_then(local_of) {
+                    traces.sent(process, counted, &**BEAM);
+                }
+                let place = slot.map_or(NOWHERE, |slot| slot.current(generation));
+                let sent = Sent {
+                    sender: self.process,
+                    message: Message::sent(self.env, self.first),
+                    to_dead: is_to_nobody || receiver.is_nobody,
+                    receiver,
+                };
+                (place, sent)
+            },
+        );
     }
 
     /// A message has come into the mailbox of the tracee. The end of a wait without one is no message.
+    #[inline(never)]
     pub(super) fn received(&self) {
-        let env = self.env;
-        if self.first.is_atom() && self.result().is_none() && atoms::timeout() == self.first {
+        let result = self.result();
+        if result.is_none() && word(self.first) == atom(atoms::timeout()) {
             // A message `:timeout` has a sender.
             return;
         }
-        let nil = atom(atoms::nil());
-        let (origin, sender) = self.origin();
+        self.mark(Group::Receive, EventKind::MessageReceive, |_counted| {
+            self.arrival(result)
+        });
+    }
+
+    #[inline(always)]
+    fn arrival(&self, result: Option<Word>) -> Received {
+        let env = self.env;
+        let (origin, sender) = origin(result);
         let message = match Message::by_vm(env, self.first) {
             // Only the VM says of a process that it is no more, in that one's name.
             Some(message) if sender.is_none() || sender == message.sender => message,
-            _ if origin == Some(word_of(atoms::clock_service().as_c_arg())) => Message {
-                sort: atoms::timer(),
+            _ if origin == Some(atom(atoms::clock_service())) => Message {
+                sort: Sort::Timer,
                 ..Message::plain(self.first)
             },
             _ => Message::sent(env, self.first),
         };
-        let fields = [
-            pid_word(self.process),
-            sender.or(message.sender).unwrap_or(nil),
-            message.content,
-            atom(message.sort),
-            message.reference.unwrap_or(nil),
-        ];
-        self.mark(Group::Receive, EventKind::MessageReceive, Values(&fields));
+        Received {
+            receiver: self.process,
+            sender: sender.or(message.sender),
+            message,
+        }
     }
 }
 
-impl Event<'_> {
-    /// Where a message came from: a node, a port, or the VM's timers; and the process, if it was one of this node.
-    fn origin(&self) -> (Option<Word>, Option<Word>) {
-        let Some(result) = self.result() else {
-            return (None, None);
+/// What a record of a message that was sent says. Most of it is the same each time, and is written at once.
+struct Sent {
+    sender: ProcessId,
+    receiver: Receiver,
+    message: Message,
+    to_dead: bool,
+}
+
+impl<'t> Body<'t> for Sent {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let written = WRITTEN.get()?;
+        let nil = written.nil();
+        let window = window.pid(self.sender.0)?;
+        let window = or_nil(quick, window, self.receiver.process, nil)?;
+        let window = or_nil(quick, window, self.receiver.name, nil)?;
+        let window = quick.term(window, self.message.content)?;
+        if self.message.reference.is_none() && !self.to_dead {
+            return written.behind_sent(self.message.sort).put(window);
+        }
+        let window = nil.put(window)?;
+        let window = written.sort(self.message.sort).put(window)?;
+        let window = or_nil(quick, window, self.message.reference, nil)?;
+        let window = written.three_nils().put(window)?;
+        match self.to_dead {
+            true => quick.term(window, atom(atoms::true_())),
+            false => nil.put(window),
+        }
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        written::prepare();
+        let nil = atom(atoms::nil());
+        let to_dead = match self.to_dead {
+            true => atom(atoms::true_()),
+            false => nil,
         };
-        let (node, sender) = match term::elements(self.env, word(result)) {
-            Some(&[node, sender]) => (Some(node), sender),
-            _ => (None, word(result)),
-        };
-        let is_local = term::is_local_pid(sender as u64);
-        (node, is_local.then_some(sender))
+        let fields = [
+            pid_word(self.sender),
+            self.receiver.process.unwrap_or(nil),
+            self.receiver.name.unwrap_or(nil),
+            self.message.content,
+            nil,
+            atom(self.message.sort.name()),
+            self.message.reference.unwrap_or(nil),
+            nil,
+            nil,
+            nil,
+            to_dead,
+        ];
+        Values(&fields).write(payload)
+    }
+}
+
+/// What a record of a message that arrived says.
+struct Received {
+    receiver: ProcessId,
+    sender: Option<Word>,
+    message: Message,
+}
+
+impl<'t> Body<'t> for Received {
+    const IS_QUICK: bool = true;
+
+    #[inline(always)]
+    fn quick<'w, T: Terms<'t>>(
+        &self,
+        quick: Quick<'_, T>,
+        window: Window<'w>,
+    ) -> Option<Window<'w>> {
+        let written = WRITTEN.get()?;
+        let nil = written.nil();
+        let window = window.pid(self.receiver.0)?;
+        let window = or_nil(quick, window, self.sender, nil)?;
+        let window = quick.term(window, self.message.content)?;
+        if self.message.reference.is_none() {
+            return written.behind_received(self.message.sort).put(window);
+        }
+        let window = written.sort(self.message.sort).put(window)?;
+        or_nil(quick, window, self.message.reference, nil)
+    }
+
+    fn write(self, payload: &mut Payload<'_, 't, RecordBuf<'_>>) -> Result<(), Full> {
+        written::prepare();
+        let nil = atom(atoms::nil());
+        let fields = [
+            pid_word(self.receiver),
+            self.sender.unwrap_or(nil),
+            self.message.content,
+            atom(self.message.sort.name()),
+            self.message.reference.unwrap_or(nil),
+        ];
+        Values(&fields).write(payload)
+    }
+}
+
+/// A pid mostly, or nothing.
+#[inline(always)]
+fn or_nil<'t, 'w, T: Terms<'t>>(
+    quick: Quick<'_, T>,
+    window: Window<'w>,
+    value: Option<Word>,
+    nil: &Bytes,
+) -> Option<Window<'w>> {
+    match value {
+        None => nil.put(window),
+        Some(process) if term::is_local_pid(process as u64) => window.pid(process as u64),
+        Some(other) => quick.term(window, other),
+    }
+}
+
+/// Where a message came from, by what the match spec says: a node, a port, or the VM's timers; or the process, if it was one of this node.
+fn origin(result: Option<Word>) -> (Option<Word>, Option<Word>) {
+    match result {
+        Some(sender) if term::is_local_pid(sender as u64) => (None, Some(sender)),
+        other => (other, None),
     }
 }
 
 /// A message, out of its wrapper.
 struct Message {
     content: Word,
-    sort: Atom,
+    sort: Sort,
     /// What a request and its answer have in common, or a monitor and its message.
     reference: Option<Word>,
     /// Whom it names as its sender.
@@ -110,54 +220,66 @@ struct Message {
 }
 
 impl Message {
+    #[inline(always)]
     fn plain(message: Term<'_>) -> Message {
         Message {
             content: word(message),
-            sort: atoms::send(),
+            sort: Sort::Send,
             reference: None,
             sender: None,
         }
     }
 
     /// A message that a process sent: it can look like anything.
+    #[inline(always)]
     fn sent(env: Env<'_>, message: Term<'_>) -> Message {
-        let Some(elements) = term::elements(env, word(message)) else {
-            return Message::plain(message);
-        };
+        let plain = Message::plain(message);
+        match term::elements(env, word(message)) {
+            Some(elements @ ([_, _] | [_, _, _])) => {
+                Message::wrapped(env, elements).unwrap_or(plain)
+            }
+            _ => plain,
+        }
+    }
+
+    #[inline(always)]
+    fn wrapped(env: Env<'_>, elements: &[Word]) -> Option<Message> {
         let is = |tag: Word, name: Atom| tag == word_of(name.as_c_arg());
         match *elements {
-            [tag, from, content] if is(tag, atoms::gen_call()) || is(tag, atoms::system()) => {
-                let Some([sender, request]) = term::elements(env, from) else {
-                    return Message::plain(message);
+            [tag, from, content] => {
+                let sort = match () {
+                    () if is(tag, atoms::gen_call()) => Sort::Call,
+                    () if is(tag, atoms::system()) => Sort::System,
+                    () => return None,
                 };
-                let sort = match is(tag, atoms::system()) {
-                    true => atoms::system(),
-                    false => atoms::call(),
+                let &[sender, request] = term::elements(env, from)? else {
+                    return None;
                 };
-                Message {
+                Some(Message {
                     content,
                     sort,
-                    reference: reference(env, *request),
-                    sender: Some(*sender),
-                }
+                    reference: reference(env, request),
+                    sender: Some(sender),
+                })
             }
-            [tag, content] if is(tag, atoms::gen_cast()) => Message {
+            [tag, content] if is(tag, atoms::gen_cast()) => Some(Message {
                 content,
-                sort: atoms::cast(),
+                sort: Sort::Cast,
                 reference: None,
                 sender: None,
-            },
-            [tag, content] if reference(env, tag).is_some() => Message {
+            }),
+            [tag, content] => Some(Message {
                 content,
-                sort: atoms::reply(),
-                reference: reference(env, tag),
+                sort: Sort::Reply,
+                reference: Some(reference(env, tag)?),
                 sender: None,
-            },
-            _ => Message::plain(message),
+            }),
+            _ => None,
         }
     }
 
     /// A message of a form that the VM makes: of a monitor, a link or a timer.
+    #[inline(always)]
     fn by_vm(env: Env<'_>, message: Term<'_>) -> Option<Message> {
         let elements = term::elements(env, word(message))?;
         let is = |tag: Word, name: Atom| tag == word_of(name.as_c_arg());
@@ -170,13 +292,13 @@ impl Message {
         };
         match *elements {
             [tag, monitor, _, who, _] if is(tag, atoms::down_signal()) && is_pid(who) => {
-                Some(whole(atoms::down(), Some(monitor), Some(who)))
+                Some(whole(Sort::Down, Some(monitor), Some(who)))
             }
             [tag, who, _] if is(tag, atoms::exit_signal()) && is_pid(who) => {
-                Some(whole(atoms::exit(), None, Some(who)))
+                Some(whole(Sort::Exit, None, Some(who)))
             }
             [tag, timer, _] if is(tag, atoms::timeout()) && term::term(env, timer).is_ref() => {
-                Some(whole(atoms::timer(), Some(timer), None))
+                Some(whole(Sort::Timer, Some(timer), None))
             }
             _ => None,
         }
@@ -184,8 +306,16 @@ impl Message {
 }
 
 /// The reference that a tag of `gen` holds: it is one, or `[:alias | one]`.
+#[inline(always)]
 fn reference(env: Env<'_>, tag: Word) -> Option<Word> {
-    let tag = term::term(env, tag);
+    // As of most messages: an atom.
+    if raw::is_immediate(tag) {
+        return None;
+    }
+    reference_in(term::term(env, tag))
+}
+
+fn reference_in(tag: Term<'_>) -> Option<Word> {
     if tag.is_ref() {
         return Some(word(tag));
     }

@@ -103,7 +103,7 @@ impl<'w, 't, T: Terms<'t>, C: Count, const HERE: bool> See<'t> for Value<'_, 'w,
             Shape::Binary(bytes) => window.binary(bytes),
             Shape::Nil => window.byte(format::NIL),
             Shape::Float(value) => window.float(value),
-            Shape::Pid(process) => window.tagged(format::PID, process),
+            Shape::Pid(process) => window.pid(process),
             Shape::Ref(numbers) => reference(window, &numbers),
             Shape::FlatMap(keys, values) if HERE => quick.map_here(window, keys, values, depth),
             Shape::FlatMap(keys, values) => quick.map(window, keys, values, depth),
@@ -168,6 +168,28 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
     #[inline(always)]
     pub fn field<'w>(self, window: Window<'w>, term: Word) -> Option<Window<'w>> {
         self.value::<true>(window, term, 0)
+    }
+
+    /// Writes the elements of a list, each as a value of its own; those as marks whose bit is set in `masks`, from the lowest. What
+    /// is no list stands for an empty one.
+    #[inline(always)]
+    pub fn elements<'w>(self, window: Window<'w>, list: Word, masks: u32) -> Option<Window<'w>> {
+        let Shape::Cons(mut head, mut tail) = self.terms.shape(list) else {
+            return window.byte(format::NIL);
+        };
+        let mut window = window.byte(format::LIST)?;
+        for at in 0..u32::BITS {
+            window = if masks >> at & 1 == 1 {
+                window.byte(format::REDACTED)?
+            } else {
+                self.term(window, head)?
+            };
+            match self.terms.shape(tail) {
+                Shape::Cons(next, after) => (head, tail) = (next, after),
+                _ => return window.byte(format::END),
+            }
+        }
+        None
     }
 
     #[inline(always)]

@@ -157,6 +157,28 @@ impl<'t> RawTerms<'t> {
         unsafe { read::tuple(term) }
     }
 
+    /// Head and tail of a list cell; `None` of anything else.
+    #[inline(always)]
+    #[must_use]
+    pub fn cell(self, term: Word) -> Option<(Word, Word)> {
+        // SAFETY: as in `look`.
+        unsafe { read::cell(term) }
+    }
+
+    /// The value under a key in a map of few keys.
+    #[inline(always)]
+    #[must_use]
+    pub fn value_of(self, map: Word, key: Word) -> Option<Word> {
+        // SAFETY: as in `look`.
+        match unsafe { self.layout.flat_map(map) } {
+            Some((keys, values)) => {
+                let mut pairs = keys.iter().zip(values);
+                pairs.find(|(at, _)| **at == key).map(|(_, value)| *value)
+            }
+            None => self.value_under(map, key),
+        }
+    }
+
     fn env(self) -> Env<'t> {
         // SAFETY: it came from an `Env<'t>`.
         unsafe { Env::new(&(), self.env) }

@@ -115,6 +115,25 @@ impl Layout {
         }
     }
 
+    /// Keys and values of a flat map; `None` of anything else, and where maps were not learnt.
+    ///
+    /// # Safety
+    /// As for [`Self::other_shape`].
+    #[inline(always)]
+    pub unsafe fn flat_map<'t>(&self, term: Word) -> Option<(&'t [Word], &'t [Word])> {
+        if !is_boxed(term) {
+            return None;
+        }
+        let thing = pointer(term);
+        // SAFETY: every boxed term has a header.
+        unsafe {
+            let header = thing.read();
+            (self.kind(header) == Kind::Map)
+                .then(|| flat_map(thing, header))
+                .flatten()
+        }
+    }
+
     /// What `term` is if [`Self::look`] asks for it; `None` for what was not learnt.
     ///
     /// # Safety
@@ -418,6 +437,20 @@ unsafe fn flat_map<'t>(thing: *const Word, header: Word) -> Option<(&'t [Word], 
         let sized = keys.read() == size << KIND_BITS | TUPLE;
         sized.then(|| (words(keys.add(1), size), words(thing.add(3), size)))
     }
+}
+
+/// Head and tail of a list cell; `None` of anything else.
+///
+/// # Safety
+/// `term` is a term of the calling NIF's environment.
+#[inline(always)]
+pub(super) unsafe fn cell(term: Word) -> Option<(Word, Word)> {
+    if !is_cell(term) {
+        return None;
+    }
+    let cell = pointer(term);
+    // SAFETY: the tag says that a list cell stands there, which is two words.
+    Some(unsafe { (cell.read(), cell.add(1).read()) })
 }
 
 /// The first element of a pair, if it is a small integer and the term a pair.
