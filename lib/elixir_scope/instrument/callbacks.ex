@@ -104,9 +104,22 @@ defmodule ElixirScope.Instrument.Callbacks do
     Phoenix.Channel => @channel
   }
 
+  # What has a callback called that takes up no message of the process as it came: the indices of the arguments that say it.
+  @triggers %{
+    {:handle_continue, 2} => [0],
+    {:handle_demand, 2} => [0],
+    {:handle_events, 3} => [0],
+    {:handle_params, 3} => [0],
+    {:handle_event, 3} => [0, 1],
+    {:handle_async, 3} => [0, 1],
+    {:handle_in, 3} => [0, 1],
+    {:handle_out, 3} => [0, 1]
+  }
+
   @type t :: %{
           behaviour: module,
           receives: {:call | :cast | :send, non_neg_integer, non_neg_integer | nil} | nil,
+          trigger: [non_neg_integer],
           shape: atom | nil,
           state: non_neg_integer | {non_neg_integer, non_neg_integer} | {:name, non_neg_integer} | nil
         }
@@ -128,17 +141,26 @@ defmodule ElixirScope.Instrument.Callbacks do
 
   defp known(behaviour, function, arity) do
     case @behaviours[behaviour][{function, arity}] do
-      nil -> nil
-      {receives, shape, state} -> %{behaviour: behaviour, receives: receives, shape: shape, state: state}
+      nil ->
+        nil
+
+      {receives, shape, state} ->
+        known(behaviour, receives, trigger(receives, {function, arity}), {shape, state})
     end
   end
+
+  defp known(behaviour, receives, trigger, {shape, state}),
+    do: %{behaviour: behaviour, receives: receives, trigger: trigger, shape: shape, state: state}
+
+  defp trigger({_via, message, _sender}, _function), do: [message]
+  defp trigger(nil, function), do: Map.get(@triggers, function, [])
 
   # With callback mode `state_functions` each state is an exported function of three arguments; whether it is one of them shows
   # in what it answers.
   defp state_function(behaviours, _function, 3, true) do
     case Enum.find(behaviours, &(@behaviours[&1] == @statem)) do
       nil -> nil
-      behaviour -> %{behaviour: behaviour, receives: {:send, 1, nil}, shape: :statem, state: {:name, 2}}
+      behaviour -> known(behaviour, {:send, 1, nil}, [1], {:statem, {:name, 2}})
     end
   end
 

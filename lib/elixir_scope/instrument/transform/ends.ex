@@ -21,7 +21,7 @@ defmodule ElixirScope.Instrument.Transform.Ends do
   @spec exit_with(anno, tuple, map) :: tuple
   def exit_with(anno, value, %{callback: %{} = callback} = context) do
     old = old_state(anno, callback.state, context)
-    trigger = trigger(anno, callback.receives, context)
+    trigger = trigger(anno, callback.trigger, context)
     Form.call(anno, Runtime, :exit_callback, [context.site, token(anno), value, old, trigger])
   end
 
@@ -41,8 +41,9 @@ defmodule ElixirScope.Instrument.Transform.Ends do
 
   defp old_state(anno, index, context), do: arg(anno, index, context)
 
-  defp trigger(anno, {_via, message, _sender}, context), do: arg(anno, message, context)
-  defp trigger(anno, nil, _context), do: Form.atom(anno, nil)
+  defp trigger(anno, [], _context), do: Form.atom(anno, nil)
+  defp trigger(anno, [index], context), do: arg(anno, index, context)
+  defp trigger(anno, indices, context), do: Form.tuple(anno, Enum.map(indices, &arg(anno, &1, context)))
 
   defp arg(anno, index, context) do
     {name, _source} = Enum.at(context.args, index)
