@@ -185,10 +185,7 @@ pub fn elements(env: Env<'_>, term: Word) -> Option<&[Word]> {
 fn cell(env: Env<'_>, term: Word) -> Option<(Word, Word)> {
     match raw::RawTerms::new(env) {
         Some(raw) => raw.cell(term),
-        None => match nif::NifTerms::new(env).shape(term) {
-            Shape::Cons(head, tail) => Some((head, tail)),
-            _ => None,
-        },
+        None => nif::NifTerms::new(env).cell(term),
     }
 }
 
@@ -428,6 +425,15 @@ pub trait Terms<'t>: Copy {
     #[inline(always)]
     fn look<S: See<'t>>(self, term: Word, see: S) -> S::Out {
         see.see(self.shape(term))
+    }
+
+    /// Head and tail of a [`Shape::Cons`]; `None` of anything else.
+    #[inline(always)]
+    fn cell(self, term: Word) -> Option<(Word, Word)> {
+        match self.shape(term) {
+            Shape::Cons(head, tail) => Some((head, tail)),
+            _ => None,
+        }
     }
 
     /// The pairs of a [`Shape::Map`]; `None` of anything else. On the NIF interface this can allocate.

@@ -174,7 +174,7 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
     /// is no list stands for an empty one.
     #[inline(always)]
     pub fn elements<'w>(self, window: Window<'w>, list: Word, masks: u32) -> Option<Window<'w>> {
-        let Shape::Cons(mut head, mut tail) = self.terms.shape(list) else {
+        let Some((mut head, mut tail)) = self.terms.cell(list) else {
             return window.byte(format::NIL);
         };
         let mut window = window.byte(format::LIST)?;
@@ -184,9 +184,9 @@ impl<'q, 't, T: Terms<'t>, C: Count> Quick<'q, T, C> {
             } else {
                 self.term(window, head)?
             };
-            match self.terms.shape(tail) {
-                Shape::Cons(next, after) => (head, tail) = (next, after),
-                _ => return window.byte(format::END),
+            match self.terms.cell(tail) {
+                Some(next) => (head, tail) = next,
+                None => return window.byte(format::END),
             }
         }
         None

@@ -157,14 +157,6 @@ impl<'t> RawTerms<'t> {
         unsafe { read::tuple(term) }
     }
 
-    /// Head and tail of a list cell; `None` of anything else.
-    #[inline(always)]
-    #[must_use]
-    pub fn cell(self, term: Word) -> Option<(Word, Word)> {
-        // SAFETY: as in `look`.
-        unsafe { read::cell(term) }
-    }
-
     /// The value under a key in a map of few keys.
     #[inline(always)]
     #[must_use]
@@ -218,6 +210,12 @@ impl<'t> Terms<'t> for RawTerms<'t> {
     fn look<S: See<'t>>(self, term: Word, see: S) -> S::Out {
         // SAFETY: `Terms` asks for terms of this call's environment, and `'t` ends with the call.
         unsafe { self.layout.look(term, see, || self.other_shape(term)) }
+    }
+
+    #[inline(always)]
+    fn cell(self, term: Word) -> Option<(Word, Word)> {
+        // SAFETY: as above.
+        unsafe { read::cell(term) }
     }
 
     fn map(self, term: Word) -> Option<RawMap<'t>> {
