@@ -232,7 +232,7 @@ impl Export {
 fn message_of(store: &Store, head: &EventHead) -> EventId {
     if !matches!(
         head.kind,
-        EventKind::MessageReceive | EventKind::FunctionEntry
+        EventKind::MessageReceive | EventKind::MessageTaken | EventKind::FunctionEntry
     ) {
         return EventId::NONE;
     }

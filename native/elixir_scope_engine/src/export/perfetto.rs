@@ -192,7 +192,7 @@ impl Perfetto {
             _ => {
                 mark.flow = match head.kind {
                     EventKind::MessageSend => head.id,
-                    EventKind::MessageReceive => sent,
+                    EventKind::MessageReceive | EventKind::MessageTaken => sent,
                     _ => EventId::NONE,
                 };
                 if head.kind == EventKind::ProcessSpawn
@@ -251,7 +251,7 @@ fn is_told(kind: EventKind, place: usize, sort: u64) -> bool {
         EventKind::SpanStop => place == 0 || place == 3 || sort == event::END && place == 1,
         EventKind::FunctionExit => place == 2,
         EventKind::MessageSend => place == 0,
-        EventKind::MessageReceive => place == 0,
+        EventKind::MessageReceive | EventKind::MessageTaken => place == 0,
         _ => false,
     }
 }

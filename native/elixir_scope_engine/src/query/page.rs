@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::run::walk;
-use super::{Context, Explain, Filter, Order, Query, Rows, Wanted};
+use super::{Context, Explain, Filter, Order, Query, Rows, Wanted, late};
 use crate::event::EventId;
 use crate::store::Store;
 
@@ -20,22 +20,28 @@ pub(crate) fn page(
     let limit = query.limit.unwrap_or(usize::MAX).max(1);
     let mut rows = Rows::default();
     let mut bytes = 0;
-    let walked = walk(
-        store,
-        &filter,
-        Order::Asc,
-        &mut Explain::default(),
-        &mut |head, payload| {
-            let payload = if query.payload { payload } else { &[] };
-            bytes += payload.len();
-            rows.push(head, payload);
-            if rows.rows().len() < limit && bytes < most_bytes {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        },
-    );
+    let mut take = |head, payload: &[u8]| {
+        let payload = if query.payload { payload } else { &[] };
+        bytes += payload.len();
+        rows.push(head, payload);
+        if rows.rows().len() < limit && bytes < most_bytes {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    };
+    let mut explain = Explain::default();
+    let walked = match late::split(query, context) {
+        Some(asked) => late::each(
+            store,
+            asked,
+            context,
+            Order::Asc,
+            &mut explain,
+            &mut |head, payload| take(*head, payload),
+        ),
+        None => walk(store, &filter, Order::Asc, &mut explain, &mut take),
+    };
     let last = rows.rows().last().map(|row| row.head.id);
     (rows, last.filter(|_| walked.is_break()))
 }

@@ -60,6 +60,7 @@ impl Perfetto {
             EventKind::UserEvent => (Category::Event, "", Some(0)),
             EventKind::MessageSend => (Category::Message, "", Some(5)),
             EventKind::MessageReceive => (Category::Message, "receive", Some(5)),
+            EventKind::MessageTaken => (Category::Message, "take", Some(5)),
             EventKind::ProcessSpawn => (Category::Process, "spawn", None),
             EventKind::ProcessExit => (Category::Process, "exit", None),
             EventKind::ProcessLink => (Category::Process, "link", None),
@@ -84,7 +85,7 @@ impl Perfetto {
         }
         if matches!(
             head.kind,
-            EventKind::MessageSend | EventKind::MessageReceive
+            EventKind::MessageSend | EventKind::MessageReceive | EventKind::MessageTaken
         ) {
             // `call`, not `:call`
             self.text.retain(|character| character != ':');
