@@ -24,7 +24,7 @@ pub use context::{Context, KindNames, SiteFacts, Sites, States};
 pub use explain::{Estimate, Explain, Index};
 pub(crate) use filter::{Filter, Wanted};
 pub use flow::{FlowQuery, Party};
-pub(crate) use page::page;
+pub(crate) use page::{Page, page};
 pub use stacks::{LiveStack, LiveStacks};
 pub(crate) use states::{StateRows, put_changes};
 

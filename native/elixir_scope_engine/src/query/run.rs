@@ -218,13 +218,21 @@ pub(crate) fn each_segment(
     let mut ids = {
         let tape = store.tape();
         explain.segments = tape.segments().len() + 1;
-        visible(&tape, filter.query)
+        let ids = visible(&tape, filter.query);
+        if let Some(after) = filter.query.after {
+            let before = filter.query.before.map_or(u64::MAX, |before| before.0);
+            let evicted = ids.start.min(before);
+            explain.overtaken += evicted.saturating_sub(after.0.saturating_add(1));
+        }
+        ids
     };
     while !ids.is_empty() {
         let segment = {
             let tape = store.tape();
             // Evicted since.
-            ids.start = ids.start.max(tape.floor());
+            let floor = tape.floor().min(ids.end);
+            explain.overtaken += floor.saturating_sub(ids.start);
+            ids.start = ids.start.max(floor);
             let Some(found) = next_segment(&tape, filter, order, &mut ids, explain) else {
                 break;
             };

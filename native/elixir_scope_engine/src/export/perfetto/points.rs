@@ -6,7 +6,7 @@ use super::super::payload::{pid, token, value};
 use super::super::proto::{double, int, message, text, uint};
 use super::super::texts::{self, Name};
 use super::Perfetto;
-use crate::event::EventKind;
+use crate::event::{EventKind, TimeNs};
 use crate::store::{EventHead, Loss};
 use crate::value::Token;
 
@@ -106,6 +106,21 @@ impl Perfetto {
         mark.category = Some(category);
         mark.name = Some(self.number(out));
         self.write(mark, head.kind, payload, around, out);
+    }
+
+    /// So many events had left the tape before they could be written: told where the first of them was.
+    pub(in crate::export) fn overtaken(
+        &mut self,
+        events: u64,
+        at: TimeNs,
+        around: &Around<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        self.text = format!("{events} events left the tape before they were written");
+        let mut mark = Mark::new(event::INSTANT, Track::Node, at.0);
+        mark.category = Some(Category::Other);
+        mark.name = Some(self.number(out));
+        write(out, mark, &self.text, around, |_| {});
     }
 
     /// What a writer lost stands on a track of its own, over the time in which it was lost.
