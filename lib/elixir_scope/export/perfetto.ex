@@ -117,7 +117,8 @@ defmodule ElixirScope.Export.Perfetto do
              :ok <- file(:file.close(file), path),
              :ok <- file(:file.rename(part, path), path),
              {:ok, %{size: bytes}} <- file(File.stat(path), path) do
-          {:ok, %{path: path, events: events, bytes: bytes, tracks: tracks, evicted: Map.get(state, :evicted, 0)}}
+          {:ok,
+           %{path: path, events: events, bytes: bytes, tracks: tracks, evicted: Map.get(state, :evicted, 0)}}
         end
       after
         # Both are gone where all went well.

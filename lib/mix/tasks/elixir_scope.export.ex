@@ -60,7 +60,10 @@ defmodule Mix.Tasks.ElixirScope.Export do
       {:ok, written} ->
         say(
           "#{written.path}: #{written.events} events of #{written.tracks} processes, #{written.bytes} bytes" <>
-            if(written.evicted > 0, do: "; #{written.evicted} left the tape before they were written", else: "")
+            if(written.evicted > 0,
+              do: "; #{written.evicted} left the tape before they were written",
+              else: ""
+            )
         )
 
       {:error, %{__exception__: true} = error} ->

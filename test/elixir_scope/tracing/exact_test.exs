@@ -6,6 +6,7 @@ defmodule ElixirScope.Tracing.ExactTest do
   import ElixirScope.Test.Wait
 
   alias ElixirScope.Error
+  alias ElixirScopeTest.Specimen
   alias ElixirScope.Tracing.{Server, Tokens}
 
   @limits [for: 60_000, max: 1_000_000, rate: 1_000_000]
@@ -195,6 +196,41 @@ defmodule ElixirScope.Tracing.ExactTest do
         assert Enum.all?(sends, &(&1 in [{sender, :same}, {relay, :on}]))
         assert Enum.count(sends, &(&1 == {relay, :on})) == Enum.count(sends, &(&1 == {sender, :same}))
       end
+    end
+  end
+
+  describe "an instrumented callback" do
+    setup do
+      :ok = ElixirScope.instrument(Specimen, functions: :all, state: true)
+      on_exit(fn -> ElixirScope.uninstrument(Specimen) end)
+    end
+
+    # Equal messages of calls in two processes, all on their way at the same time; of the second nothing is recorded.
+    defp handled(opts) do
+      [one, two] = [worker(), worker()]
+      {:ok, server} = Specimen.start_link(%{})
+      {:ok, ref} = ElixirScope.trace([one, two, server], opts ++ @limits)
+      :sys.suspend(server)
+      note = fn -> Trace.span("work", do: GenServer.cast(server, {:note, :same})) end
+      run(two, note)
+      ElixirScope.pause()
+      run(one, note)
+      ElixirScope.resume()
+      for sender <- [one, two], do: run(sender, note)
+      :sys.resume(server)
+      Specimen.put(server, :done, true)
+      :ok = ElixirScope.untrace(ref)
+      spans = for sender <- [one, two], do: all_events(pid: sender, event_type: :span_start)
+
+      {Enum.map(spans, fn of_one -> Enum.map(of_one, & &1.correlation_id) end),
+       all_events(pid: server, event_type: :function_entry, function: :handle_cast)}
+    end
+
+    test "goes back to the call that its message came from" do
+      {_spans, entries} = handled([])
+      assert [:ambiguous, _, :ambiguous, _] = Enum.map(entries, & &1.correlation_id)
+      {[[third], [first, fourth]], entries} = handled(causality: :exact)
+      assert [^first, :ambiguous, ^third, ^fourth] = Enum.map(entries, & &1.correlation_id)
     end
   end
 
