@@ -28,6 +28,7 @@ fn head(process: u64, sequence: u16) -> RecordHead {
         site: SiteId::NONE,
         sequence,
         correlation: CorrelationId::NONE,
+        preceding: crate::record::Preceding::NOTHING,
     }
 }
 
