@@ -35,7 +35,7 @@ defmodule ElixirScope.Error do
     * `{:already_watched, pid}`: by the calling process with the same options; `details.ref` is that watch
     * `{:not_traceable, pid_or_function, kind}`: a trace of it could hurt the node, or would tell nothing; `details.why` says it, and
       `force: true` traces it all the same
-    * `{:traced_by_other, pid | function | :new | :receive}`: another tool traces it, which is left alone
+    * `{:traced_by_other, pid | function | :new | :send | :receive | :seq_trace}`: another tool traces it, which is left alone
     * `{:records_itself, function}`: its module is instrumented, so that its calls are on the tape already
     * `{:other_calls_traced, function}`: another trace is about other calls of it
     * `{:too_many_traces, most}`: so many run already
@@ -56,7 +56,7 @@ defmodule ElixirScope.Error do
           | {:not_watchable, pid}
           | {:already_watched, pid}
           | {:not_traceable, pid | mfa | tuple, atom}
-          | {:traced_by_other, pid | mfa | :new | :receive}
+          | {:traced_by_other, pid | mfa | :new | :send | :receive | :seq_trace}
           | {:records_itself, mfa}
           | {:other_calls_traced, mfa}
           | {:too_many_traces, pos_integer}
@@ -140,6 +140,11 @@ defmodule ElixirScope.Error do
   end
 
   defp text({:not_traceable, what, _kind}, %{why: why}), do: "#{function(what)} is not traced: #{why}"
+
+  defp text({:traced_by_other, :seq_trace}, details) do
+    "the system tracer of :seq_trace, of which a node has one, is taken#{tracer(details)}: expected none where causality: :exact needs it, since " <>
+      "what is somebody else's is left alone; causality: :order needs none"
+  end
 
   defp text({:traced_by_other, what}, details) do
     "#{function(what)} is traced by another tool#{tracer(details)}: expected it to end that, since what is somebody else's is left alone"

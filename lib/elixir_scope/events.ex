@@ -24,7 +24,8 @@ defmodule ElixirScope.Events do
     Events.TelemetryEvent,
     Events.NodeEvent,
     Events.TraceControl,
-    Events.DataLoss
+    Events.DataLoss,
+    Events.MessageTaken
   ]
 
   @kinds for module <- @modules, type <- module.__event__().types, do: {type, module}

@@ -62,6 +62,9 @@ defmodule ElixirScope.Export do
   one that has not ended has no end. `ElixirScope.Trace.metric/3` draws curves. What was lost has a track for itself, so that a gap is not taken for
   silence. States are not written, but what changed them is.
 
+  `evicted` of the answer counts the events, of whatever sort, that left the tape before they could be written, since others were recorded
+  meanwhile; the file says so at its beginning.
+
   Times are those of the wall clock. Captured values are cut to some hundred characters, and `payload: false` leaves them out.
 
   ## Options

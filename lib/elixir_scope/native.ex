@@ -464,7 +464,8 @@ defmodule ElixirScope.Native do
           for: pos_integer | :infinity,
           scope: :members | :all | :new,
           only_inside: mfa | nil,
-          follow: nil | :spawn | :message
+          follow: nil | :spawn | :message,
+          exact: boolean
         }) :: {:ok, number :: 0..15} | {:error, :too_many_traces | :not_running | :guard}
   def trace_open(_config), do: missing()
 

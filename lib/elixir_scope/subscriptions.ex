@@ -9,6 +9,9 @@ defmodule ElixirScope.Subscriptions do
 
   @without [:limit, :order, :before, :after]
 
+  # What becomes of a message.
+  @later [:received_at, :handled_at, :queue_time_ns]
+
   @doc "The options of a subscription in Markdown."
   @spec docs() :: String.t()
   def docs, do: Query.Options.docs(@without)
@@ -18,9 +21,27 @@ defmodule ElixirScope.Subscriptions do
     subscriber = self()
 
     Query.ask(opts, @without, "ElixirScope.subscribe_to_events/1", fn query ->
-      query = Map.merge(query, %{limit: :infinity, order: :asc})
-      Relays.start_relay(%{ref: make_ref(), subscriber: subscriber, query: query})
+      with :ok <- known_by_then(query[:where] || []) do
+        query = Map.merge(query, %{limit: :infinity, order: :asc})
+        Relays.start_relay(%{ref: make_ref(), subscriber: subscriber, query: query})
+      end
     end)
+  end
+
+  # A condition that can never hold is a mistake rather than silence.
+  defp known_by_then(conditions) do
+    case Enum.find(conditions, &match?({[field | _rest], _op, _value} when field in @later, &1)) do
+      nil ->
+        :ok
+
+      {[field | _rest], _op, _value} = condition ->
+        Error.invalid(
+          :where,
+          condition,
+          "no condition on #{inspect(field)}, which is not known yet when a message is sent or arrives: " <>
+            "ElixirScope.get_message_flow/3 and ElixirScope.get_events/1 know it later"
+        )
+    end
   end
 
   @spec unsubscribe(term) :: :ok | {:error, :not_running | Error.t()}

@@ -68,6 +68,14 @@ defmodule ElixirScope.Tracing do
         "Who joins: `:spawn`, the processes that those in the trace spawn; `:message`, those that they send messages (which needs " <>
           "`:send` among the events, and all processes to be watched out for)."
     ],
+    causality: [
+      type: {:one_of, [:order, :exact]},
+      default: :order,
+      doc:
+        "How it is known which message arrived, who sent it, and what it goes back to: `:order`, by what it says and by order, which leaves some " <>
+          "`:ambiguous` where records were lost; `:exact`, by tokens of the VM (`:seq_trace`), which needs `:send` and `:receive` among the events. " <>
+          "Tokens cost, and stay on the node until the trace ends: see [the guide](tracing.html#exact-causality)."
+    ],
     stop_when: [
       type: {:custom, "a match spec of a call's arguments", &__MODULE__.cast_spec/1},
       doc:
@@ -149,6 +157,7 @@ defmodule ElixirScope.Tracing do
          functions: functions,
          enclosing: enclosing,
          events: events,
+         causality: opts.causality,
          follow: Map.get(opts, :follow, if(target.grows, do: :spawn)),
          limits: Map.merge(limits(), Map.take(opts, [:for, :max, :rate])),
          owner: caller,
@@ -190,6 +199,9 @@ defmodule ElixirScope.Tracing do
 
       opts[:follow] == :message and :send not in events ->
         Error.invalid(:follow, :message, "it with :send among the events: #{inspect(events)}")
+
+      opts.causality == :exact and not (:send in events and :receive in events) ->
+        Error.invalid(:causality, :exact, "it with :send and :receive among the events: #{inspect(events)}")
 
       opts[:follow] != nil and target.scope == :all ->
         Error.invalid(:follow, opts.follow, "nobody to be followed, since all processes are traced")

@@ -7,8 +7,8 @@ defmodule ElixirScope.EventsTest do
 
   @header [:id, :event_type, :timestamp, :wall_time, :node, :pid, :correlation_id, :parent_id]
 
-  test "there are 24 kinds, each with a struct that begins with the header" do
-    assert length(Events.types()) == 24
+  test "there are 25 kinds, each with a struct that begins with the header" do
+    assert length(Events.types()) == 25
 
     for type <- Events.types() do
       assert {:ok, module} = Events.module(type)

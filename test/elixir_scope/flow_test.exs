@@ -124,6 +124,16 @@ defmodule ElixirScope.FlowTest do
       where = [{[:handled_at], :==, second.handled_at}]
       assert ElixirScope.get_message_flow(:all, server, where: where) == [second]
       assert ElixirScope.get_message_flow(:all, :all, where: [{[:message_id], :==, second.id}]) == [second]
+      # The events themselves carry the same, and are found by it.
+      for condition <- [
+            {[:handled_at], :==, second.handled_at},
+            {[:message_id], :==, second.id}
+          ] do
+        opts = [event_type: :message_send, where: [condition]]
+        assert ElixirScope.get_events(opts) == [second]
+        assert ElixirScope.get_events(opts ++ [limit: 1, order: :desc]) == [second]
+        assert ElixirScope.count_events(opts) == 1
+      end
     end
   end
 

@@ -48,6 +48,26 @@ defmodule ElixirScope.SubscriptionsTest do
       end
     end
 
+    test "names a message as queries do, and takes no condition on what becomes of it", %{recorder: recorder} do
+      me = self()
+      {:ok, _ref} = ElixirScope.subscribe_to_events(event_type: :message_send)
+      {:ok, trace} = ElixirScope.trace(recorder)
+      record(recorder, fn -> send(me, :told) end)
+      assert_receive {:elixir_scope_event, %Events.MessageSend{id: id, message: :told, message_id: id}}, 5_000
+      assert is_integer(id)
+      ElixirScope.untrace(trace)
+
+      for field <- [:received_at, :handled_at, :queue_time_ns] do
+        where = [{[:message], :==, :told}, {[field], :>, 5}]
+
+        assert {:error, %{reason: {:invalid_option, :where, _, _}} = error} =
+                 ElixirScope.subscribe_to_events(where: where)
+
+        assert Exception.message(error) =~ "no condition on #{inspect(field)}"
+        assert Exception.message(error) =~ "get_message_flow/3"
+      end
+    end
+
     test "sends what the options ask for", %{recorder: recorder} do
       {:ok, _ref} = ElixirScope.subscribe_to_events(event_type: :user_event, where: [{[:data, :n], :>, 5}])
 

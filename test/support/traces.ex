@@ -6,8 +6,14 @@ defmodule ElixirScope.Test.Traces do
   alias ElixirScope.Tracing.Session
 
   @doc "Processes, functions and events that have flags or patterns of ours. On VMs with sessions nothing else may have any either."
-  @spec left() :: [pid | mfa | :new | :receive]
+  @spec left() :: [pid | mfa | :new | :send | :receive | :seq_trace]
   def left do
+    tracer = if :seq_trace.get_system_tracer() == false, do: [], else: [:seq_trace]
+    %{ours: tokens} = ElixirScope.Tracing.Tokens.tokens()
+    tracer ++ tokens ++ flags_and_patterns()
+  end
+
+  defp flags_and_patterns do
     if Session.sessions?() do
       functions = for {m, _file} <- :code.all_loaded(), {f, a} <- m.module_info(:functions), do: {m, f, a}
 
@@ -17,8 +23,12 @@ defmodule ElixirScope.Test.Traces do
         end)
 
       # The classic interface's session has one for messages at all times.
-      sessions = apply(:trace, :session_info, [:receive])
-      if Enum.all?(sessions, &match?({:legacy, _}, &1)), do: left, else: [:receive | left]
+      messages =
+        Enum.reject([:send, :receive], fn what ->
+          Enum.all?(apply(:trace, :session_info, [what]), &match?({:legacy, _}, &1))
+        end)
+
+      messages ++ left
     else
       %{processes: processes, functions: functions} = Session.leftovers()
       processes ++ functions

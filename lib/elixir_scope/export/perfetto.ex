@@ -28,7 +28,8 @@ defmodule ElixirScope.Export.Perfetto do
           path: Path.t(),
           events: non_neg_integer,
           bytes: non_neg_integer,
-          tracks: non_neg_integer
+          tracks: non_neg_integer,
+          evicted: non_neg_integer
         }
 
   @doc "The options in Markdown, those of a query first."
@@ -112,11 +113,12 @@ defmodule ElixirScope.Export.Perfetto do
     with {:ok, export} <- open.(),
          {:ok, file} <- file(:file.open(part, modes(path)), path) do
       try do
-        with {:ok, %{events: events, tracks: tracks}} <- copy(file, path, progress, export, step),
+        with {:ok, %{events: events, tracks: tracks} = state} <- copy(file, path, progress, export, step),
              :ok <- file(:file.close(file), path),
              :ok <- file(:file.rename(part, path), path),
              {:ok, %{size: bytes}} <- file(File.stat(path), path) do
-          {:ok, %{path: path, events: events, bytes: bytes, tracks: tracks}}
+          {:ok,
+           %{path: path, events: events, bytes: bytes, tracks: tracks, evicted: Map.get(state, :evicted, 0)}}
         end
       after
         # Both are gone where all went well.

@@ -10,7 +10,7 @@ defmodule ElixirScope.Tracing.Server do
   use GenServer
 
   alias ElixirScope.{Error, Muted, Native, Patience}
-  alias ElixirScope.Tracing.{Flags, Functions, Pattern, Session}
+  alias ElixirScope.Tracing.{Flags, Functions, Messages, Pattern, Session, Tokens}
 
   @poll_ms 50
   @most 16
@@ -36,6 +36,7 @@ defmodule ElixirScope.Tracing.Server do
       traces = Native.trace_status()
       for {number, _state, _recorded, _skipped, _missed} <- traces, do: Native.trace_end(number, :stopped)
       if traces != [] or Session.sessions?(), do: Session.sweep()
+      Tokens.release()
       for {number, _state, _recorded, _skipped, _missed} <- traces, do: Native.trace_free(number)
     end
 
@@ -58,7 +59,7 @@ defmodule ElixirScope.Tracing.Server do
     # What a trace left has to go also where the node has no time left, then above all.
     Process.flag(:priority, :high)
     sweep()
-    {:ok, %{session: nil, traces: %{}, functions: %{}, codes: %{}, ended: [], timer: nil}}
+    {:ok, %{session: nil, traces: %{}, functions: %{}, codes: %{}, ended: [], timer: nil, epoch: nil}}
   end
 
   @impl true
@@ -118,13 +119,13 @@ defmodule ElixirScope.Tracing.Server do
     with {:ok, state} <- free_of_others(plan, opened(state)),
          {:ok, trace, state} <- open(plan, state),
          {:ok, state} <- set_functions(trace, state),
-         {:ok, state} <- set_receive(trace, state),
+         {:ok, state} <- set_messages(trace, state),
          {:ok, state} <- set_flags(trace, state) do
       note(:started, trace.plan, nil)
       {:ok, trace.ref, state}
     else
       # What was done by then is undone.
-      {:error, error, trace, state} -> {{:error, error}, undo(trace, state)}
+      {:error, error, trace, state} -> {{:error, error}, elem(undo(trace, state), 1)}
       {:error, error, state} -> {{:error, error}, state}
     end
   end
@@ -170,7 +171,8 @@ defmodule ElixirScope.Tracing.Server do
       for: plan.limits.for,
       scope: plan.scope,
       only_inside: plan.enclosing,
-      follow: plan.follow
+      follow: plan.follow,
+      exact: plan.causality == :exact
     }
 
     now = now_ms()
@@ -316,20 +318,13 @@ defmodule ElixirScope.Tracing.Server do
     end)
   end
 
-  # -- Who sent what arrives ------------------------------------------------------------------------------------------------
+  # -- Messages -------------------------------------------------------------------------------------------------------------
 
-  defp set_receive(trace, state) do
-    with true <- :receive in trace.plan.events,
-         {:other, _spec} <- Session.set_receive(state.session) do
-      {:error, %Error{reason: {:traced_by_other, :receive}}, trace, state}
-    else
-      _not_wanted_or_set -> {:ok, state}
+  defp set_messages(trace, state) do
+    case Messages.set(trace.plan, state.session, state.epoch) do
+      {:ok, epoch} -> {:ok, %{state | epoch: epoch}}
+      {:error, error} -> {:error, error, trace, state}
     end
-  end
-
-  defp clear_receive(%{traces: left, session: session}) do
-    unless Enum.any?(left, fn {_ref, trace} -> :receive in trace.plan.events end),
-      do: Session.clear_receive(session)
   end
 
   # -- The end of a trace ---------------------------------------------------------------------------------------------------
@@ -365,9 +360,10 @@ defmodule ElixirScope.Tracing.Server do
       %{^ref => trace} ->
         Native.trace_end(trace.number, reason)
         used = used()[trace.number] || %{recorded: 0, skipped: 0, missed: 0}
-        state = undo(trace, state)
+        {kept, state} = undo(trace, state)
         note(:ended, trace.plan, reason, used)
-        ended = report(trace) |> Map.merge(used) |> Map.merge(%{reason: reason, ended_at: instant()})
+        last = %{reason: reason, ended_at: instant(), tokens_kept: kept}
+        ended = report(trace) |> Map.merge(used) |> Map.merge(last)
         close(%{state | ended: Enum.take([ended | state.ended], @remembered)})
 
       _ended_already ->
@@ -380,10 +376,12 @@ defmodule ElixirScope.Tracing.Server do
     if trace.monitor, do: Process.demonitor(trace.monitor, [:flush])
     state = %{state | traces: Map.delete(state.traces, trace.ref)}
     state = trace |> clear_functions(state) |> forget_codes()
-    if :receive in trace.plan.events, do: clear_receive(state)
+    left = for {_ref, left} <- state.traces, do: left.plan
+    Messages.clear(left, state.session)
     Flags.clear(trace, Map.values(state.traces), state.session)
+    {epoch, kept} = Messages.clear_tokens(left, state.epoch)
     Native.trace_free(trace.number)
-    state
+    {kept, %{state | epoch: epoch}}
   end
 
   defp forget_codes(state) do
@@ -407,6 +405,7 @@ defmodule ElixirScope.Tracing.Server do
       target: trace.plan.target,
       owner: trace.plan.owner,
       events: trace.plan.events,
+      causality: trace.plan.causality,
       limits: trace.plan.limits,
       started_at: trace.started_at,
       ends_at: trace.started_at + trace.plan.limits.for * 1_000_000,

@@ -10,7 +10,7 @@ defmodule ElixirScope.Tracing.Session do
   # that this is asked before.
 
   alias ElixirScope.Native
-  alias ElixirScope.Tracing.Crowd
+  alias ElixirScope.Tracing.{Crowd, Tokens}
 
   # erl_trace.c: flags without which a process has no tracer.
   @flags [:call, :send, :receive, :procs, :garbage_collection, :set_on_spawn, :arity]
@@ -200,9 +200,10 @@ defmodule ElixirScope.Tracing.Session do
   defp pattern(:classic, what, spec), do: :erlang.trace_pattern(what, spec, options(what))
 
   defp pattern(session, :receive, spec), do: apply(:trace, :recv, [session, spec, []])
+  defp pattern(session, :send, spec), do: apply(:trace, :send, [session, spec, []])
   defp pattern(session, what, spec), do: apply(:trace, :function, [session, what, spec, options(what)])
 
-  defp options(:receive), do: []
+  defp options(messages) when messages in [:send, :receive], do: []
   defp options(_function), do: [:local]
 
   # -- Messages that arrive -----------------------------------------------------------------------------------------------
@@ -229,19 +230,44 @@ defmodule ElixirScope.Tracing.Session do
   defp receive_pattern(:classic), do: elem(:erlang.trace_info(:receive, :match_spec), 1)
   defp receive_pattern(session), do: elem(apply(:trace, :info, [session, :receive, :match_spec]), 1)
 
+  # -- Messages that are sent -----------------------------------------------------------------------------------------------
+
+  @doc "Has the VM give tokens to those that send: one pattern for all processes."
+  @spec set_send(t, spec :: [tuple]) :: :ok | {:other, match_spec :: term}
+  def set_send(session, spec) do
+    case send_pattern(session) do
+      true ->
+        pattern(session, :send, spec)
+        :ok
+
+      other ->
+        if Tokens.ours?(other), do: pattern(session, :send, spec) && :ok, else: {:other, other}
+    end
+  end
+
+  @spec clear_send(t) :: :ok
+  def clear_send(session) do
+    if Tokens.ours?(send_pattern(session)), do: pattern(session, :send, true)
+    :ok
+  end
+
+  defp send_pattern(:classic), do: elem(:erlang.trace_info(:send, :match_spec), 1)
+  defp send_pattern(session), do: elem(apply(:trace, :info, [session, :send, :match_spec]), 1)
+
   # -- What is left ---------------------------------------------------------------------------------------------------------
 
   @doc """
   What of ours is still set below OTP 27, whoever set it. Sessions leave nothing: they are gone with the process that holds them.
   """
-  @spec leftovers() :: %{processes: [pid | :new], functions: [mfa | :receive]}
+  @spec leftovers() :: %{processes: [pid | :new], functions: [mfa | :send | :receive]}
   def leftovers do
     new = if owner(:classic, :new) == :ours, do: [:new], else: []
     arriving = if receive_pattern(:classic) == @senders, do: [:receive], else: []
+    sent = if Tokens.ours?(send_pattern(:classic)), do: [:send], else: []
 
     %{
       processes: new ++ Crowd.filter(Process.list(), &(owner(:classic, &1) == :ours)),
-      functions: arriving ++ Enum.filter(loaded(), &(owner_of_function(:classic, &1) == :ours))
+      functions: sent ++ arriving ++ Enum.filter(loaded(), &(owner_of_function(:classic, &1) == :ours))
     }
   end
 
@@ -273,8 +299,9 @@ defmodule ElixirScope.Tracing.Session do
   defp sweep_classic do
     clear(:classic, :new, :all)
     left = leftovers()
-    Enum.each(left.functions -- [:receive], &clear_function(:classic, &1))
+    Enum.each(left.functions -- [:send, :receive], &clear_function(:classic, &1))
     clear_receive(:classic)
+    clear_send(:classic)
     sweep(left.processes -- [:new], 100)
   end
 

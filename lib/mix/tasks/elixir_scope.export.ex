@@ -59,7 +59,11 @@ defmodule Mix.Tasks.ElixirScope.Export do
     case Remote.write(node, out, query(given, node), &progress/1) do
       {:ok, written} ->
         say(
-          "#{written.path}: #{written.events} events of #{written.tracks} processes, #{written.bytes} bytes"
+          "#{written.path}: #{written.events} events of #{written.tracks} processes, #{written.bytes} bytes" <>
+            if(written.evicted > 0,
+              do: "; #{written.evicted} left the tape before they were written",
+              else: ""
+            )
         )
 
       {:error, %{__exception__: true} = error} ->

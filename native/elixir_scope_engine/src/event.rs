@@ -176,6 +176,8 @@ kinds! {
     TraceControl = 23, "trace_control", ["operation", "target", "limits", "reason"];
     /// Events were lost. Made by ingest.
     DataLoss = 24, "data_loss", ["from", "until", "count", "cause", "writer"];
+    /// A process took a message out of its mailbox, of which a token of the host says which it is.
+    MessageTaken = 25, "message_taken", ["receiver_pid", "sender_pid", "message", "message_id", "queue_time_ns"];
 }
 
 /// A set of [`EventKind`]s.

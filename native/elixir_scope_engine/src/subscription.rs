@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::event::EventKind;
 use crate::host::Host;
 use crate::ingest::Watcher;
-use crate::query::{Context, Filter, Query, Rows, Wanted};
+use crate::query::{Context, Filter, Query, Rows, Wanted, receipts};
 use crate::store::{Aliases, EventHead};
 
 /// Bytes of payload that one queue holds, at most.
@@ -162,6 +163,11 @@ impl Watcher for Watch<'_> {
             self.payload.extend_from_slice(more);
             &self.payload
         };
+        // A message is named by the event that tells of its sending; what becomes of it nobody knows yet.
+        let mut named = Vec::new();
+        let is_named = head.kind == EventKind::MessageSend
+            && receipts::name_send(self.context, head, payload, &mut named).is_some();
+        let payload = if is_named { &named } else { payload };
         let mut expanded = Vec::new();
         let mut is_expanded = None;
         for subscription in &self.list {

@@ -67,6 +67,7 @@ const fn own(kind: EventKind) -> (&'static str, &'static [&'static str]) {
         EventKind::CallbackReply => ("CallbackReply", &["call_id"]),
         EventKind::MessageSend => ("MessageSend", &[]),
         EventKind::MessageReceive => ("MessageReceive", &[]),
+        EventKind::MessageTaken => ("MessageTaken", &[]),
         EventKind::ProcessSpawn => ("ProcessSpawn", &[]),
         EventKind::ProcessExit => ("ProcessExit", &[]),
         EventKind::ProcessLink => ("ProcessLink", &[]),

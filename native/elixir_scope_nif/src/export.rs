@@ -50,7 +50,7 @@ pub fn open<'a>(env: Env<'a>, [map, names]: [Term<'a>; 2]) -> Answer<'a> {
     Ok((atoms::ok(), handle).encode(env))
 }
 
-/// `export_step(export)`: `{bytes, %{events:, tracks:, done:, total:, complete:}}`
+/// `export_step(export)`: `{bytes, %{events:, tracks:, done:, total:, evicted:, complete:}}`
 pub fn step<'a>(env: Env<'a>, [handle]: [Term<'a>; 1]) -> Answer<'a> {
     let Some(Object::Export(session)) = handle::get(handle) else {
         return Err(Raise::BadArgument);
@@ -73,6 +73,7 @@ pub fn step<'a>(env: Env<'a>, [handle]: [Term<'a>; 1]) -> Answer<'a> {
             (atoms::tracks(), progress.tracks.encode(env)),
             (atoms::done(), progress.done.encode(env)),
             (atoms::total(), progress.of.encode(env)),
+            (atoms::evicted(), progress.evicted.encode(env)),
             (atoms::complete(), progress.is_complete.encode(env)),
         ],
     )?;

@@ -98,6 +98,7 @@ fn is_withheld(kind: EventKind) -> bool {
             | EventKind::FunctionExit
             | EventKind::MessageSend
             | EventKind::MessageReceive
+            | EventKind::MessageTaken
             | EventKind::CallbackReply
             | EventKind::StateChange
             | EventKind::VariableAssignment

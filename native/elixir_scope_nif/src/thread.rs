@@ -20,6 +20,7 @@ use crate::settings::{Level, Settings};
 use crate::term::encode::Quick;
 use crate::term::raw::RawTerms;
 use crate::term::redact::Redaction;
+use crate::tracer::Sending;
 use crate::{cost, gate, runtime, site};
 
 /// Taken out by the call that uses it, and put back. Capture does not call itself, and a thread runs one call at a time.
@@ -35,6 +36,8 @@ pub struct Thread {
     instant: (Ticks, TimeNs),
     /// By these settings.
     masks: Masks,
+    /// A message that was recorded as sent, until the VM tells its token.
+    pub sending: Option<Sending>,
     /// Where a state is written before it is recorded, so that it can be told how much of it there is, or be left out.
     pub scratch: Vec<u8>,
     /// How much time is left for large states.
@@ -106,6 +109,7 @@ impl Thread {
             untimed: cost::EVERY,
             instant: (Ticks(u64::MAX), TimeNs(0)),
             masks: Masks::new(),
+            sending: None,
             scratch: scratch.unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES)),
             thrift: Thrift::default(),
         }))

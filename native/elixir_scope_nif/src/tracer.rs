@@ -7,6 +7,7 @@
 //!
 //! * `calls`: functions that are called, and come back
 //! * `messages`: what is sent, and what arrives
+//! * `tokens`: which message is which, by the tokens of `seq_trace`
 //! * `life`: births, deaths, links, names, garbage collections
 //! * `control`: what `ElixirScope.Tracing` asks for
 //! * `crashes`: what the logger hears of
@@ -16,6 +17,7 @@ mod control;
 mod crashes;
 mod life;
 mod messages;
+mod tokens;
 
 use std::ffi::c_int;
 
@@ -34,6 +36,7 @@ use crate::thread::Thread;
 use crate::{atoms, gate};
 
 pub use crashes::{crash_note, crash_state};
+pub use tokens::Sending;
 
 pub use control::{
     trace_end, trace_free, trace_function, trace_members, trace_note, trace_open, trace_status,
@@ -100,6 +103,8 @@ fn enabled<'a>(env: Env<'a>, [tag, _state, tracee]: [Term<'a>; 3]) -> Term<'a> {
 #[inline(never)]
 fn rare(tag: Term<'_>, tracee: Term<'_>) -> Atom {
     match Tag::of(tag) {
+        // Else the VM sends the same number along once more, and two messages have one name.
+        Some(Tag::Token) => atoms::trace(),
         // A process that is just born may join the traces of its parent.
         Some(Tag::Spawned) => answer(tracee, |_| true),
         Some(tag) => answer(tracee, |standing| standing.may_want(tag.group())),
@@ -135,6 +140,8 @@ fn answer(tracee: Term<'_>, is_wanted: impl FnOnce(Standing<'_>) -> bool) -> Ato
 fn status(tracee: Term<'_>) -> Atom {
     match gate::word() {
         0 => atoms::trace(),
+        // Of the system tracer itself, which the VM would forget: it is given back with the tokens.
+        _ if atoms::undefined() == tracee => atoms::trace(),
         _ => answer(tracee, |standing| !standing.traces().is_empty()),
     }
 }
@@ -143,8 +150,10 @@ fn status(tracee: Term<'_>) -> Atom {
 fn trace<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
     let [tag, _state, tracee, first, opts] = args;
     let word = gate::word();
-    if word != 0
-        && let Some(tag) = Tag::of(tag)
+    let tag = if word == 0 { None } else { Tag::of(tag) };
+    if tag == Some(Tag::Token) {
+        tokens::seen(env, word, tracee, first);
+    } else if let Some(tag) = tag
         && let Some(process) = local(tracee)
     {
         let event = Event {
@@ -180,13 +189,15 @@ enum Tag {
     GcStart,
     MinorGcEnd,
     MajorGcEnd,
+    /// A message with a token; it has no tracee.
+    Token,
 }
 
 /// The tags by the words of their atoms, those that come most often first.
-static TAGS: OnceCell<[(Word, Tag); 19]> = OnceCell::new();
+static TAGS: OnceCell<[(Word, Tag); 20]> = OnceCell::new();
 
 #[cold]
-fn tags() -> [(Word, Tag); 19] {
+fn tags() -> [(Word, Tag); 20] {
     let named = [
         (atoms::send(), Tag::Send),
         (atoms::receive(), Tag::Receive),
@@ -207,6 +218,7 @@ fn tags() -> [(Word, Tag); 19] {
         (atoms::gc_minor_end(), Tag::MinorGcEnd),
         (atoms::gc_major_end(), Tag::MajorGcEnd),
         (atoms::send_to_non_existing_process(), Tag::SendToNobody),
+        (atoms::seq_trace(), Tag::Token),
     ];
     named.map(|(name, tag)| (word_of(name.as_c_arg()), tag))
 }
@@ -286,6 +298,8 @@ impl<'a> Event<'a> {
             Tag::GcStart => self.gc_began(),
             Tag::MinorGcEnd => self.gc_ended(atoms::minor()),
             Tag::MajorGcEnd => self.gc_ended(atoms::major()),
+            // It has no process of its own.
+            Tag::Token => {}
         }
     }
 

@@ -12,8 +12,8 @@ mod tests;
 mod texts;
 mod tracks;
 
-use crate::event::{EventId, EventKind, KindSet, ProcessId};
-use crate::query::{Context, Order, Query, page};
+use crate::event::{EventId, EventKind, KindSet, ProcessId, TimeNs};
+use crate::query::{Context, Order, Page, Query, page};
 use crate::store::{EventHead, Store};
 use crate::value::Names;
 use packets::Around;
@@ -39,6 +39,8 @@ pub struct Progress {
     pub done: u64,
     /// Of whatever `done` counts.
     pub of: u64,
+    /// Events that left the tape before they could be looked at, of whatever sort.
+    pub evicted: u64,
     /// Whether it is complete.
     pub is_complete: bool,
 }
@@ -74,6 +76,9 @@ pub struct Export {
     left: usize,
     stage: Stage,
     events: u64,
+    evicted: u64,
+    /// When the first event was.
+    began: TimeNs,
     writer: Perfetto,
 }
 
@@ -111,6 +116,8 @@ impl Export {
             left: query.limit.unwrap_or(usize::MAX),
             stage: Stage::Begin,
             events: 0,
+            evicted: 0,
+            began: TimeNs::default(),
             writer: Perfetto::new(options),
             query,
         }
@@ -128,6 +135,7 @@ impl Export {
         match self.stage {
             Stage::Begin => {
                 let start = store.tape().time_of(self.from).unwrap_or_default();
+                self.began = start;
                 self.writer.begin(start, context, names, out);
                 self.after = EventId::NONE;
                 self.stage = Stage::Births;
@@ -139,13 +147,14 @@ impl Export {
                         .with(EventKind::ProcessRegister),
                     ..Query::default()
                 });
-                let (rows, more) = page(store, &query, context, PAGE_BYTES);
+                let Page { rows, more, .. } = page(store, &query, context, PAGE_BYTES);
                 for (head, payload) in rows.iter() {
                     self.writer.learn(head, payload, &around);
                 }
                 self.go_on(more, Stage::Skip);
                 if more.is_none() {
-                    self.after = self.query.after.unwrap_or_default();
+                    // What was evicted before it began is no part of it.
+                    self.after = EventId(self.from.0.saturating_sub(1));
                 }
             }
             Stage::Skip => {
@@ -159,7 +168,12 @@ impl Export {
                 };
                 let mut more = None;
                 if self.skip > 0 {
-                    let (rows, behind) = page(store, &query, context, PAGE_BYTES);
+                    let Page {
+                        rows,
+                        more: behind,
+                        overtaken,
+                    } = page(store, &query, context, PAGE_BYTES);
+                    self.evicted += overtaken;
                     self.skip = self.skip.saturating_sub(rows.rows().len());
                     self.after = behind.unwrap_or(self.after);
                     more = behind;
@@ -179,7 +193,12 @@ impl Export {
                     limit: query.limit.map(|limit| limit.min(self.left)),
                     ..query
                 };
-                let (rows, more) = page(store, &query, context, PAGE_BYTES);
+                let Page {
+                    rows,
+                    more,
+                    overtaken,
+                } = page(store, &query, context, PAGE_BYTES);
+                self.evicted += overtaken;
                 for (head, payload) in rows.iter() {
                     let message = message_of(store, head);
                     self.writer.event(head, payload, message, &around, out);
@@ -187,6 +206,10 @@ impl Export {
                 self.left = self.left.saturating_sub(rows.rows().len());
                 self.events += rows.rows().len() as u64;
                 self.go_on(more.filter(|_| self.left > 0), Stage::Complete);
+                if self.stage == Stage::Complete && self.evicted > 0 {
+                    self.writer
+                        .overtaken(self.evicted, self.began, &around, out);
+                }
             }
             Stage::Complete => {}
         }
@@ -223,6 +246,7 @@ impl Export {
             tracks: self.writer.tracks.described(),
             done: done.min(of),
             of,
+            evicted: self.evicted,
             is_complete: self.stage == Stage::Complete,
         }
     }
@@ -232,7 +256,7 @@ impl Export {
 fn message_of(store: &Store, head: &EventHead) -> EventId {
     if !matches!(
         head.kind,
-        EventKind::MessageReceive | EventKind::FunctionEntry
+        EventKind::MessageReceive | EventKind::MessageTaken | EventKind::FunctionEntry
     ) {
         return EventId::NONE;
     }

@@ -1,5 +1,8 @@
 //! Events as packets of a Perfetto trace: calls and spans as slices, the rest as instants, on one track for each process.
 
+mod points;
+mod slices;
+
 use std::collections::{HashMap, HashSet};
 
 use ahash::RandomState;
@@ -7,16 +10,16 @@ use ahash::RandomState;
 use super::ExportOptions;
 use super::fields::{clocks, descriptor, event, interned, packet};
 use super::packets::{
-    Around, CATEGORIES, Category, Mark, Track, annotated, cached, end_all, named, packet, write,
+    Around, CATEGORIES, Mark, Track, annotated, cached, end_all, named, packet, write,
 };
-use super::payload::{atom, integer, length, pid, token, value};
-use super::proto::{double, int, message, text, uint};
-use super::texts::{self, Atoms, Name, Numbers};
-use super::tracks::{End, Tracks};
-use crate::event::{EventId, EventKind, ProcessId, SiteId, Symbol, TimeNs};
+use super::payload::{atom, length, pid, value};
+use super::proto::{message, text, uint};
+use super::texts::{Atoms, Name, Numbers};
+use super::tracks::Tracks;
+use crate::event::{EventId, EventKind, ProcessId, Symbol, TimeNs};
 use crate::query::Context;
-use crate::store::{EventHead, Loss};
-use crate::value::{Names, Token, split_first};
+use crate::store::EventHead;
+use crate::value::{Names, split_first};
 
 /// Writes events one after another, in the order of time.
 pub(super) struct Perfetto {
@@ -189,7 +192,7 @@ impl Perfetto {
             _ => {
                 mark.flow = match head.kind {
                     EventKind::MessageSend => head.id,
-                    EventKind::MessageReceive => sent,
+                    EventKind::MessageReceive | EventKind::MessageTaken => sent,
                     _ => EventId::NONE,
                 };
                 if head.kind == EventKind::ProcessSpawn
@@ -206,225 +209,6 @@ impl Perfetto {
             }
         }
     }
-
-    fn begins(
-        &mut self,
-        mut mark: Mark,
-        head: &EventHead,
-        payload: &[u8],
-        around: &Around<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        self.name_call(&mut mark, head, payload, around, out);
-        if self.tracks.begin(head.process, head.id) {
-            mark.sort = event::BEGIN;
-        }
-        self.write(mark, head.kind, payload, around, out);
-    }
-
-    /// The name of a call is that of its site, and of a span what it was called.
-    fn name_call(
-        &mut self,
-        mark: &mut Mark,
-        head: &EventHead,
-        payload: &[u8],
-        around: &Around<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        if matches!(head.kind, EventKind::SpanStart | EventKind::SpanStop) {
-            mark.category = Some(Category::Span);
-            mark.name = Some(self.name_value(payload, around, out));
-        } else {
-            mark.category = Some(Category::Call);
-            mark.source = head.site;
-            mark.name = Some(self.name_site(head.site, around, out));
-        }
-    }
-
-    fn ends(
-        &mut self,
-        mut mark: Mark,
-        head: &EventHead,
-        payload: &[u8],
-        around: &Around<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        match self.tracks.end(head.process, head.call) {
-            End::Of(before) => {
-                end_all(before, mark.track, mark.time, around, out);
-                mark.sort = event::END;
-            }
-            End::Unknown => {
-                self.name_call(&mut mark, head, payload, around, out);
-                let place = if head.kind == EventKind::SpanStop {
-                    3
-                } else {
-                    2
-                };
-                if let Some(duration) = integer(payload, place) {
-                    // All that was written of its inside began later, so it stands around that.
-                    let mut begin = Mark::new(event::BEGIN, mark.track, mark.time - duration);
-                    (begin.name, begin.category) = (mark.name, mark.category);
-                    begin.source = mark.source;
-                    begin.correlation = mark.correlation;
-                    write(out, begin, &self.text, around, |_| {});
-                    mark = Mark { name: None, ..mark };
-                    mark.sort = event::END;
-                }
-            }
-        }
-        if mark.sort == event::END {
-            // The beginning has told them.
-            (mark.category, mark.source, mark.correlation) = (None, SiteId::NONE, 0);
-        }
-        self.write(mark, head.kind, payload, around, out);
-    }
-
-    /// A collection is told of at its end.
-    fn collected(
-        &mut self,
-        mut mark: Mark,
-        head: &EventHead,
-        payload: &[u8],
-        around: &Around<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        let duration = integer(payload, 3).unwrap_or(0);
-        texts::of_value(payload, &cached(&self.atoms, around), &mut self.text);
-        self.text.insert_str(0, "gc ");
-        mark.name = Some(self.number(out));
-        mark.category = Some(Category::Memory);
-        mark.sort = event::BEGIN;
-        mark.time -= duration;
-        self.write(mark, head.kind, payload, around, out);
-        let end = Mark::new(event::END, mark.track, head.time.0);
-        write(out, end, "", around, |_| {});
-    }
-
-    /// A number is a point of a curve; whether it is one.
-    fn measured(
-        &mut self,
-        head: &EventHead,
-        payload: &[u8],
-        around: &Around<'_>,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let number = match value(payload, 1).and_then(token) {
-            Some(number @ (Token::Int(_) | Token::Float(_))) => number,
-            _ => return false,
-        };
-        texts::of_value(payload, &cached(&self.atoms, around), &mut self.text);
-        let counter = match self.counters.of(&self.text) {
-            Name::Known(counter) => counter,
-            Name::New(counter) => {
-                packet(out, packet::NEEDS_STATE, |out| {
-                    message(out, packet::TRACK_DESCRIPTOR, |out| {
-                        uint(out, descriptor::UUID, Track::Counter(counter).number());
-                        uint(out, descriptor::PARENT, Track::Node.number());
-                        text(out, descriptor::NAME, &self.text);
-                        message(out, descriptor::COUNTER, |_| {});
-                    });
-                });
-                counter
-            }
-            Name::Plain => return false,
-        };
-        let mark = Mark::new(event::COUNTER, Track::Counter(counter), head.time.0);
-        write(out, mark, "", around, |out| match number {
-            Token::Float(number) => double(out, event::COUNTER_DOUBLE, number),
-            Token::Int(number) => int(out, event::COUNTER_INT, number),
-            _ => {}
-        });
-        true
-    }
-
-    fn instant(
-        &mut self,
-        mut mark: Mark,
-        head: &EventHead,
-        payload: &[u8],
-        around: &Around<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        let (category, plain, named_by) = match head.kind {
-            EventKind::UserEvent => (Category::Event, "", Some(0)),
-            EventKind::MessageSend => (Category::Message, "", Some(5)),
-            EventKind::MessageReceive => (Category::Message, "receive", Some(5)),
-            EventKind::ProcessSpawn => (Category::Process, "spawn", None),
-            EventKind::ProcessExit => (Category::Process, "exit", None),
-            EventKind::ProcessLink => (Category::Process, "link", None),
-            EventKind::ProcessUnlink => (Category::Process, "unlink", None),
-            EventKind::ProcessRegister => (Category::Process, "register", Some(0)),
-            EventKind::ProcessUnregister => (Category::Process, "unregister", Some(0)),
-            EventKind::StateChange => (Category::State, "state", None),
-            EventKind::CallbackReply => (Category::State, "reply", None),
-            EventKind::VariableAssignment => (Category::Event, "variables", None),
-            EventKind::PerformanceMetric => (Category::Event, "", Some(0)),
-            EventKind::Error => (Category::Error, "error", None),
-            EventKind::Crash => (Category::Error, "crash", None),
-            EventKind::Telemetry => (Category::Event, "", Some(0)),
-            EventKind::TraceControl => (Category::Other, "trace", Some(0)),
-            EventKind::NodeEvent => (Category::Other, "node", Some(1)),
-            kind => (Category::Other, kind.name(), None),
-        };
-        let named_by = named_by.and_then(|place| value(payload, place));
-        match named_by {
-            Some(value) => texts::of_value(value, &cached(&self.atoms, around), &mut self.text),
-            None => self.text.clear(),
-        }
-        if matches!(
-            head.kind,
-            EventKind::MessageSend | EventKind::MessageReceive
-        ) {
-            // `call`, not `:call`
-            self.text.retain(|character| character != ':');
-        }
-        if head.kind == EventKind::ProcessSpawn
-            && let Some(function) =
-                pid(payload, 0).and_then(|child| self.tracks.birth(child).function)
-        {
-            let (module, name, arity) = function;
-            let names = cached(&self.atoms, around);
-            texts::function((module, Some(name), arity), &names, &mut self.text);
-        }
-        if !plain.is_empty() {
-            let space = if self.text.is_empty() { "" } else { " " };
-            self.text.insert_str(0, space);
-            self.text.insert_str(0, plain);
-        }
-        mark.category = Some(category);
-        mark.name = Some(self.number(out));
-        self.write(mark, head.kind, payload, around, out);
-    }
-
-    /// What a writer lost stands on a track of its own, over the time in which it was lost.
-    fn loss(&mut self, head: &EventHead, payload: &[u8], around: &Around<'_>, out: &mut Vec<u8>) {
-        let Some(loss) = Loss::decode(head.id, payload) else {
-            return;
-        };
-        let track = Track::Losses(loss.writer);
-        if self.losses.insert(loss.writer) {
-            packet(out, packet::NEEDS_STATE, |out| {
-                message(out, packet::TRACK_DESCRIPTOR, |out| {
-                    uint(out, descriptor::UUID, track.number());
-                    uint(out, descriptor::PARENT, Track::Node.number());
-                    let name = format!("lost events, writer {}", loss.writer);
-                    text(out, descriptor::NAME, &name);
-                });
-            });
-        }
-        self.text.clear();
-        self.text.push_str("lost");
-        let name = self.number(out);
-        let mut begin = Mark::new(event::BEGIN, track, loss.from.0);
-        begin.category = Some(Category::Other);
-        begin.name = Some(name);
-        self.write(begin, head.kind, payload, around, out);
-        let end = Mark::new(event::END, track, loss.until.0.max(loss.from.0));
-        write(out, end, "", around, |_| {});
-    }
-
-    // -- Packets ----------------------------------------------------------------------------------------------------------
 
     /// Writes an event with the values of its payload.
     fn write(
@@ -467,7 +251,7 @@ fn is_told(kind: EventKind, place: usize, sort: u64) -> bool {
         EventKind::SpanStop => place == 0 || place == 3 || sort == event::END && place == 1,
         EventKind::FunctionExit => place == 2,
         EventKind::MessageSend => place == 0,
-        EventKind::MessageReceive => place == 0,
+        EventKind::MessageReceive | EventKind::MessageTaken => place == 0,
         _ => false,
     }
 }

@@ -21,10 +21,14 @@ struct Tape {
 
 impl Tape {
     fn new() -> Tape {
+        Tape::of_at_most(None)
+    }
+
+    fn of_at_most(max_events: Option<u64>) -> Tape {
         Tape {
             store: Store::new(StoreConfig {
                 memory_limit: 64 << 20,
-                max_events: None,
+                max_events,
                 max_age_ns: None,
             })
             .unwrap(),
@@ -585,4 +589,38 @@ proptest! {
             prop_assert!(slices.contains(&slice), "{slice:?} of {slices:?}");
         }
     }
+}
+
+#[test]
+fn what_is_evicted_while_an_export_is_under_way_is_counted_and_said() {
+    let mut world = Tape::of_at_most(Some(20_000));
+    for _ in 0..12_000 {
+        world.named(EventKind::UserEvent, 1, 3);
+    }
+    let fake = Fake::new();
+    let context = fake.context();
+    let mut export = Export::new(
+        &world.store,
+        Query::default(),
+        ExportOptions::default(),
+        &context,
+    );
+    let mut out = Vec::new();
+    let mut progress = export.step(&world.store, &context, &FakeNames, &mut out);
+    while progress.events == 0 {
+        progress = export.step(&world.store, &context, &FakeNames, &mut out);
+    }
+    let written = progress.events;
+    assert_eq!(progress.evicted, 0);
+    for _ in 0..30_000 {
+        world.named(EventKind::UserEvent, 1, 3);
+    }
+    while !progress.is_complete {
+        progress = export.step(&world.store, &context, &FakeNames, &mut out);
+    }
+    assert!(progress.evicted > 0);
+    assert_eq!(progress.events + progress.evicted, 12_000);
+    assert!(progress.events >= written);
+    let text = format!("{} events left the tape", progress.evicted);
+    assert!(memchr::memmem::find(&out, text.as_bytes()).is_some());
 }

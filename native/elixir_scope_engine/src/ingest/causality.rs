@@ -13,6 +13,7 @@ use super::newcomers::Newcomers;
 pub(super) use super::sends::Message;
 use super::sends::{Sends, Taken, Told};
 use super::stacks::{Nesting, Origin};
+use super::tokens::{Stamp, Tokens};
 use crate::event::{CorrelationId, EventId, EventKind, ProcessId, Symbols, TimeNs};
 use crate::record::RecordHead;
 use crate::site::{SiteTable, Via};
@@ -26,6 +27,7 @@ pub(crate) struct Causality {
     sends: Sends,
     newcomers: Newcomers,
     flows: Flows,
+    tokens: Tokens,
 }
 
 /// What an entry tells of the message that its call handles.
@@ -39,21 +41,22 @@ enum Handled<'a> {
 }
 
 impl Causality {
-    /// Half of `budget` bytes is for messages that may be handled, three quarters of the rest for where messages are, what is left for
-    /// processes.
+    /// Half of `budget` bytes is for messages that may be handled, half of the rest for where messages are, what is left for processes
+    /// and for tokens.
     pub(crate) fn new(budget: usize, sites: &'static SiteTable, symbols: Symbols) -> Causality {
         Causality {
             sites,
             symbols,
             sends: Sends::new(budget / 2),
             newcomers: Newcomers::new(budget / 8),
-            flows: Flows::new(budget / 8 * 3, symbols),
+            flows: Flows::new(budget / 4, symbols),
+            tokens: Tokens::new(budget / 8),
         }
     }
 
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
-        self.sends.bytes() + self.newcomers.bytes() + self.flows.bytes()
+        self.sends.bytes() + self.newcomers.bytes() + self.flows.bytes() + self.tokens.bytes()
     }
 
     /// How many messages wait to be handled.
@@ -100,6 +103,11 @@ impl Causality {
                 ties.message = self.begin(head, payload, time, place, stacks);
             }
             EventKind::MessageSend => {
+                let carried = flows::carried(payload);
+                if let Some(carried) = carried {
+                    place.root = self.tokens.root(carried, head.process, place.root);
+                    self.tokens.sent(head, id, place.root);
+                }
                 let told = Told {
                     by: id,
                     sender: head.process,
@@ -117,9 +125,27 @@ impl Causality {
                 }
             }
             EventKind::MessageReceive => {
-                let Causality { flows, sends, .. } = self;
-                let (found, fields) = flows.received(head, payload, time, id, stacks, sends, more);
+                let Causality {
+                    flows,
+                    sends,
+                    tokens,
+                    ..
+                } = self;
+                let known = flows::Around {
+                    time,
+                    id,
+                    sends,
+                    tokens,
+                };
+                let (found, fields) = flows.received(head, payload, known, stacks, more);
                 *ties = found;
+                return fields;
+            }
+            EventKind::MessageTaken => {
+                let Causality { flows, tokens, .. } = self;
+                let (found, root, fields) = flows.taken(head, payload, time, tokens, stacks, more);
+                *ties = found;
+                place.root = root;
                 return fields;
             }
             EventKind::ProcessSpawn => {
@@ -141,6 +167,19 @@ impl Causality {
     pub(crate) fn untold(&mut self, process: ProcessId, peer: ProcessId, id: EventId) {
         self.sends.untold(id);
         self.flows.untold(process, peer, id);
+        self.tokens.untold(process, id);
+    }
+
+    /// From now on the host may name messages.
+    #[cold]
+    pub(crate) fn names_messages(&mut self, time: TimeNs) {
+        self.tokens.begins(time);
+    }
+
+    /// The record behind a send, which names the message.
+    #[cold]
+    pub(crate) fn stamped(&mut self, head: &RecordHead, stamp: &Stamp, time: TimeNs) {
+        self.tokens.stamped(head, stamp, time);
     }
 
     /// Up to now, messages may have been sent that nobody told of.
@@ -192,6 +231,11 @@ impl Causality {
                     && root.is_some()
                 {
                     place.root = root;
+                }
+                // The host knows better.
+                if let Some((id, root)) = self.tokens.handled(head.process, message.bytes) {
+                    place.root = root.some().unwrap_or(place.root);
+                    return id;
                 }
                 match arrived {
                     Out::One(arrived) => {

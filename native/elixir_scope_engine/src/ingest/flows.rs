@@ -11,10 +11,12 @@ use super::lanes::{Lanes, Out, Waiting};
 use super::recent::Recent;
 use super::sends::Sends;
 use super::stacks::Stacks;
+use super::tokens::{self, Tokens};
 use crate::event::{AtomId, CorrelationId, EventId, ProcessId, Symbol, Symbols, TimeNs};
 use crate::record::RecordHead;
 use crate::site::Via;
 use crate::value::{Reader, Token};
+pub(crate) use read::carried;
 use read::{Arrival, as_reply};
 
 use super::causality::Message;
@@ -53,6 +55,16 @@ pub(crate) struct Told {
     /// Of a request, its number.
     pub request: u32,
     pub root: CorrelationId,
+}
+
+/// What is known around the arrival of a message.
+#[derive(Debug)]
+pub(crate) struct Around<'a> {
+    pub time: TimeNs,
+    /// The event that tells of it.
+    pub id: EventId,
+    pub sends: &'a Sends,
+    pub tokens: &'a mut Tokens,
 }
 
 /// How a message is told from others to one receiver.
@@ -173,18 +185,21 @@ impl Flows {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the record, and what is known")]
     /// A message arrived. Answers its ties, how much of the payload is of the kind's fields, and writes what stands behind these.
     pub(crate) fn received<'a>(
         &mut self,
         head: &RecordHead,
         payload: &'a [u8],
-        time: TimeNs,
-        id: EventId,
+        known: Around<'_>,
         stacks: &mut Stacks,
-        sends: &Sends,
         more: &mut Vec<u8>,
     ) -> (Ties, &'a [u8]) {
+        let Around {
+            time,
+            id,
+            sends,
+            tokens,
+        } = known;
         self.is_active = true;
         let mut ties = Ties {
             peer: ProcessId::UNKNOWN,
@@ -196,6 +211,7 @@ impl Flows {
         let receiver = head.process;
         let reference = self.reference(arrival.reference);
         let lost = stacks.heed(head, time);
+        tokens.arrived(&arrival.taking(receiver), id, time, lost);
         ties.peer = arrival.sender.some().unwrap_or(ProcessId::UNKNOWN);
         // Whoever asked may not be traced itself.
         let is_request =
@@ -242,6 +258,47 @@ impl Flows {
             self.mailboxes.push(&receiver, waiting, lost);
         }
         (ties, arrival.fields)
+    }
+
+    /// A message was taken out of a mailbox, of which a token says which it is. Answers its ties, its root, how much of the payload is of
+    /// the kind's fields, and writes what stands behind these.
+    pub(crate) fn taken<'a>(
+        &mut self,
+        head: &RecordHead,
+        payload: &'a [u8],
+        time: TimeNs,
+        tokens: &mut Tokens,
+        stacks: &mut Stacks,
+        more: &mut Vec<u8>,
+    ) -> (Ties, CorrelationId, &'a [u8]) {
+        let mut ties = Ties {
+            peer: ProcessId::UNKNOWN,
+            ..Ties::default()
+        };
+        let named = Arrival::read(payload).and_then(|arrival| {
+            let told = tokens::Told::read(arrival.rest)?;
+            Some((arrival, told))
+        });
+        let Some((arrival, told)) = named else {
+            return (ties, CorrelationId::NONE, payload);
+        };
+        let lost = stacks.heed(head, time);
+        let lost = (stacks.gap_until(), stacks.gap_of(arrival.sender), lost);
+        let taking = arrival.taking(head.process);
+        let (message, root, arrived) = tokens.taken(&taking, told, time, lost);
+        ties.peer = arrival.sender.some().unwrap_or(ProcessId::UNKNOWN);
+        ties.message = message;
+        match message {
+            EventId::NONE => put_atom(more, self.symbols.id(Symbol::Nil)),
+            EventId::AMBIGUOUS => put_atom(more, self.symbols.id(Symbol::Ambiguous)),
+            known => put_int(more, i64::try_from(known.0).unwrap_or(0)),
+        }
+        match arrived {
+            Some(arrived) => put_int(more, time.0.saturating_sub(arrived.0)),
+            None => put_atom(more, self.symbols.id(Symbol::Nil)),
+        }
+        more.extend_from_slice(arrival.behind);
+        (ties, root, arrival.fields)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the arrival, and what is known")]

@@ -10,6 +10,7 @@ mod preceding;
 mod recent;
 mod sends;
 mod stacks;
+mod tokens;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,8 +31,11 @@ use causality::Causality;
 use chain::Link;
 use encode::{put_atom, put_int};
 use flows::Ties;
+pub(crate) use flows::carried;
 use preceding::Parts;
 use stacks::{Nesting, Stacks, is_exit};
+pub(crate) use tokens::Carried;
+use tokens::Stamp;
 
 /// Takes what the rings hand out, one by one, and appends it to the store.
 #[derive(Debug)]
@@ -162,6 +166,15 @@ impl Ingest {
         watcher: Option<&mut dyn Watcher>,
     ) {
         let time = self.clock.convert(head.ticks).max(self.newest);
+        if head.kind == EventKind::MessageTaken && !head.process.is_some() {
+            return self.causality.names_messages(time);
+        }
+        if head.kind == EventKind::MessageTaken
+            && let Some(stamp) = Stamp::read(payload)
+        {
+            self.stacks.count(head, time);
+            return self.causality.stamped(head, &stamp, time);
+        }
         let is_tail = head.kind == EventKind::FunctionExit && payload.starts_with(&self.tail_call);
         let mut place = self.stacks.nest(head, time, is_tail);
         if place.answered != 0 {

@@ -46,8 +46,8 @@ impl<V: Copy + Default> Recent<V> {
         ways.find(|place| place.0 == number && number != 0)
     }
 
-    /// From now on `number` has this value.
-    pub(crate) fn put(&mut self, number: u64, value: V) {
+    /// From now on `number` has this value; whether another number has lost its own for it.
+    pub(crate) fn put(&mut self, number: u64, value: V) -> bool {
         if self.table.is_empty() {
             self.table = vec![(0, V::default()); self.places].into();
         }
@@ -55,10 +55,11 @@ impl<V: Copy + Default> Recent<V> {
         let turn = self.turn % Self::WAYS;
         let ways = self.ways(number);
         let place = |is: u64| ways.iter().position(|(owner, _)| *owner == is);
-        let place = place(number).or_else(|| place(0)).unwrap_or(turn);
-        if let Some(place) = ways.get_mut(place) {
+        let free = place(number).or_else(|| place(0));
+        if let Some(place) = ways.get_mut(free.unwrap_or(turn)) {
             *place = (number, value);
         }
+        free.is_none()
     }
 
     /// The value of `number`, if it is still there.

@@ -62,6 +62,22 @@ struct Stack {
     lost: u32,
 }
 
+impl Stack {
+    /// Sees from the number of a record whether one before it is missing.
+    #[inline]
+    fn count(&mut self, head: &RecordHead, time: TimeNs) {
+        let is_next = RecordHead::next_sequence(self.sequence) == head.sequence;
+        if !is_next && self.sequence != 0 && head.sequence != 0 {
+            self.gap = time;
+            // What was open inside of the outermost call may have ended, and the same function been called again. Nobody may have
+            // told of the loss yet: it was on another thread's ring.
+            self.frames
+                .retain(|frame| frame.depth == 0 && !frame.is_tail);
+        }
+        self.sequence = head.sequence;
+    }
+}
+
 /// What a process goes back to while it has handled no message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Origin {
@@ -270,16 +286,7 @@ impl Stacks {
             return nesting;
         };
         stack.used = sweeps;
-        let is_next = RecordHead::next_sequence(stack.sequence) == head.sequence;
-        if !is_next && stack.sequence != 0 && head.sequence != 0 {
-            stack.gap = time;
-            // What was open inside of the outermost call may have ended, and the same function been called again. Nobody may have
-            // told of the loss yet: it was on another thread's ring.
-            stack
-                .frames
-                .retain(|frame| frame.depth == 0 && !frame.is_tail);
-        }
-        stack.sequence = head.sequence;
+        stack.count(head, time);
         // The request may be what the tail call makes: it is told of before both.
         if !is_tail && !is_passive(head.kind) {
             nesting.answered = std::mem::take(&mut stack.waits);

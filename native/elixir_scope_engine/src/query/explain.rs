@@ -77,6 +77,8 @@ pub struct Explain {
     pub lost: u64,
     /// Events evicted in all, when the window reaches behind the oldest event.
     pub evicted: u64,
+    /// Events behind the one that the query begins after, and evicted before they could be looked at.
+    pub overtaken: u64,
     /// Time and id of the oldest event that the store still has.
     pub oldest: Option<(TimeNs, EventId)>,
 }
@@ -121,6 +123,7 @@ impl Default for Explain {
             losses: Vec::new(),
             lost: 0,
             evicted: 0,
+            overtaken: 0,
             oldest: None,
         }
     }

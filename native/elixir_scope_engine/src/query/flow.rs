@@ -1,14 +1,16 @@
 //! Who sent what to whom: the sends between processes in their order, each with what became of it, and what arrived of which nobody
 //! told that it was sent.
 
-use std::ops::{ControlFlow, Range};
+mod collect;
+mod ends;
 
 use super::receipts::{Receipt, as_send, fill_send, find};
-use super::run::{Pinned, describe, direction, each_segment};
-use super::{Context, Explain, Filter, Order, Query, QueryResult, Rows as Answer, Wanted};
+use super::run::{describe, direction};
+use super::{Context, Explain, Order, Query, QueryResult, Rows as Answer};
 use crate::event::{EventKind, KindSet, ProcessId};
-use crate::store::{Aliases, Growing, Open, Peers, Rows, Segment, Store};
+use crate::store::Store;
 use crate::value::split_first;
+use collect::Batch;
 
 /// One side of a flow of messages.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -63,86 +65,6 @@ enum Verdict {
         backwards: bool,
     },
     No,
-}
-
-/// A segment whose rows have peers.
-trait Ends: Rows {
-    /// The rows with a process at the other end.
-    fn places(&self) -> &[u16];
-    /// The process at the other end; 0 where it is not known.
-    fn end(&self, place: usize) -> u64;
-    /// What a row is, and of which process.
-    fn who(&self, row: usize) -> (Option<EventKind>, ProcessId);
-    /// Whether a message arrived of which nobody told that it was sent.
-    fn has_loners(&self) -> bool;
-    /// Marks those of `places` whose other end is one of `wanted`; whether it did.
-    fn mark(&self, places: Range<usize>, wanted: &[u64], marks: &mut Vec<u8>) -> bool;
-}
-
-impl Ends for Segment {
-    fn places(&self) -> &[u16] {
-        self.peers().rows()
-    }
-
-    fn end(&self, place: usize) -> u64 {
-        self.peers().at(place)
-    }
-
-    fn who(&self, row: usize) -> (Option<EventKind>, ProcessId) {
-        let kind = self
-            .kinds()
-            .get(row)
-            .and_then(|&kind| EventKind::from_u8(kind));
-        (kind, ProcessId(self.processes().get(row)))
-    }
-
-    fn has_loners(&self) -> bool {
-        Segment::has_loners(self)
-    }
-
-    fn mark(&self, places: Range<usize>, wanted: &[u64], marks: &mut Vec<u8>) -> bool {
-        marks.clear();
-        marks.resize(places.len(), 0);
-        let mut scratch = Vec::new();
-        for &value in wanted {
-            Peers::mark_equal(self.peers(), places.clone(), value, &mut scratch, marks);
-        }
-        true
-    }
-}
-
-impl Ends for Open {
-    fn places(&self) -> &[u16] {
-        Growing::rows(&self.ties().peers)
-    }
-
-    fn end(&self, place: usize) -> u64 {
-        self.ties().peers.at(place)
-    }
-
-    fn who(&self, row: usize) -> (Option<EventKind>, ProcessId) {
-        let kind = self
-            .kinds()
-            .get(row)
-            .and_then(|&kind| EventKind::from_u8(kind));
-        let process = self.processes().get(row).copied().unwrap_or(0);
-        (kind, ProcessId(process))
-    }
-
-    fn has_loners(&self) -> bool {
-        true
-    }
-
-    fn mark(&self, _places: Range<usize>, _wanted: &[u64], _marks: &mut Vec<u8>) -> bool {
-        false
-    }
-}
-
-/// Rows that may belong to the flow.
-#[derive(Default)]
-struct Batch {
-    rows: Answer,
-    verdicts: Vec<(Verdict, u64)>,
 }
 
 impl FlowQuery {
@@ -203,70 +125,6 @@ fn is_named<'a>(to: &Party, payload: &impl Fn() -> &'a [u8]) -> bool {
     name.is_ok_and(|(name, _)| to.names.iter().any(|wanted| wanted == name))
 }
 
-/// Puts the rows of one segment that may belong to the flow into `batch`, until that is full.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "what is asked, of what, and where it goes"
-)]
-fn collect<S: Ends>(
-    segment: &S,
-    flow: &FlowQuery,
-    filter: &Filter<'_>,
-    aliases: &Aliases,
-    ids: &Range<u64>,
-    order: Order,
-    room: usize,
-    explain: &mut Explain,
-    batch: &mut Batch,
-) -> ControlFlow<()> {
-    let first = segment.first();
-    let places = segment.places();
-    let from = places.partition_point(|&row| first + u64::from(row) < ids.start);
-    let to = places.partition_point(|&row| first + u64::from(row) < ids.end);
-    let range = from..to.max(from);
-    explain.scanned += 1;
-    explain.rows += range.len() as u64;
-    let mut marks = Vec::new();
-    let is_marked = flow
-        .ends(segment.has_loners())
-        .is_some_and(|ends| segment.mark(range.clone(), &ends, &mut marks));
-    let mut scratch = Vec::new();
-    let mut visit = |place: usize| {
-        let Some(&row) = places.get(place) else {
-            return ControlFlow::Continue(());
-        };
-        let row = usize::from(row);
-        let (kind, process) = segment.who(row);
-        let peer = segment.end(place);
-        let verdict = flow.verdict(kind, process, peer, || segment.payload(row));
-        let is_linked =
-            || kind == Some(EventKind::MessageReceive) && segment.message(row).is_some();
-        if verdict == Verdict::No || is_linked() {
-            return ControlFlow::Continue(());
-        }
-        let mut head = segment.head(row);
-        let payload = segment.payload(row);
-        head.correlation = aliases.resolve(head.correlation);
-        if !filter.matches(&head, payload, &mut scratch) {
-            return ControlFlow::Continue(());
-        }
-        batch.rows.push(head, payload);
-        batch.verdicts.push((verdict, peer));
-        if batch.verdicts.len() < room {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    };
-    let found = memchr::memchr_iter(1, &marks).map(|mark| range.start + mark);
-    match (order, is_marked) {
-        (Order::Asc, true) => found.into_iter().try_for_each(&mut visit),
-        (Order::Desc, true) => found.rev().try_for_each(&mut visit),
-        (Order::Asc, false) => range.clone().try_for_each(&mut visit),
-        (Order::Desc, false) => range.clone().rev().try_for_each(&mut visit),
-    }
-}
-
 impl Store {
     /// The messages that `flow` asks for, each as a send with what became of it.
     #[must_use]
@@ -293,7 +151,7 @@ impl Store {
                 BATCH.0
             };
             let room = (limit - rows.rows().len()).clamp(least, BATCH.1);
-            let batch = self.batch(flow, &plain, context, order, room, &mut explain);
+            let batch = self.flow_batch(flow, &plain, context, order, room, &mut explain);
             let found = batch.verdicts.len();
             match (batch.rows.rows().last(), order) {
                 (Some(last), Order::Asc) => plain.after = Some(last.head.id),
@@ -312,54 +170,6 @@ impl Store {
         describe(self, asked, &mut explain);
         explain.duration_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         QueryResult { rows, explain }
-    }
-
-    fn batch(
-        &self,
-        flow: &FlowQuery,
-        plain: &Query,
-        context: &Context<'_>,
-        order: Order,
-        room: usize,
-        explain: &mut Explain,
-    ) -> Batch {
-        let wanted = Wanted::new(plain, &self.aliases());
-        let filter = Filter::new(plain, context, &wanted);
-        let mut batch = Batch::default();
-        let _ = each_segment(
-            self,
-            &filter,
-            order,
-            explain,
-            &mut |segment, ids, explain| {
-                let aliases = self.aliases();
-                match segment {
-                    Pinned::Sealed(segment) => collect(
-                        segment.as_ref(),
-                        flow,
-                        &filter,
-                        &aliases,
-                        &ids,
-                        order,
-                        room,
-                        explain,
-                        &mut batch,
-                    ),
-                    Pinned::Open(tape) => collect(
-                        tape.open(),
-                        flow,
-                        &filter,
-                        &aliases,
-                        &ids,
-                        order,
-                        room,
-                        explain,
-                        &mut batch,
-                    ),
-                }
-            },
-        );
-        batch
     }
 
     /// Puts the rows of a batch that belong to the flow into the answer, with what became of them.

@@ -17,18 +17,39 @@ pub(crate) struct Receipt {
     /// Who got it, as far as that is known.
     pub receiver: Option<ProcessId>,
     pub arrived: Option<(EventId, TimeNs)>,
+    /// When it was taken out of the mailbox, where the host's tokens tell, and when it had arrived by that.
+    pub taken: Option<(EventId, TimeNs)>,
+    waited_since: Option<TimeNs>,
     pub handled: Option<(EventId, TimeNs)>,
 }
 
 impl Receipt {
-    fn add(&mut self, head: &EventHead) {
+    fn add(&mut self, head: &EventHead, payload: &[u8]) {
         let place = Some((head.id, head.time));
         match head.kind {
             EventKind::MessageReceive => self.arrived = self.arrived.or(place),
             EventKind::FunctionEntry => self.handled = self.handled.or(place),
+            EventKind::MessageTaken => {
+                self.taken = self.taken.or(place);
+                let waited = field(payload, 4).map(|value| Reader::new(value).token());
+                if let Some(Ok(Token::Int(waited))) = waited {
+                    self.waited_since = Some(TimeNs(head.time.0.saturating_sub(waited)));
+                }
+            }
             _ => return,
         }
         self.receiver = self.receiver.or(head.process.some());
+    }
+
+    /// When it arrived.
+    fn arrived_at(&self) -> Option<TimeNs> {
+        self.waited_since
+            .or(self.arrived.map(|(_, arrived)| arrived))
+    }
+
+    /// When a callback began to handle it, or else when it was taken out of the mailbox.
+    fn handled_at(&self) -> Option<TimeNs> {
+        self.handled.or(self.taken).map(|(_, handled)| handled)
     }
 }
 
@@ -52,7 +73,10 @@ pub(crate) fn find(store: &Store, wanted: &mut Vec<u64>) -> Receipts {
             let set: std::collections::HashSet<u64, RandomState> = wanted.iter().copied().collect();
             for (row, message) in open.ties().links.iter() {
                 if (first..=last).contains(&message) && set.contains(&message) {
-                    receipts.entry(message).or_default().add(&open.head(row));
+                    receipts
+                        .entry(message)
+                        .or_default()
+                        .add(&open.head(row), open.payload(row));
                 }
             }
             return receipts;
@@ -66,7 +90,10 @@ pub(crate) fn find(store: &Store, wanted: &mut Vec<u64>) -> Receipts {
         let earlier = wanted.partition_point(|&message| message < next);
         for &message in wanted.get(..earlier).unwrap_or(&[]) {
             for row in segment.links().to(message) {
-                receipts.entry(message).or_default().add(&segment.head(row));
+                receipts
+                    .entry(message)
+                    .or_default()
+                    .add(&segment.head(row), segment.payload(row));
             }
         }
     }
@@ -177,9 +204,19 @@ pub(crate) fn fill_send(
     Some(())
 }
 
+/// The payload of a send as it is when it is told: what became of the message is not known.
+pub(crate) fn name_send(
+    context: &Context<'_>,
+    head: &EventHead,
+    payload: &[u8],
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    fill_send(context, head, payload, None, &Receipt::default(), out)
+}
+
 /// `received_at`, `handled_at`, `queue_time_ns`
 fn put_receipt(context: &Context<'_>, receipt: &Receipt, out: &mut Vec<u8>) {
-    let times = [receipt.arrived, receipt.handled].map(|place| place.map(|(_, time)| time.0));
+    let times = [receipt.arrived_at(), receipt.handled_at()].map(|time| time.map(|time| time.0));
     let waited = match times {
         [Some(arrived), Some(handled)] => Some(handled.saturating_sub(arrived)),
         _ => None,
@@ -209,8 +246,8 @@ fn fill_arrival(
     let (before, from) = payload.split_at_checked(place)?;
     out.extend_from_slice(before);
     let waited = receipt
-        .handled
-        .map(|(_, handled)| handled.0.saturating_sub(head.time.0));
+        .handled_at()
+        .map(|handled| handled.0.saturating_sub(head.time.0));
     put_number(context, waited, out);
     out.extend_from_slice(from.get(waiting.len()..)?);
     Some(())

@@ -9,7 +9,7 @@ use super::segment::{Scan, ruled_out};
 use super::{
     Context, Estimate, Explain, Filter, Index, Order, Query, QueryResult, Rows as Answer, Wanted,
 };
-use super::{receipts, tails, unordered};
+use super::{late, receipts, tails, unordered};
 use crate::event::EventId;
 use crate::store::{EventHead, Rows, Segment, Store, Tape};
 
@@ -40,20 +40,25 @@ pub(crate) fn run(store: &Store, query: &Query, context: &Context<'_>) -> QueryR
         let direction = direction(query);
         let limit = query.limit.unwrap_or(usize::MAX);
         if limit > 0 {
-            let _ = walk(
-                store,
-                &filter,
-                direction,
-                &mut explain,
-                &mut |head, payload| {
-                    rows.push(head, if query.payload { payload } else { &[] });
-                    if rows.rows().len() < limit {
-                        ControlFlow::Continue(())
-                    } else {
-                        ControlFlow::Break(())
-                    }
-                },
-            );
+            let mut take = |head: EventHead, payload: &[u8]| {
+                rows.push(head, if query.payload { payload } else { &[] });
+                if rows.rows().len() < limit {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            };
+            let _ = match late::split(query, context) {
+                Some(asked) => late::each(
+                    store,
+                    asked,
+                    context,
+                    direction,
+                    &mut explain,
+                    &mut |head, payload| take(*head, payload),
+                ),
+                None => walk(store, &filter, direction, &mut explain, &mut take),
+            };
         }
         if direction != query.order {
             rows.reverse();
@@ -84,7 +89,21 @@ pub(crate) fn count(store: &Store, query: &Query, context: &Context<'_>) -> (u64
     let started = Instant::now();
     let mut explain = Explain::default();
     let wanted = Wanted::new(query, &store.aliases());
-    let count = if store.tape().ordered() || query.before.is_none() && query.after.is_none() {
+    let count = if let Some(asked) = late::split(query, context) {
+        let mut count = 0;
+        let _ = late::each(
+            store,
+            asked,
+            context,
+            Order::Asc,
+            &mut explain,
+            &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            },
+        );
+        count
+    } else if store.tape().ordered() || query.before.is_none() && query.after.is_none() {
         let filter = Filter::new(query, context, &wanted);
         let mut count = 0;
         let _ = each_segment(
@@ -199,13 +218,21 @@ pub(crate) fn each_segment(
     let mut ids = {
         let tape = store.tape();
         explain.segments = tape.segments().len() + 1;
-        visible(&tape, filter.query)
+        let ids = visible(&tape, filter.query);
+        if let Some(after) = filter.query.after {
+            let before = filter.query.before.map_or(u64::MAX, |before| before.0);
+            let evicted = ids.start.min(before);
+            explain.overtaken += evicted.saturating_sub(after.0.saturating_add(1));
+        }
+        ids
     };
     while !ids.is_empty() {
         let segment = {
             let tape = store.tape();
             // Evicted since.
-            ids.start = ids.start.max(tape.floor());
+            let floor = tape.floor().min(ids.end);
+            explain.overtaken += floor.saturating_sub(ids.start);
+            ids.start = ids.start.max(floor);
             let Some(found) = next_segment(&tape, filter, order, &mut ids, explain) else {
                 break;
             };

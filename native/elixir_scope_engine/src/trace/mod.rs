@@ -40,6 +40,8 @@ pub struct TraceConfig<'a> {
     pub only_inside: SiteId,
     /// Who joins the members.
     pub follow: Option<Follow>,
+    /// Whether tokens of the host tell which message is which.
+    pub exact: bool,
     /// So many events end it.
     pub max: u64,
     /// More than so many in one second end it.
@@ -82,6 +84,7 @@ pub struct Traces {
     inside_only: SetWord,
     follow_spawn: SetWord,
     follow_message: SetWord,
+    exact: SetWord,
     enclosing: [AtomicU32; TraceSet::MOST],
     traces: [Trace; TraceSet::MOST],
     /// By site: the traces that a function belongs to.
@@ -112,6 +115,7 @@ impl Traces {
             inside_only: SetWord::new(),
             follow_spawn: SetWord::new(),
             follow_message: SetWord::new(),
+            exact: SetWord::new(),
             enclosing: [const { AtomicU32::new(0) }; TraceSet::MOST],
             traces: [const { Trace::new() }; TraceSet::MOST],
             functions: [const { AtomicU16::new(0) }; SiteTable::CAPACITY],
@@ -142,6 +146,7 @@ impl Traces {
             .put(one, config.follow == Some(Follow::Spawn));
         self.follow_message
             .put(one, config.follow == Some(Follow::Message));
+        self.exact.put(one, config.exact);
         if let Some(enclosing) = self.enclosing.get(number as usize) {
             enclosing.store(config.only_inside.0, Ordering::Relaxed);
         }
@@ -378,6 +383,13 @@ impl Traces {
     #[must_use]
     pub fn with_results(&self, traces: TraceSet) -> TraceSet {
         traces & self.with_results.load()
+    }
+
+    /// Those of a set that tell messages by tokens of the host.
+    #[inline]
+    #[must_use]
+    pub fn exact(&self, traces: TraceSet) -> TraceSet {
+        traces & self.exact.load()
     }
 
     #[inline(always)]

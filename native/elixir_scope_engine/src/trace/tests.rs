@@ -36,6 +36,7 @@ const ALL_DAY: TraceConfig<'static> = TraceConfig {
     results: true,
     only_inside: SiteId::NONE,
     follow: None,
+    exact: false,
     max: u64::MAX,
     rate: u32::MAX,
     until: TimeNs(i64::MAX),

@@ -15,7 +15,7 @@ use crate::host::BEAM;
 use crate::payload::Values;
 use crate::recorder::not_running;
 use crate::settings::Level;
-use crate::term::word;
+use crate::term::{Word, word};
 use crate::thread::Thread;
 use crate::{atoms, gate, runtime, term};
 
@@ -54,10 +54,15 @@ pub fn trace_open<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
         results: need(config, atoms::returns())?,
         only_inside,
         follow: follow(need(config, atoms::follow())?)?,
+        exact: need(config, atoms::exact())?,
         max: bounded(config, atoms::max())?.unwrap_or(u64::MAX),
         rate: bounded(config, atoms::rate())?.unwrap_or(u32::MAX),
         until: TimeNs(until),
     };
+    if config.exact {
+        // Before anything can arrive.
+        tell(env, EventKind::MessageTaken, &[word(0.encode(env)); 2]);
+    }
     Ok(match Traces::shared().open(&config, now) {
         // The guard ends those that it finds: one that it did not find yet ends here.
         Some(number) if is_guarded() => {
@@ -212,19 +217,23 @@ pub fn trace_status<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Answer<'a> {
 
 /// `trace_note(operation, target, limits, reason)`: a trace began or ended. It is of no process: whoever tells it is one of ours.
 pub fn trace_note<'a>(env: Env<'a>, fields: [Term<'a>; 4]) -> Term<'a> {
+    tell(env, EventKind::TraceControl, &fields.map(word));
+    atoms::ok().encode(env)
+}
+
+/// Writes a record of no process.
+fn tell(env: Env<'_>, kind: EventKind, fields: &[Word]) {
     let gate = gate::word();
     if gate != 0
         && let Some(mut thread) = Thread::take(gate)
     {
         let what = What {
-            kind: EventKind::TraceControl,
+            kind,
             process: ProcessId::NONE,
             slot: None,
             site: SiteId::NONE,
         };
-        let fields = fields.map(word);
-        thread.write(env, what.at(NOWHERE), Values(&fields));
+        thread.write(env, what.at(NOWHERE), Values(fields));
         Thread::put(thread);
     }
-    atoms::ok().encode(env)
 }

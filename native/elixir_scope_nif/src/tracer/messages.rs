@@ -6,6 +6,7 @@ use elixir_scope_engine::value::Full;
 use elixir_scope_engine::{Group, RecordBuf, Traces, Window};
 use rustler::{Atom, Env, Term};
 
+use super::tokens::Sending;
 use super::{Event, local_of};
 use crate::atoms;
 use crate::capture::{NOWHERE, Receiver, atom};
@@ -39,7 +40,12 @@ impl<'a> Event<'a> {
                     traces.sent(process, counted, &**BEAM);
                 }
                 let place = slot.map_or(NOWHERE, |slot| slot.current(generation));
+                let is_exact = !traces.exact(counted).is_empty();
+                if is_exact {
+                    thread.sending = Some(Sending::of(self.env, self.process, self.first));
+                }
                 let sent = Sent {
+                    carried: is_exact.then(|| self.carried(thread)),
                     sender: self.process,
                     message: Message::sent(self.env, self.first),
                     to_dead: is_to_nobody || receiver.is_nobody,
@@ -90,6 +96,8 @@ struct Sent {
     receiver: Receiver,
     message: Message,
     to_dead: bool,
+    /// Behind the fields, where a trace is exact.
+    carried: Option<Word>,
 }
 
 impl<'t> Body<'t> for Sent {
@@ -101,7 +109,7 @@ impl<'t> Body<'t> for Sent {
         quick: Quick<'_, T>,
         window: Window<'w>,
     ) -> Option<Window<'w>> {
-        let written = WRITTEN.get()?;
+        let written = WRITTEN.get().filter(|_| self.carried.is_none())?;
         let nil = written.nil();
         let window = window.pid(self.sender.0)?;
         let window = or_nil(quick, window, self.receiver.process, nil)?;
@@ -140,7 +148,8 @@ impl<'t> Body<'t> for Sent {
             nil,
             to_dead,
         ];
-        Values(&fields).write(payload)
+        Values(&fields).write(payload)?;
+        Values(self.carried.as_slice()).write(payload)
     }
 }
 
@@ -210,13 +219,13 @@ fn origin(result: Option<Word>) -> (Option<Word>, Option<Word>) {
 }
 
 /// A message, out of its wrapper.
-struct Message {
-    content: Word,
-    sort: Sort,
+pub(super) struct Message {
+    pub(super) content: Word,
+    pub(super) sort: Sort,
     /// What a request and its answer have in common, or a monitor and its message.
-    reference: Option<Word>,
+    pub(super) reference: Option<Word>,
     /// Whom it names as its sender.
-    sender: Option<Word>,
+    pub(super) sender: Option<Word>,
 }
 
 impl Message {
@@ -232,7 +241,7 @@ impl Message {
 
     /// A message that a process sent: it can look like anything.
     #[inline(always)]
-    fn sent(env: Env<'_>, message: Term<'_>) -> Message {
+    pub(super) fn sent(env: Env<'_>, message: Term<'_>) -> Message {
         let plain = Message::plain(message);
         match term::elements(env, word(message)) {
             Some(elements @ ([_, _] | [_, _, _])) => {
@@ -280,7 +289,7 @@ impl Message {
 
     /// A message of a form that the VM makes: of a monitor, a link or a timer.
     #[inline(always)]
-    fn by_vm(env: Env<'_>, message: Term<'_>) -> Option<Message> {
+    pub(super) fn by_vm(env: Env<'_>, message: Term<'_>) -> Option<Message> {
         let elements = term::elements(env, word(message))?;
         let is = |tag: Word, name: Atom| tag == word_of(name.as_c_arg());
         let is_pid = |who: Word| term::term(env, who).is_pid();

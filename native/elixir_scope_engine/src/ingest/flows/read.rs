@@ -1,8 +1,9 @@
 //! What records of sends and arrivals tell.
 
 use super::Flows;
-use crate::event::{AtomId, ProcessId, Symbol};
+use crate::event::{AtomId, EventKind, ProcessId, Symbol};
 use crate::ingest::causality::process;
+use crate::ingest::tokens::{Carried, Taking};
 use crate::value::{Reader, Token, split_first};
 
 /// A send as its record tells it.
@@ -13,6 +14,18 @@ pub(super) struct Sent<'a> {
     pub(super) reference: u64,
     /// Whether nobody was there, or nobody on this node.
     pub(super) is_elsewhere: bool,
+}
+
+/// What a send tells of the token of its process; it stands behind its fields.
+pub(crate) fn carried(payload: &[u8]) -> Option<Carried> {
+    let mut rest = payload;
+    for _ in EventKind::MessageSend.fields() {
+        rest = split_first(rest).ok()?.1;
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    Carried::read(rest)
 }
 
 fn atom(value: &[u8]) -> Option<AtomId> {
@@ -41,15 +54,26 @@ pub(super) struct Arrival<'a> {
     /// The first fields of its kind, and what stands behind all of them.
     pub(super) fields: &'a [u8],
     pub(super) behind: &'a [u8],
+    /// What stands behind what is read here.
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> Arrival<'a> {
+    pub(super) fn taking(&self, receiver: ProcessId) -> Taking<'a> {
+        Taking {
+            receiver,
+            sender: self.sender,
+            sort: self.sort.0,
+            message: self.message,
+        }
+    }
+
     pub(super) fn read(payload: &'a [u8]) -> Option<Arrival<'a>> {
         let (_receiver, rest) = split_first(payload).ok()?;
         let (sender, rest) = split_first(rest).ok()?;
         let (message, behind) = split_first(rest).ok()?;
         let (sort, rest) = split_first(behind).ok()?;
-        let (reference, _) = split_first(rest).ok()?;
+        let (reference, rest) = split_first(rest).ok()?;
         Some(Arrival {
             sender: process(sender).unwrap_or_default(),
             message,
@@ -57,6 +81,7 @@ impl<'a> Arrival<'a> {
             reference,
             fields: payload.get(..payload.len() - behind.len())?,
             behind,
+            rest,
         })
     }
 }

@@ -4,6 +4,7 @@
 use super::{Origin, Stacks};
 use crate::event::{CorrelationId, ProcessId, TimeNs};
 use crate::ingest::newcomers::Newcomer;
+use crate::record::RecordHead;
 
 impl Stacks {
     /// The outermost call of a process began then.
@@ -11,6 +12,13 @@ impl Stacks {
         let place = *self.index.get(&process)? as usize;
         let first = self.stacks.get(place)?.frames.first()?;
         (first.depth == 0).then_some(first.time)
+    }
+
+    /// A record that tells of the one before it: it has a number like any other, and says nothing of calls.
+    pub(crate) fn count(&mut self, head: &RecordHead, time: TimeNs) {
+        if let Some(stack) = self.get_mut(head.process) {
+            stack.count(head, time);
+        }
     }
 
     /// When a record of a process was found to be missing last.

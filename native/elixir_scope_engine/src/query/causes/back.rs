@@ -1,8 +1,11 @@
 //! What led to an event, one step back.
 
+use std::ops::ControlFlow;
+
 use super::{Event, Search, field, found, process, reference};
 use crate::event::{EventId, EventKind, KindSet, ProcessId, Symbol};
 use crate::ingest::chain::Link;
+use crate::ingest::{Carried, carried};
 use crate::query::{Order, Query, receipts};
 use crate::store::EventHead;
 
@@ -34,6 +37,9 @@ impl Search<'_> {
         }
         let has_none = causes.is_empty() && !message.is_some();
         match head.kind {
+            EventKind::MessageSend if has_none && carried(&payload) == Some(Carried::On) => {
+                causes.extend(self.taken(&head));
+            }
             EventKind::MessageSend => {
                 let asked = self.asked(&head, &payload);
                 if asked.is_none() && has_none {
@@ -49,6 +55,24 @@ impl Search<'_> {
             _ => {}
         }
         causes
+    }
+
+    /// The message whose token a send carries on: what its process took last.
+    fn taken(&mut self, head: &EventHead) -> Option<Event> {
+        let query = Query {
+            processes: Some(vec![head.process]),
+            kinds: KindSet::EMPTY
+                .with(EventKind::MessageSend)
+                .with(EventKind::MessageTaken),
+            before: Some(head.id),
+            ..Query::default()
+        };
+        self.first(&query, Order::Desc, |head, payload| match head.kind {
+            EventKind::MessageTaken => found(true),
+            // From there on it had a token that goes back to nothing.
+            _ if matches!(carried(payload), Some(Carried::New(_))) => ControlFlow::Break(false),
+            _ => ControlFlow::Continue(()),
+        })
     }
 
     /// The arrival of the request that an answer answers.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::{Event, Search, field, found, reference};
 use crate::event::{CorrelationId, EventId, EventKind, KindSet, ProcessId, Symbol};
 use crate::ingest::chain::Link;
+use crate::ingest::{Carried, carried};
 use crate::query::{FlowQuery, Order, Party, Query, receipts};
 use crate::store::EventHead;
 
@@ -29,6 +30,7 @@ impl Search<'_> {
                 effects.extend(self.answered(&head, &payload));
                 effects
             }
+            EventKind::MessageTaken => self.carried_on(&head),
             EventKind::ProcessSpawn => self.born(&head, peer),
             EventKind::ProcessExit => self.told(&head),
             _ => Vec::new(),
@@ -81,11 +83,35 @@ impl Search<'_> {
         }
         let receipts = receipts::find(self.store, &mut vec![message.0]);
         let receipt = receipts.get(&message.0).copied().unwrap_or_default();
-        [receipt.arrived, receipt.handled]
+        [receipt.arrived, receipt.taken, receipt.handled]
             .into_iter()
             .flatten()
             .filter_map(|(id, _)| self.event(id))
             .collect()
+    }
+
+    /// What a process sent with the token of a message that it took, outside of any call.
+    fn carried_on(&mut self, taken: &EventHead) -> Vec<Event> {
+        let query = Query {
+            processes: Some(vec![taken.process]),
+            kinds: KindSet::EMPTY
+                .with(EventKind::MessageSend)
+                .with(EventKind::MessageTaken),
+            after: Some(taken.id),
+            ..Query::default()
+        };
+        self.all(&query, |head, payload| {
+            match (head.kind, carried(payload)) {
+                (EventKind::MessageSend, Some(Carried::On)) => {
+                    ControlFlow::Continue(!head.parent.is_some())
+                }
+                // It took another, or one without a token.
+                (EventKind::MessageTaken, _) | (_, Some(Carried::New(_))) => {
+                    ControlFlow::Break(false)
+                }
+                _ => ControlFlow::Continue(false),
+            }
+        })
     }
 
     /// The answer to a request that arrived.

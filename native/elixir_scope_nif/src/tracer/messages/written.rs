@@ -10,7 +10,7 @@ use crate::term::{immediate_atom, note_atom, word_of};
 
 /// How a message is sent, as records name it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Sort {
+pub(in crate::tracer) enum Sort {
     Send,
     Call,
     Cast,
@@ -33,7 +33,7 @@ impl Sort {
         Sort::Exit,
     ];
 
-    pub(super) fn name(self) -> Atom {
+    pub(in crate::tracer) fn name(self) -> Atom {
         match self {
             Sort::Send => atoms::send(),
             Sort::Call => atoms::call(),
