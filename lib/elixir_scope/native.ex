@@ -437,6 +437,9 @@ defmodule ElixirScope.Native do
   @spec mute() :: :ok
   def mute, do: absent(:ok)
 
+  @spec mute_for_life() :: :ok
+  def mute_for_life, do: absent(:ok)
+
   @spec unmute() :: :ok
   def unmute, do: absent(:ok)
 

@@ -83,6 +83,7 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     capture c"spawned" / 2 => capture::spawned, or ok;
     dirty c"switch" / 1 => site::switch;
     capture c"mute" / 0 => capture::mute, or ok;
+    capture c"mute_for_life" / 0 => capture::mute_for_life, or ok;
     capture c"unmute" / 0 => capture::unmute, or ok;
 
     capture c"enabled" / 3 => tracer::enabled, or discard;

@@ -22,11 +22,11 @@ use elixir_scope_engine::{Entered, Group, ProcessSlots, Slot, TraceSet, Traces};
 use once_cell::sync::OnceCell;
 use rustler::{Atom, Env, Term};
 
-use crate::capture::{NOWHERE, What, claim, recording_of};
+use crate::capture::{NOWHERE, What, claim, with_thread};
 use crate::payload::Body;
 use crate::term::{self, Word, word, word_of};
 use crate::thread::Thread;
-use crate::{atoms, gate};
+use crate::{atoms, gate, host};
 
 pub use crashes::{crash_note, crash_state};
 
@@ -220,7 +220,7 @@ impl<'a> Event<'a> {
         self.opts.map_get(atoms::match_spec_result()).ok()
     }
 
-    /// Records something that neither begins nor ends a call, if a trace wants it.
+    /// Records something that the tracee does, and that neither begins nor ends a call, if a trace wants it.
     fn mark(&self, group: Group, kind: EventKind, body: impl Body<'a>) {
         let wanted = Traces::shared().wanted(group, self.process);
         self.record(wanted, |thread, slot, _counted| {
@@ -229,9 +229,46 @@ impl<'a> Event<'a> {
         });
     }
 
+    /// Records something that happens to the tracee, also while it asks us something: that is no doing of ours.
+    fn befell(&self, group: Group, kind: EventKind, body: impl Body<'a>) {
+        let wanted = Traces::shared().wanted(group, self.process);
+        self.record_unless(Slot::is_muted_for_life, wanted, |thread, slot, _counted| {
+            let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
+            self.write(thread, slot, kind, SiteId::NONE, place, body);
+        });
+    }
+
+    /// Records what another process does to the tracee, which may be running meanwhile: so nobody knows which call it is in, and its
+    /// records are numbered by itself.
+    fn done_by_other(&self, group: Group, kind: EventKind, body: impl Body<'a>) {
+        let wanted = Traces::shared().wanted(group, self.process);
+        self.record_unless(
+            Slot::is_muted_for_life,
+            wanted,
+            |thread, _slot, _counted| {
+                self.write(thread, None, kind, SiteId::NONE, NOWHERE, body);
+            },
+        );
+    }
+
+    /// Whether the tracee is the process that runs here.
+    fn is_own_doing(&self) -> bool {
+        host::this_process(self.env) == self.process
+    }
+
     /// Runs `write` with this thread's state if one of `wanted` is not at its limits; those it is told.
     fn record(
         &self,
+        wanted: TraceSet,
+        write: impl FnOnce(&mut Thread, Option<&'static Slot>, TraceSet),
+    ) {
+        self.record_unless(Slot::is_muted, wanted, write);
+    }
+
+    #[inline(always)]
+    fn record_unless(
+        &self,
+        is_muted: impl FnOnce(&Slot) -> bool,
         wanted: TraceSet,
         write: impl FnOnce(&mut Thread, Option<&'static Slot>, TraceSet),
     ) {
@@ -242,7 +279,10 @@ impl<'a> Event<'a> {
         let slot = slots
             .find(self.process)
             .or_else(|| claim(slots, self.process));
-        recording_of(self.word, self.process, slot, |thread, _process, slot| {
+        if slot.is_some_and(is_muted) {
+            return;
+        }
+        with_thread(self.word, |thread| {
             let clock = thread.writer.rings().clock();
             let now = clock.convert(clock.ticks());
             let counted = Traces::shared().count(wanted, now);

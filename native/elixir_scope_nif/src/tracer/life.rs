@@ -61,7 +61,7 @@ impl<'a> Event<'a> {
     /// The tracee ends.
     pub(super) fn exited(&self) {
         let reason = [word(self.first)];
-        self.mark(Group::Procs, EventKind::ProcessExit, Values(&reason));
+        self.befell(Group::Procs, EventKind::ProcessExit, Values(&reason));
         Traces::shared().forget(self.process);
     }
 
@@ -69,14 +69,21 @@ impl<'a> Event<'a> {
     /// it is traced.
     pub(super) fn linked(&self, kind: EventKind, by_itself: bool) {
         let other = local(self.first).unwrap_or(ProcessId::NONE);
-        if by_itself || Traces::shared().wanted(Group::Procs, other).is_empty() {
-            self.mark(Group::Procs, kind, Values(&[word(self.first)]));
+        let body = [word(self.first)];
+        if by_itself {
+            self.mark(Group::Procs, kind, Values(&body));
+        } else if Traces::shared().wanted(Group::Procs, other).is_empty() {
+            self.befell(Group::Procs, kind, Values(&body));
         }
     }
 
-    /// The tracee has got a name, or lost it.
+    /// The tracee has got a name, or lost it; by itself, or by another process.
     pub(super) fn named(&self, kind: EventKind) {
-        self.mark(Group::Procs, kind, Values(&[word(self.first)]));
+        let body = [word(self.first)];
+        match self.is_own_doing() {
+            true => self.mark(Group::Procs, kind, Values(&body)),
+            false => self.done_by_other(Group::Procs, kind, Values(&body)),
+        }
     }
 
     /// A garbage collection of the tracee begins on this thread.

@@ -1,8 +1,8 @@
 //! Messages: what they carry is taken out of the wrappers of `gen`, so that a request is the same on both sides, and whether it was
 //! seen by an injected call or by the VM.
 
-use elixir_scope_engine::event::EventKind;
-use elixir_scope_engine::{Group, Traces};
+use elixir_scope_engine::event::{EventKind, ProcessId};
+use elixir_scope_engine::{Group, ProcessSlots, Slot, Traces};
 use rustler::{Atom, Env, Term};
 
 use super::Event;
@@ -80,7 +80,15 @@ impl<'a> Event<'a> {
             atom(message.sort),
             message.reference.unwrap_or(nil),
         ];
-        self.mark(Group::Receive, EventKind::MessageReceive, Values(&fields));
+        let kind = EventKind::MessageReceive;
+        let body = Values(&fields);
+        let asks_us = ProcessSlots::shared()
+            .find(self.process)
+            .is_some_and(Slot::is_muted);
+        // What one of ours answers is no event.
+        if !asks_us || !sender.or(message.sender).is_some_and(is_ours) {
+            self.befell(Group::Receive, kind, body);
+        }
     }
 }
 
@@ -97,6 +105,13 @@ impl Event<'_> {
         let is_local = term::is_local_pid(sender as u64);
         (node, is_local.then_some(sender))
     }
+}
+
+/// Whether a process is one of ours.
+fn is_ours(process: Word) -> bool {
+    ProcessSlots::shared()
+        .find(ProcessId(process as u64))
+        .is_some_and(Slot::is_muted_for_life)
 }
 
 /// A message, out of its wrapper.
