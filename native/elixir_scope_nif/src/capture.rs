@@ -33,7 +33,7 @@ use crate::{atoms, gate, host, runtime, site};
 pub use calls::{Enter, enter_list, exit, exit_error, exit_tail, exit_void};
 pub use change::states_told;
 pub use marks::{Fields, MapFields, SpanStart, span_stop};
-pub use messages::{Receiver, message, spawned};
+pub use messages::{Receiver, message, newest_record, spawned};
 pub use states::{exit_callback, loop_next, loop_state, state_of, state_seen};
 pub use thrift::Thrift;
 

@@ -31,7 +31,8 @@ use crate::{atoms, gate, host};
 pub use crashes::{crash_note, crash_state};
 
 pub use control::{
-    trace_end, trace_free, trace_function, trace_members, trace_note, trace_open, trace_status,
+    trace_end, trace_free, trace_function, trace_leave_out, trace_members, trace_note, trace_open,
+    trace_record, trace_status,
 };
 
 /// `enabled(tag, state, tracee)`

@@ -219,6 +219,12 @@ impl Slot {
         next
     }
 
+    /// The number of its newest record.
+    #[must_use]
+    pub fn newest_record(&self) -> u16 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
     /// How many state changes were counted.
     #[must_use]
     pub fn state_sequence(&self) -> u32 {

@@ -6,7 +6,7 @@ use elixir_scope_engine::{Group, ProcessSlots, Slot, Traces};
 use rustler::{Atom, Env, Term};
 
 use super::Event;
-use crate::capture::{Receiver, atom};
+use crate::capture::{Receiver, atom, newest_record};
 use crate::host::{self, BEAM};
 use crate::payload::Values;
 use crate::term::{self, Word, word, word_of};
@@ -17,6 +17,9 @@ impl<'a> Event<'a> {
     pub(super) fn sent(&self, is_to_nobody: bool) {
         let traces = Traces::shared();
         let wanted = traces.wanted(Group::Send, self.process);
+        if traces.was_told(self.process, || newest_record(self.process)) {
+            return;
+        }
         self.record(wanted, |thread, slot, counted| {
             let env = self.env;
             let nil = atom(atoms::nil());
