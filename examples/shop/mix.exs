@@ -49,7 +49,11 @@ defmodule Shop.MixProject do
     ]
   end
 
+  # A test has `:dbg` trace beside ElixirScope.
+  defp applications(:test), do: [:runtime_tools]
+  defp applications(_env), do: []
+
   def application do
-    [extra_applications: [:logger, :inets, :mnesia], mod: {Shop.Application, []}]
+    [extra_applications: [:logger, :inets, :mnesia | applications(Mix.env())], mod: {Shop.Application, []}]
   end
 end

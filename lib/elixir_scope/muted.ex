@@ -18,7 +18,10 @@ defmodule ElixirScope.Muted do
     end
   end
 
-  @doc "Mutes the calling process for the rest of its life."
+  # What befalls a process of the host meanwhile is recorded all the same: messages that arrive, names that others give it, its end.
+  # Of one of ours nothing is.
+
+  @doc "Mutes the calling process for the rest of its life, since it is one of ours."
   @spec forever() :: :ok
-  def forever, do: Native.mute()
+  def forever, do: Native.mute_for_life()
 end

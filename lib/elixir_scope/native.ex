@@ -437,6 +437,9 @@ defmodule ElixirScope.Native do
   @spec mute() :: :ok
   def mute, do: absent(:ok)
 
+  @spec mute_for_life() :: :ok
+  def mute_for_life, do: absent(:ok)
+
   @spec unmute() :: :ok
   def unmute, do: absent(:ok)
 
@@ -471,6 +474,14 @@ defmodule ElixirScope.Native do
 
   @spec trace_members(number :: 0..15, [pid], boolean) :: :ok
   def trace_members(_number, _pids, _in), do: missing()
+
+  # Of these processes the VM tells a trace nothing, though they would belong to it: they are spared, or somebody else's.
+  @spec trace_leave_out(number :: 0..15, [pid]) :: :ok
+  def trace_leave_out(_number, _pids), do: missing()
+
+  # Once all flags are set; before it instrumented code tells of itself.
+  @spec trace_record(number :: 0..15) :: :ok
+  def trace_record(_number), do: missing()
 
   # Which traces a function belongs to; before the VM is told its pattern. The match spec of that can say `{:es, stop, frames}`: `stop`
   # is true or a set of numbers as bits, of those that end with this call; `frames` a list of frames, one, or anything else.

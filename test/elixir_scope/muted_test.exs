@@ -45,6 +45,49 @@ defmodule ElixirScope.MutedTest do
     end
   end
 
+  describe "what befalls a process inside a front-door call" do
+    test "is recorded: messages that arrive, names that it is given, and its end" do
+      me = self()
+
+      asking =
+        spawn(fn ->
+          Muted.run(fn ->
+            send(me, :inside)
+            receive do: (:anything -> Native.status())
+            send(me, :taken)
+            receive do: (:nothing -> :ok)
+          end)
+        end)
+
+      assert_receive :inside
+      {:ok, _ref} = ElixirScope.trace(asking)
+      send(asking, :anything)
+      assert_receive :taken
+      Process.register(asking, :asking_us)
+      Process.unregister(:asking_us)
+      Process.exit(asking, :kill)
+      until_dead(asking)
+
+      assert [
+               message_receive: :anything,
+               process_register: :asking_us,
+               process_unregister: :asking_us,
+               process_exit: :killed
+             ] = for(event <- all_events(pid: asking), do: {event.event_type, what(event)})
+    end
+
+    defp what(%{message: message}), do: message
+    defp what(%{name: name}), do: name
+    defp what(%{exit_reason: reason}), do: reason
+
+    test "is not what one of ours answers" do
+      {:ok, ref} = ElixirScope.trace(self())
+      %{traces: [%{ref: ^ref}]} = ElixirScope.status()
+      ElixirScope.untrace(ref)
+      assert all_events(pid: self()) == []
+    end
+  end
+
   describe "processes of ours" do
     test "leave no event, whatever code they run" do
       {:ok, child} = ElixirScope.start_link()

@@ -36,17 +36,19 @@ defmodule ElixirScope.Tracing.Flags do
   their birth.
   """
   @spec set(map, Session.t()) :: {:ok, map} | {:error, Error.t()}
-  def set(%{plan: plan, flags: flags}, session) do
+  def set(%{plan: plan, flags: flags, number: number}, session) do
     with :ok <- set_newborn(plan, flags, session),
          :ok <- set_named(plan.named, flags, session) do
       found = if everyone?(plan), do: Process.list() -- plan.named, else: plan.found -- plan.named
       {asked, left_out} = Enum.split_with(found, &(not MapSet.member?(plan.left_out, &1)))
-      answers = Crowd.map(asked, &Session.set(session, &1, flags))
+      answers = Crowd.map(asked, &{&1, Session.set(session, &1, flags)})
+      by_other = for {pid, {:other, _tracer}} <- answers, do: pid
+      Native.trace_leave_out(number, left_out ++ by_other)
 
       {:ok,
        %{
          ours_or_writers: length(left_out),
-         traced_by_other: Enum.count(answers, &match?({:other, _tracer}, &1)),
+         traced_by_other: length(by_other),
          record_themselves: plan.own_functions
        }}
     end

@@ -121,6 +121,7 @@ defmodule ElixirScope.Tracing.Server do
          {:ok, state} <- set_functions(trace, state),
          {:ok, state} <- set_messages(trace, state),
          {:ok, state} <- set_flags(trace, state) do
+      Native.trace_record(trace.number)
       note(:started, trace.plan, nil)
       {:ok, trace.ref, state}
     else

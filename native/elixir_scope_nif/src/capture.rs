@@ -33,7 +33,7 @@ use crate::{atoms, gate, host, runtime, site};
 pub use calls::{Enter, enter_list, exit, exit_error, exit_tail, exit_void};
 pub use change::states_told;
 pub use marks::{Fields, MapFields, SpanStart, span_stop};
-pub use messages::{Receiver, message, spawned};
+pub use messages::{Receiver, message, newest_record, spawned};
 pub use states::{exit_callback, loop_next, loop_state, state_of, state_seen};
 pub use thrift::Thrift;
 
@@ -121,8 +121,14 @@ pub fn recording_of<R>(
     if slot.is_some_and(Slot::is_muted) {
         return None;
     }
+    with_thread(word, |thread| record(thread, process, slot))
+}
+
+/// Runs `record` with this thread's state, whatever process it is about.
+#[inline(always)]
+pub fn with_thread<R>(word: u64, record: impl FnOnce(&mut Thread) -> R) -> Option<R> {
     let mut thread = Thread::take(word)?;
-    let answer = record(&mut thread, process, slot);
+    let answer = record(&mut thread);
     Thread::put(thread);
     Some(answer)
 }
@@ -464,6 +470,12 @@ pub fn is_recording<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
 /// `mute()`
 pub fn mute<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
     runtime::mute(host::this_process(env));
+    ok(env)
+}
+
+/// `mute_for_life()`
+pub fn mute_for_life<'a>(env: Env<'a>, []: [Term<'a>; 0]) -> Term<'a> {
+    runtime::mute_for_life(host::this_process(env));
     ok(env)
 }
 

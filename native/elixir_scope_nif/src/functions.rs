@@ -79,12 +79,15 @@ pub const FUNCTIONS: &[ErlNifFunc] = functions! {
     capture c"spawned" / 2 => capture::spawned, or ok;
     dirty c"switch" / 1 => site::switch;
     capture c"mute" / 0 => capture::mute, or ok;
+    capture c"mute_for_life" / 0 => capture::mute_for_life, or ok;
     capture c"unmute" / 0 => capture::unmute, or ok;
 
     raw c"enabled" / 3 => tracer::told;
     raw c"trace" / 5 => tracer::told;
     normal c"trace_open" / 1 => tracer::trace_open;
     dirty c"trace_members" / 3 => tracer::trace_members;
+    dirty c"trace_leave_out" / 2 => tracer::trace_leave_out;
+    normal c"trace_record" / 1 => tracer::trace_record;
     normal c"trace_function" / 4 => tracer::trace_function;
     normal c"trace_end" / 2 => tracer::trace_end;
     dirty c"trace_free" / 1 => tracer::trace_free;

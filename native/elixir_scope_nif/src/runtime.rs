@@ -120,10 +120,17 @@ pub fn update<E>(change: impl FnOnce(&Settings) -> Result<Settings, E>) -> Resul
     Ok(true)
 }
 
-/// Mutes a process: nothing of it is recorded until it was unmuted as often.
+/// Mutes a process: nothing that it does is recorded until it was unmuted as often.
 pub fn mute(process: ProcessId) {
     if let Some(slot) = ProcessSlots::shared().get(process, &**BEAM) {
         slot.mute();
+    }
+}
+
+/// Nothing of a process is recorded any more.
+pub fn mute_for_life(process: ProcessId) {
+    if let Some(slot) = ProcessSlots::shared().get(process, &**BEAM) {
+        slot.mute_for_life();
     }
 }
 

@@ -28,18 +28,19 @@ use once_cell::sync::OnceCell;
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
 use rustler::{Atom, Env, Term};
 
-use crate::capture::{NOWHERE, What, atom, claim, recording_of};
+use crate::capture::{NOWHERE, What, atom, claim, with_thread};
 use crate::entry::{asked, capture};
 use crate::payload::Body;
 use crate::term::{self, Word, word, word_of};
 use crate::thread::Thread;
-use crate::{atoms, gate};
+use crate::{atoms, gate, host};
 
 pub use crashes::{crash_note, crash_state};
 pub use tokens::Sending;
 
 pub use control::{
-    trace_end, trace_free, trace_function, trace_members, trace_note, trace_open, trace_status,
+    trace_end, trace_free, trace_function, trace_leave_out, trace_members, trace_note, trace_open,
+    trace_record, trace_status,
 };
 
 /// What the VM calls for `enabled/3` and for `trace/5`. It calls both, and for any event, at one place; where that leads to one function alone
@@ -316,7 +317,7 @@ impl<'a> Event<'a> {
         term::value_under(self.env, word(self.opts), key)
     }
 
-    /// Records something that neither begins nor ends a call, if a trace wants it.
+    /// Records something that the tracee does, and that neither begins nor ends a call, if a trace wants it.
     #[inline(always)]
     fn mark<B: Body<'a>>(&self, group: Group, kind: EventKind, body: impl FnOnce(TraceSet) -> B) {
         let wanted = Traces::shared().wanted(group, self.process);
@@ -324,6 +325,62 @@ impl<'a> Event<'a> {
             let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
             (place, body(counted))
         });
+    }
+
+    /// Records something that happens to the tracee, also while it asks us something: that is no doing of ours.
+    fn befell<B: Body<'a>>(&self, group: Group, kind: EventKind, body: impl FnOnce(TraceSet) -> B) {
+        self.befell_unless(Slot::is_muted_for_life, group, kind, body);
+    }
+
+    /// The same, unless this is said of the tracee.
+    #[inline(always)]
+    fn befell_unless<B: Body<'a>>(
+        &self,
+        is_muted: impl FnOnce(&Slot) -> bool,
+        group: Group,
+        kind: EventKind,
+        body: impl FnOnce(TraceSet) -> B,
+    ) {
+        let wanted = Traces::shared().wanted(group, self.process);
+        let slot = self.slot(wanted).filter(|slot| !slot.is_some_and(is_muted));
+        self.record_of(slot, wanted, kind, SiteId::NONE, |thread, slot, counted| {
+            let place = slot.map_or(NOWHERE, |slot| slot.current(thread.settings.generation));
+            (place, body(counted))
+        });
+    }
+
+    /// Records what another process does to the tracee, which may be running meanwhile: so nobody knows which call it is in, and its
+    /// records are numbered by itself.
+    fn done_by_other<B: Body<'a>>(&self, group: Group, kind: EventKind, body: B) {
+        let wanted = Traces::shared().wanted(group, self.process);
+        let slot = self.slot(wanted);
+        let slot = slot.filter(|slot| !slot.is_some_and(Slot::is_muted_for_life));
+        let nobody = slot.map(|_| None);
+        self.record_of(
+            nobody,
+            wanted,
+            kind,
+            SiteId::NONE,
+            |_thread, _slot, _counted| (NOWHERE, body),
+        );
+    }
+
+    /// Whether the tracee is the process that runs here.
+    fn is_own_doing(&self) -> bool {
+        host::this_process(self.env) == self.process
+    }
+
+    /// The tracee's slot, if there is room for one; nothing where nobody wants to know.
+    #[inline(always)]
+    #[allow(clippy::option_option, reason = "wanted, and whether there is a slot")]
+    fn slot(&self, wanted: TraceSet) -> Option<Option<&'static Slot>> {
+        let slots = ProcessSlots::shared();
+        let slot = || {
+            slots
+                .find(self.process)
+                .or_else(|| claim(slots, self.process))
+        };
+        (!wanted.is_empty()).then(slot)
     }
 
     /// Records an event if one of `wanted` is not at its limits. `make` is told those that are not, and says where the process stands,
@@ -336,14 +393,25 @@ impl<'a> Event<'a> {
         site: SiteId,
         make: impl FnOnce(&mut Thread, Option<&'static Slot>, TraceSet) -> (Entered, B),
     ) {
-        if wanted.is_empty() {
+        let slot = self.slot(wanted);
+        let slot = slot.filter(|slot| !slot.is_some_and(Slot::is_muted));
+        self.record_of(slot, wanted, kind, site, make);
+    }
+
+    #[inline(always)]
+    #[allow(clippy::option_option, reason = "as of `slot`")]
+    fn record_of<B: Body<'a>>(
+        &self,
+        slot: Option<Option<&'static Slot>>,
+        wanted: TraceSet,
+        kind: EventKind,
+        site: SiteId,
+        make: impl FnOnce(&mut Thread, Option<&'static Slot>, TraceSet) -> (Entered, B),
+    ) {
+        let Some(slot) = slot else {
             return;
-        }
-        let slots = ProcessSlots::shared();
-        let slot = slots
-            .find(self.process)
-            .or_else(|| claim(slots, self.process));
-        recording_of(self.word, self.process, slot, |thread, process, slot| {
+        };
+        with_thread(self.word, |thread| {
             // One reading for the limits and for the record.
             let ticks = thread.writer.announce();
             let now = thread.about(ticks);
@@ -355,7 +423,7 @@ impl<'a> Event<'a> {
             let (place, body) = make(thread, slot, counted);
             let what = What {
                 kind,
-                process,
+                process: self.process,
                 slot,
                 site,
             };

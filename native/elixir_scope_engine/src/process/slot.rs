@@ -164,25 +164,44 @@ impl Slot {
     /// The greatest depth that is told apart from no depth at all, with one more call inside.
     const DEEPEST: u16 = RecordHead::NO_DEPTH - 1;
 
-    /// Nothing of this process is recorded until [`unmute`](Slot::unmute) was called as often as this.
+    /// In `muted`: for the rest of its life.
+    const FOR_LIFE: u16 = 1 << 15;
+
+    /// Nothing that this process does is recorded until [`unmute`](Slot::unmute) was called as often as this.
     pub fn mute(&self) {
         let _ = self
             .muted
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n | Self::FOR_LIFE != u16::MAX).then(|| n + 1)
+            });
+    }
+
+    /// Nothing of this process is recorded any more, neither what it does nor what befalls it.
+    pub fn mute_for_life(&self) {
+        self.muted.fetch_or(Self::FOR_LIFE, Ordering::Relaxed);
     }
 
     /// Takes one [`mute`](Slot::mute) back. One too many does nothing.
     pub fn unmute(&self) {
         let _ = self
             .muted
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n & !Self::FOR_LIFE != 0).then(|| n - 1)
+            });
     }
 
-    /// Whether nothing of this process is to be recorded.
+    /// Whether nothing that this process does is to be recorded.
     #[inline]
     #[must_use]
     pub fn is_muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether nothing of this process is to be recorded, ever.
+    #[inline]
+    #[must_use]
+    pub fn is_muted_for_life(&self) -> bool {
+        self.muted.load(Ordering::Relaxed) & Self::FOR_LIFE != 0
     }
 
     /// Numbers one more event of the process.
@@ -198,6 +217,12 @@ impl Slot {
         let next = (0..events).fold(last, |last, _| RecordHead::next_sequence(last));
         self.sequence.store(next, Ordering::Relaxed);
         next
+    }
+
+    /// The number of its newest record.
+    #[must_use]
+    pub fn newest_record(&self) -> u16 {
+        self.sequence.load(Ordering::Relaxed)
     }
 
     /// How many state changes were counted.
@@ -369,6 +394,22 @@ mod tests {
         assert!(slot.is_muted());
         slot.unmute();
         slot.unmute();
+        assert!(!slot.is_muted());
+    }
+
+    #[test]
+    fn a_mute_for_life_is_not_taken_back() {
+        let slot = Slot::new();
+        slot.mute();
+        assert!(!slot.is_muted_for_life());
+        slot.mute_for_life();
+        slot.unmute();
+        slot.unmute();
+        assert!(slot.is_muted() && slot.is_muted_for_life());
+        (0..70_000).for_each(|_| slot.mute());
+        (0..70_000).for_each(|_| slot.unmute());
+        assert!(slot.is_muted() && slot.is_muted_for_life());
+        slot.clear();
         assert!(!slot.is_muted());
     }
 

@@ -16,9 +16,12 @@ const WINDOW: usize = 16;
 #[repr(C, align(32))]
 pub struct Member {
     process: AtomicU64,
+    /// The traces that it is in, and in the upper half those that it is left out of.
     traces: AtomicU32,
     /// Calls that a trace saw begin, and that it waits for the ends of.
     calls: AtomicU16,
+    /// The number of the record by which its own code told of a message that it was about to send, or 0.
+    told: AtomicU16,
     /// By trace: how many calls of its enclosing function are open.
     inside: [AtomicU8; TraceSet::MOST],
 }
@@ -29,15 +32,22 @@ impl Member {
             process: AtomicU64::new(0),
             traces: AtomicU32::new(0),
             calls: AtomicU16::new(0),
+            told: AtomicU16::new(0),
             inside: [const { AtomicU8::new(0) }; TraceSet::MOST],
         }
     }
 
-    /// The traces that it is a member of, whether they run or not.
+    /// The traces that it belongs to, whether they run or not, of which `everyone` are those that all processes belong to.
     #[inline(always)]
     #[must_use]
-    pub fn traces(&self) -> TraceSet {
-        TraceSet::from_bits(self.traces.load(Ordering::Relaxed))
+    pub fn belongs(&self, everyone: TraceSet) -> TraceSet {
+        let word = self.traces.load(Ordering::Relaxed);
+        (TraceSet::from_bits(word) | everyone) & !TraceSet::from_bits(word >> TraceSet::MOST)
+    }
+
+    pub(super) fn leave_out(&self, traces: TraceSet) {
+        self.traces
+            .fetch_or(traces.bits() << TraceSet::MOST, Ordering::Relaxed);
     }
 
     pub(super) fn join(&self, traces: TraceSet) {
@@ -46,6 +56,14 @@ impl Member {
 
     pub(super) fn leave(&self, traces: TraceSet) {
         self.traces.fetch_and(!traces.bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn tell(&self, record: u16) {
+        self.told.store(record, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_told(&self) -> u16 {
+        self.told.swap(0, Ordering::Relaxed)
     }
 
     /// A call begins whose end will be seen.
@@ -84,9 +102,16 @@ impl Member {
         }
     }
 
+    /// These traces are no more.
+    fn forget(&self, traces: TraceSet) {
+        let bits = traces.bits() | traces.bits() << TraceSet::MOST;
+        self.traces.fetch_and(!bits, Ordering::Relaxed);
+    }
+
     fn clear(&self) {
         self.traces.store(0, Ordering::Relaxed);
         self.calls.store(0, Ordering::Relaxed);
+        self.told.store(0, Ordering::Relaxed);
         for depth in &self.inside {
             depth.store(0, Ordering::Relaxed);
         }
@@ -206,7 +231,7 @@ impl Members {
     pub(super) fn leave(&self, traces: TraceSet) {
         for entry in &self.entries {
             if entry.process.load(Ordering::Relaxed) != 0 {
-                entry.leave(traces);
+                entry.forget(traces);
                 for number in traces.numbers() {
                     if let Some(depth) = entry.inside.get(number as usize) {
                         depth.store(0, Ordering::Relaxed);

@@ -10,7 +10,7 @@ mod standing;
 )]
 mod trace;
 
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use crate::event::{ProcessId, SiteId, TimeNs};
 use crate::host::Host;
@@ -74,6 +74,10 @@ pub enum Follow {
 #[derive(Debug)]
 pub struct Traces {
     running: SetWord,
+    /// Those that run and record: not while the host is still being told of whom it is to tell.
+    recording: SetWord,
+    /// Whether a process told of a message itself while one was about to record.
+    is_told: AtomicBool,
     /// Numbers that are given, running or ended.
     taken: SetWord,
     wanting: [SetWord; Group::COUNT],
@@ -106,6 +110,8 @@ impl Traces {
     pub const fn new() -> Traces {
         Traces {
             running: SetWord::new(),
+            recording: SetWord::new(),
+            is_told: AtomicBool::new(false),
             taken: SetWord::new(),
             wanting: [const { SetWord::new() }; Group::COUNT],
             everyone: SetWord::new(),
@@ -130,8 +136,16 @@ impl Traces {
         &SHARED
     }
 
-    /// Begins a trace at `now`, and gives its number; `None` when there are [`TraceSet::MOST`] already.
+    /// Begins a trace at `now` that records, and gives its number; `None` when there are [`TraceSet::MOST`] already.
     pub fn open(&self, config: &TraceConfig<'_>, now: TimeNs) -> Option<u32> {
+        let number = self.prepare(config, now)?;
+        self.record(number);
+        Some(number)
+    }
+
+    /// Begins a trace that records nothing before [`record`](Traces::record): whom the host does not tell of yet tells of itself
+    /// until then. Who joins it is noted.
+    pub fn prepare(&self, config: &TraceConfig<'_>, now: TimeNs) -> Option<u32> {
         let number = self.taken.take_free()?;
         let one = TraceSet::of(number);
         for group in Group::ALL {
@@ -156,10 +170,59 @@ impl Traces {
         Some(number)
     }
 
+    /// The host tells of all that belong to a trace: from now on it records.
+    pub fn record(&self, number: u32) {
+        let one = TraceSet::of(number);
+        self.recording.put(one, true);
+        // It may have ended meanwhile.
+        if (self.running.load() & one).is_empty() {
+            self.recording.put(one, false);
+        }
+    }
+
+    /// Whether a trace is about to record.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_one_prepared(&self) -> bool {
+        self.running.load() != self.recording.load()
+    }
+
+    /// The code of a process has told of a message that it is about to send, by this record, while a trace was prepared. If that records
+    /// before the message is sent, the host tells of it as well.
+    #[cold]
+    pub fn tell(&self, process: ProcessId, record: u16, host: &dyn Host) {
+        if !self.of(process).is_empty()
+            && let Some(member) = self.members.get(process, host)
+        {
+            member.tell(record);
+            self.is_told.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The host tells of a message that a process sends, whose newest record has this number: whether its code told of it already.
+    #[inline(always)]
+    pub fn was_told(&self, process: ProcessId, record: impl FnOnce() -> u16) -> bool {
+        self.is_told.load(Ordering::Relaxed) && self.was_told_late(process, record())
+    }
+
+    #[cold]
+    fn was_told_late(&self, process: ProcessId, record: u16) -> bool {
+        let told = self.member(process).map_or(0, Member::take_told);
+        told != 0 && told == record
+    }
+
+    /// The host does not tell of a process what a trace would be told: it belongs to somebody else, or is spared.
+    pub fn leave_out(&self, number: u32, process: ProcessId, host: &dyn Host) {
+        if let Some(member) = self.members.get(process, host) {
+            member.leave_out(TraceSet::of(number));
+        }
+    }
+
     /// Ends a trace: nothing more is recorded by it. The first reason holds.
     pub fn end(&self, number: u32, ending: Ending) {
         if let Some(trace) = self.trace(number) {
             self.running.put(TraceSet::of(number), false);
+            self.recording.put(TraceSet::of(number), false);
             trace.end(ending);
         }
     }
@@ -175,6 +238,7 @@ impl Traces {
         }
         self.taken.put(one, false);
         if self.taken.load().is_empty() {
+            self.is_told.store(false, Ordering::Relaxed);
             self.members.clear();
         } else {
             self.members.leave(one);
@@ -275,10 +339,11 @@ impl Traces {
 
     #[inline(always)]
     fn belongs(&self, member: Option<&Member>) -> TraceSet {
-        self.everyone.load() | member.map_or(TraceSet::EMPTY, Member::traces)
+        let everyone = self.everyone.load();
+        member.map_or(everyone, |member| member.belongs(everyone))
     }
 
-    /// The running traces that want an event of this sort from a process.
+    /// The traces that record and want an event of this sort from a process.
     #[inline]
     #[must_use]
     pub fn wanted(&self, group: Group, process: ProcessId) -> TraceSet {
@@ -288,11 +353,11 @@ impl Traces {
         self.standing(process).wanted(group)
     }
 
-    /// Whether any running trace wants events of this sort at all.
+    /// Whether any trace that records wants events of this sort at all.
     #[inline(always)]
     #[must_use]
     pub fn any_wants(&self, group: Group) -> bool {
-        !(self.wanting(group).load() & self.running.load()).is_empty()
+        !(self.wanting(group).load() & self.recording.load()).is_empty()
     }
 
     /// Whether flags on processes that belong to no trace have to stay, because they may be drawn in.

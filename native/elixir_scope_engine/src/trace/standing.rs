@@ -31,7 +31,7 @@ impl Traces {
     #[inline(always)]
     #[must_use]
     pub fn surely_wants(&self, group: Group, process: ProcessId) -> bool {
-        let wanting = self.wanting(group).load() & !self.inside_only.load();
+        let wanting = self.wanting(group).load() & self.recording.load() & !self.inside_only.load();
         !(self.surely_of(process) & wanting).is_empty()
     }
 
@@ -63,11 +63,11 @@ impl<'t> Standing<'t> {
         self.traces
     }
 
-    /// Those of them that want an event of this sort.
+    /// Those of them that record, and want an event of this sort.
     #[inline(always)]
     #[must_use]
     pub fn wanted(self, group: Group) -> TraceSet {
-        let wanted = self.all.wanting(group).load() & self.traces;
+        let wanted = self.all.wanting(group).load() & self.all.recording.load() & self.traces;
         let enclosed = wanted & self.all.inside_only.load();
         if enclosed.is_empty() {
             return wanted;

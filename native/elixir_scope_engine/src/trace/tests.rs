@@ -344,3 +344,55 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_trace_records_when_all_are_told_of_and_nothing_of_those_left_out() {
+    let (traces, host) = (traces(), nobody_dead());
+    let all = TraceConfig {
+        scope: Scope::Everyone,
+        ..ALL_DAY
+    };
+    let number = traces.prepare(&all, TimeNs(0)).unwrap();
+    let one = TraceSet::of(number);
+    assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::EMPTY);
+    assert!(!traces.any_wants(Group::Send));
+    assert_eq!(traces.of(pid(1)), one, "its flags stay");
+    traces.leave_out(number, pid(2), &host);
+    traces.record(number);
+    assert_eq!(traces.wanted(Group::Send, pid(1)), one);
+    assert_eq!(traces.wanted(Group::Send, pid(2)), TraceSet::EMPTY);
+    assert!(traces.set_member(number, pid(2), true, &host));
+    assert_eq!(traces.of(pid(2)), TraceSet::EMPTY);
+    let other = traces.open(&all, TimeNs(0)).unwrap();
+    traces.free(number);
+    assert_eq!(traces.of(pid(2)), TraceSet::of(other));
+    assert_eq!(traces.prepare(&all, TimeNs(0)), Some(number));
+    assert_eq!(traces.of(pid(2)), one | TraceSet::of(other));
+    traces.end(number, Ending::Stopped);
+    traces.record(number);
+    assert_eq!(traces.wanted(Group::Send, pid(1)), TraceSet::of(other));
+}
+
+#[test]
+fn a_message_that_was_told_of_just_before_a_trace_records_is_not_told_again() {
+    let (traces, host) = (traces(), nobody_dead());
+    let all = TraceConfig {
+        scope: Scope::Everyone,
+        ..ALL_DAY
+    };
+    traces.tell(pid(1), 7, &host);
+    assert!(!traces.was_told(pid(1), || 7), "it is in no trace");
+    let number = traces.prepare(&all, TimeNs(0)).unwrap();
+    assert!(traces.is_one_prepared());
+    for process in [1, 2, 3] {
+        traces.tell(pid(process), 7, &host);
+    }
+    traces.record(number);
+    assert!(!traces.is_one_prepared());
+    assert!(traces.was_told(pid(1), || 7));
+    assert!(!traces.was_told(pid(1), || 7), "the next one is another");
+    assert!(!traces.was_told(pid(2), || 8), "it was sent long ago");
+    assert!(!traces.was_told(pid(4), || 7));
+    traces.free(number);
+    assert!(!traces.was_told(pid(3), || 7));
+}

@@ -1,16 +1,19 @@
 //! Messages that are sent, and processes that are spawned.
 
-use elixir_scope_engine::event::EventKind;
-use elixir_scope_engine::{Group, Traces};
+use elixir_scope_engine::event::{EventKind, ProcessId};
+use elixir_scope_engine::{Group, ProcessSlots, Slot, Traces};
 use rustler::{Atom, Env, Term};
 
 use super::{atom, mark};
+use crate::host::BEAM;
 use crate::payload::by;
 use crate::term::{self, Word, word, word_of};
 use crate::{atoms, host};
 
 /// `message(site, type, receiver, message)`: nothing where the VM's tracer tells of it.
 pub fn message<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
+    // Asked first: one that is not prepared any more may have begun to record by now.
+    let is_one_prepared = Traces::shared().is_one_prepared();
     if is_traced(env, Group::Send) {
         return atoms::ok().to_term(env);
     }
@@ -37,7 +40,18 @@ pub fn message<'a>(env: Env<'a>, args: [Term<'a>; 4]) -> Term<'a> {
             to_dead,
         ])
     });
-    mark(env, EventKind::MessageSend, place, body)
+    let answer = mark(env, EventKind::MessageSend, place, body);
+    if is_one_prepared {
+        let process = host::this_process(env);
+        Traces::shared().tell(process, newest_record(process), &**BEAM);
+    }
+    answer
+}
+
+/// The number of the newest record of a process.
+pub fn newest_record(process: ProcessId) -> u16 {
+    let slot = ProcessSlots::shared().find(process);
+    slot.map_or(0, Slot::newest_record)
 }
 
 /// `spawned(site, result)`: nothing where the result names no process, or the VM's tracer tells of it.

@@ -63,7 +63,7 @@ pub fn trace_open<'a>(env: Env<'a>, [config]: [Term<'a>; 1]) -> Answer<'a> {
         // Before anything can arrive.
         tell(env, EventKind::MessageTaken, &[word(0.encode(env)); 2]);
     }
-    Ok(match Traces::shared().open(&config, now) {
+    Ok(match Traces::shared().prepare(&config, now) {
         // The guard ends those that it finds: one that it did not find yet ends here.
         Some(number) if is_guarded() => {
             Traces::shared().free(number);
@@ -139,6 +139,22 @@ pub fn trace_members<'a>(env: Env<'a>, [number, pids, is_in]: [Term<'a>; 3]) -> 
         let process = local(pid).ok_or(Raise::BadArgument)?;
         Traces::shared().set_member(number, process, is_in, &**BEAM);
     }
+    ok(env)
+}
+
+/// `trace_leave_out(number, pids)`
+pub fn trace_leave_out<'a>(env: Env<'a>, [number, pids]: [Term<'a>; 2]) -> Answer<'a> {
+    let number: u32 = number.decode().map_err(|_| Raise::BadArgument)?;
+    for pid in list(pids).ok_or(Raise::BadArgument)? {
+        let process = local(pid).ok_or(Raise::BadArgument)?;
+        Traces::shared().leave_out(number, process, &**BEAM);
+    }
+    ok(env)
+}
+
+/// `trace_record(number)`
+pub fn trace_record<'a>(env: Env<'a>, [number]: [Term<'a>; 1]) -> Answer<'a> {
+    Traces::shared().record(number.decode().map_err(|_| Raise::BadArgument)?);
     ok(env)
 }
 

@@ -38,7 +38,7 @@ pub fn crash_note<'a>(env: Env<'a>, args: [Term<'a>; 6]) -> Term<'a> {
     if gate != 0
         && let Some(process) = local(pid)
         && let slot = ProcessSlots::shared().find(process)
-        && !slot.is_some_and(Slot::is_muted)
+        && !slot.is_some_and(Slot::is_muted_for_life)
         && let Some(mut thread) = Thread::take(gate)
     {
         let slot = slot.filter(|_| process == this_process(env));

@@ -59,7 +59,10 @@ impl<'a> Event<'a> {
 
     /// The tracee ends.
     pub(super) fn exited(&self) {
-        self.mark_first(EventKind::ProcessExit);
+        let reason = [word(self.first)];
+        self.befell(Group::Procs, EventKind::ProcessExit, |_counted| {
+            Values(&reason)
+        });
         Traces::shared().forget(self.process);
     }
 
@@ -67,20 +70,21 @@ impl<'a> Event<'a> {
     /// it is traced.
     pub(super) fn linked(&self, kind: EventKind, by_itself: bool) {
         let other = local(self.first).unwrap_or(ProcessId::NONE);
-        if by_itself || Traces::shared().wanted(Group::Procs, other).is_empty() {
-            self.mark_first(kind);
+        let first = [word(self.first)];
+        if by_itself {
+            self.mark(Group::Procs, kind, |_counted| Values(&first));
+        } else if Traces::shared().wanted(Group::Procs, other).is_empty() {
+            self.befell(Group::Procs, kind, |_counted| Values(&first));
         }
     }
 
-    /// The tracee has got a name, or lost it.
+    /// The tracee has got a name, or lost it; by itself, or by another process.
     pub(super) fn named(&self, kind: EventKind) {
-        self.mark_first(kind);
-    }
-
-    /// Records what the VM tells first, a reason, a process or a name.
-    fn mark_first(&self, kind: EventKind) {
         let first = [word(self.first)];
-        self.mark(Group::Procs, kind, |_counted| Values(&first));
+        match self.is_own_doing() {
+            true => self.mark(Group::Procs, kind, |_counted| Values(&first)),
+            false => self.done_by_other(Group::Procs, kind, Values(&first)),
+        }
     }
 
     /// A garbage collection of the tracee begins on this thread.

@@ -3,13 +3,13 @@
 
 use elixir_scope_engine::event::{EventKind, ProcessId, SiteId};
 use elixir_scope_engine::value::Full;
-use elixir_scope_engine::{Group, RecordBuf, Traces, Window};
+use elixir_scope_engine::{Group, ProcessSlots, RecordBuf, Slot, Traces, Window};
 use rustler::{Atom, Env, Term};
 
 use super::tokens::Sending;
 use super::{Event, local_of};
 use crate::atoms;
-use crate::capture::{NOWHERE, Receiver, atom};
+use crate::capture::{NOWHERE, Receiver, atom, newest_record};
 use crate::host::{BEAM, pid_word};
 use crate::payload::{Body, Payload, Values};
 use crate::term::encode::Quick;
@@ -24,6 +24,9 @@ impl<'a> Event<'a> {
     pub(super) fn sent(&self, is_to_nobody: bool) {
         let traces = Traces::shared();
         let wanted = traces.wanted(Group::Send, self.process);
+        if traces.was_told(self.process, || newest_record(self.process)) {
+            return;
+        }
         self.record(
             wanted,
             EventKind::MessageSend,
@@ -64,7 +67,13 @@ impl<'a> Event<'a> {
             // A message `:timeout` has a sender.
             return;
         }
-        self.mark(Group::Receive, EventKind::MessageReceive, |_counted| {
+        // What one of ours answers is no event.
+        let is_muted = |slot: &Slot| {
+            slot.is_muted_for_life()
+                || slot.is_muted() && self.arrival(result).sender.is_some_and(is_ours)
+        };
+        let kind = EventKind::MessageReceive;
+        self.befell_unless(is_muted, Group::Receive, kind, |_counted| {
             self.arrival(result)
         });
     }
@@ -216,6 +225,13 @@ fn origin(result: Option<Word>) -> (Option<Word>, Option<Word>) {
         Some(sender) if term::is_local_pid(sender as u64) => (None, Some(sender)),
         other => (other, None),
     }
+}
+
+/// Whether a process is one of ours.
+fn is_ours(process: Word) -> bool {
+    ProcessSlots::shared()
+        .find(ProcessId(process as u64))
+        .is_some_and(Slot::is_muted_for_life)
 }
 
 /// A message, out of its wrapper.
