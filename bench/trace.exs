@@ -74,7 +74,8 @@ defmodule Bench.Trace do
     for: 86_400_000,
     scope: :members,
     only_inside: nil,
-    follow: nil
+    follow: nil,
+    exact: false
   }
 
   def run(options) do

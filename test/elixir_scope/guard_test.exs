@@ -175,7 +175,8 @@ defmodule ElixirScope.GuardTest do
       for: :infinity,
       scope: :members,
       only_inside: nil,
-      follow: nil
+      follow: nil,
+      exact: false
     }
 
     test "traces have ended, and none begins" do
