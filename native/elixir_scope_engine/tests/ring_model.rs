@@ -57,6 +57,8 @@ struct Model {
     queues: BTreeMap<u32, Queue>,
     policy: Policy,
     written: u64,
+    /// Events of the records that were published.
+    published: u64,
     state: DrainState,
 }
 
@@ -77,6 +79,7 @@ impl Model {
             queues: BTreeMap::new(),
             policy,
             written: 0,
+            published: 0,
             state,
         }
     }
@@ -145,6 +148,7 @@ impl Model {
             let full = queue.refused.entry("full").or_default();
             full.extend(vec![ticks; events]);
         } else if keep {
+            self.published += events as u64;
             queue.records.push_back((ticks, payload, events));
         }
     }
@@ -262,6 +266,7 @@ fn run(chunks: usize, pool: usize, policy: Policy, steps: &[Step]) {
     model.drain();
     let stats = model.rings.stats();
     assert_eq!((stats.bytes_in_use, stats.writers), (0, 0));
+    assert_eq!(stats.recorded, model.published);
 }
 
 proptest! {

@@ -113,7 +113,7 @@ pub struct RingStats {
     pub reserved_bytes: usize,
     /// Threads that have a ring.
     pub writers: usize,
-    /// Records written, by all writers there ever were.
+    /// Events written, by all writers there ever were.
     pub recorded: u64,
     /// Losses of writers there are, by number and cause; those of writers that ended, summed, under the number 0.
     pub lost: Vec<(u32, Symbol, u64)>,

@@ -87,11 +87,11 @@ impl Ring {
         self.hot.bound.store(bound, Ordering::Relaxed);
     }
 
-    /// By the writer: everything before `position` is written.
+    /// By the writer: everything before `position` is written, a record of so many events last.
     #[inline(always)]
-    pub(super) fn publish(&self, position: Position) {
+    pub(super) fn publish(&self, position: Position, events: u32) {
         // Relaxed: a figure for status, which the writer alone counts.
-        let recorded = self.hot.recorded.load(Ordering::Relaxed) + 1;
+        let recorded = self.hot.recorded.load(Ordering::Relaxed) + u64::from(events);
         self.hot.recorded.store(recorded, Ordering::Relaxed);
         // Release: publishes the record's bytes, and what was noted of the chunks that it went through.
         self.hot.published.store(

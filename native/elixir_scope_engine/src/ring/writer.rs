@@ -249,7 +249,7 @@ impl RingWriter {
             sequence: self.sequence,
             offset: self.offset as u32,
         };
-        self.ring.publish(position);
+        self.ring.publish(position, events);
         self.ring.idle();
     }
 
