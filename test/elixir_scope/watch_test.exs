@@ -83,6 +83,25 @@ defmodule ElixirScope.WatchTest do
       assert Process.info(door, :message_queue_len) == {:message_queue_len, 0}
     end
 
+    test "takes the servers of Phoenix, which say that they began in what they drive and who called them" do
+      for {function, module} <- [mount: Phoenix.LiveView.Channel, join: Phoenix.Channel.Server] do
+        {:ok, server} = Agent.start_link(fn -> 0 end)
+
+        # as these do in their first callback
+        Agent.update(server, fn count ->
+          Process.put(:"$initial_call", {Driven, function, 3})
+          Process.put(:"$callers", [self()])
+          count
+        end)
+
+        {:ok, ref} = ElixirScope.watch(server)
+        assert %{module: ^module, mode: :changes} = the_watch()
+        Agent.update(server, &(&1 + 1))
+        assert ElixirScope.get_state_at(server, :last, module: module) == 1
+        ElixirScope.unwatch(ref)
+      end
+    end
+
     test "takes agents, also those that hibernate" do
       {:ok, agent} = Agent.start_link(fn -> 0 end)
       {:ok, sleeper} = Agent.start_link(fn -> 0 end, hibernate_after: 1)

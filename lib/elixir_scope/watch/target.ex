@@ -60,13 +60,21 @@ defmodule ElixirScope.Watch.Target do
     end
   end
 
+  # Phoenix's servers say that they began in the view or the channel that they drive, and who called them, as tasks do. A task does not
+  # wait in the loop of a behaviour.
   defp begun_elsewhere(module, function, dictionary, frames) do
     cond do
-      List.keymember?(dictionary, :"$callers", 0) or not waits_in_behaviour?(frames) -> {:unknown, module}
+      not waits_in_behaviour?(frames) -> {:unknown, module}
+      List.keymember?(dictionary, :"$callers", 0) and not loops?(frames) -> {:unknown, module}
+      function == :mount -> {:looks_so, Phoenix.LiveView.Channel}
+      function == :join -> {:looks_so, Phoenix.Channel.Server}
       String.starts_with?(Atom.to_string(function), "-") -> {:looks_so, Agent.Server}
       true -> {:looks_so, module}
     end
   end
+
+  defp loops?([{:gen_server, function, _arity, _place} | _frames]), do: function in [:loop, :loop_hibernate]
+  defp loops?(_frames), do: false
 
   # One that hibernates has no stack.
   defp waits_in_behaviour?(frames) do
