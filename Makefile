@@ -27,7 +27,7 @@ help:
 	@echo "make demo      set up, then record the example shop and question the tape"
 	@echo "make test      set up, then every check: $(CHECKS)"
 	@echo "make matrix    the Elixir tests on a newer Debian (SUITE=trixie, or SUITE=sid), as root"
-	@echo "make programs  RabbitMQ, ejabberd's libraries, jose, luerl, yaws and others, plain and fully recorded (bookworm)"
+	@echo "make programs  RabbitMQ, jose, luerl, yaws and others, plain and fully recorded (bookworm)"
 	@echo "make setup     install or check Elixir, Erlang and Rust"
 	@echo "make check-X   one check alone"
 	@echo "make clean     remove what was built, cargo's caches excepted"

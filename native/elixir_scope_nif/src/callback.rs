@@ -241,9 +241,7 @@ impl<'a> Results<'a> {
             [state] => Some(Outcome::of_state(*state)),
             // A `gen_server2` adds how long it waits before it hibernates. What it says with a fifth part is another module's
             // state.
-            [state, next] | [state, next, _] => {
-                Some(self.then(Outcome::of_state(*state), *next))
-            }
+            [state, next] | [state, next, _] => Some(self.then(Outcome::of_state(*state), *next)),
             _ => None,
         }
     }

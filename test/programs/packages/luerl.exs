@@ -17,10 +17,17 @@ scripts = [
   "return string.gsub('hello world', 'o', '0')"
 ]
 
-# An error tells the whole state, and that the seed of Lua's random numbers.
+# An error tells the whole state, and that the seed of Lua's random numbers. luerl_emul:call/3 takes a result apart and puts it
+# together again: of that the compiler makes a tail call in plain code, which leaves no frame.
+frames = fn stack ->
+  for {m, f, a, where} <- Enum.take_while(stack, &(elem(&1, 0) != :elixir_compiler_0)),
+      {m, f, a} != {:luerl_emul, :call, 3},
+      do: {m, f, is_integer(a) && a, where}
+end
+
 stateless = fn
   {:error, {:lua_error, reason, _state}, stack} ->
-    {:lua_error, reason, for({m, f, a, w} <- stack, do: {m, f, is_integer(a) && a, w})}
+    {:lua_error, reason, frames.(stack)}
 
   {:error, {:lua_error, reason, _state}} ->
     {:lua_error, reason}
@@ -29,8 +36,7 @@ stateless = fn
     {:lua_error, reason}
 
   {:error, reason, stack} ->
-    {:error, if(is_tuple(reason), do: elem(reason, 0), else: reason),
-     for({m, f, a, w} <- stack, do: {m, f, is_integer(a) && a, w})}
+    {:error, if(is_tuple(reason), do: elem(reason, 0), else: reason), frames.(stack)}
 
   other ->
     other

@@ -153,7 +153,7 @@ states = fn ->
               do: e.pid
         ),
       Process.alive?(pid) do
-    real = elem(:sys.get_state(pid), 4)
+    real = elem(:sys.get_state(pid), 3)
 
     case ElixirScope.fetch_state_at(pid, ElixirScope.now(), module: module) do
       {:ok, ^real, %{quality: quality}} ->
