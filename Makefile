@@ -21,12 +21,13 @@ STEP := scripts/step
 CHECKS := lockfile rustfmt clippy rust-tests rust-docs loom mix-format mix-compile xref ex-tests consumer shop perfetto \
   dialyzer bench-rust bench-elixir
 
-.PHONY: help setup demo test matrix clean $(addprefix check-,$(CHECKS))
+.PHONY: help setup demo test matrix programs clean $(addprefix check-,$(CHECKS))
 
 help:
 	@echo "make demo      set up, then record the example shop and question the tape"
 	@echo "make test      set up, then every check: $(CHECKS)"
 	@echo "make matrix    the Elixir tests on a newer Debian (SUITE=trixie, or SUITE=sid), as root"
+	@echo "make programs  RabbitMQ, jose, luerl, yaws and others, plain and fully recorded (bookworm)"
 	@echo "make setup     install or check Elixir, Erlang and Rust"
 	@echo "make check-X   one check alone"
 	@echo "make clean     remove what was built, cargo's caches excepted"
@@ -44,6 +45,9 @@ test: setup
 
 matrix:
 	@scripts/matrix $(SUITE) $(ROOTS)
+
+programs:
+	@scripts/programs
 
 clean:
 	mix clean

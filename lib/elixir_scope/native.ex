@@ -61,8 +61,8 @@ defmodule ElixirScope.Native do
   # A state change is never sampled away. `old_state` of a first callback is
   # `:"$elixir_scope_none"`, and of a state machine `{name, data}`, as is its new state. Where the state stands:
   #
-  #     :init         {:ok, S} | {:ok, S, next}
-  #     :server       {:noreply, S} | {:noreply, S, next} | {:reply, R, S} | {:reply, R, S, next} | {:stop, _, S} | {:stop, _, R, S}
+  #     :init         {:ok, S} | {:ok, S, next} | {:ok, S, next, backoff}
+  #     :server       {:noreply, S} | {:hibernate, S} | {:noreply, S, next} | {:reply, R, S} | {:reply, R, S, next} | {:stop, _, S} | {:stop, _, R, S}
   #     :code_change  {:ok, S}
   #     :event        {:ok, S} | {:ok, S, :hibernate} | {:swap_handler, _, S, _, _}, and in handle_call {:ok, R, S} |
   #                   {:ok, R, S, :hibernate} | {:swap_handler, R, _, S, _, _}; {:remove_handler, R} replies

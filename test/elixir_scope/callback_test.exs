@@ -39,6 +39,17 @@ defmodule ElixirScope.CallbackTest do
     {{:stop, :normal}, :none, nil}
   ]
 
+  # A gen_server2 of RabbitMQ, which nobody here has.
+  @server2 [
+    {:handle_pre_hibernate, {:hibernate, :new}, :new, [hibernate: true]},
+    {:handle_pre_hibernate, {:hibernate, :same}, :none, [hibernate: true]},
+    {:handle_pre_hibernate, {:stop, :normal, :new}, :new, nil},
+    {:handle_post_hibernate, {:noreply, :new}, :new, nil},
+    {:handle_post_hibernate, {:noreply, :same, 60_000}, :none, [timeout: 60_000]},
+    # another module's state from here on
+    {:handle_call, {:become, Server, :new}, :none, nil}
+  ]
+
   @machine [
     {{:next_state, :open, :new}, {:open, :new}, nil},
     {{:next_state, :open, :same}, {:open, %{data: 1}}, nil},
@@ -239,6 +250,38 @@ defmodule ElixirScope.CallbackTest do
 
           check(events, filled(answer, old), change(@old, state), reply, :trigger)
           assert hd(events).args == [:params, :session, @old]
+        end
+      end
+
+      test "tells the state of a gen_server2 on its way to sleep and back" do
+        for {callback, answer, state, reply} <- @server2 do
+          [_first, {events, old}] =
+            in_one_process([{:handle_info, {:noreply, :same}}, {callback, answer}], fn {callback, answer},
+                                                                                       old ->
+              site = Answering.site(Server2, callback, 1, :gen_server2, nil, :server)
+              Answering.record(site, [old], old, :trigger, filled(answer, old))
+            end)
+
+          check(events, filled(answer, old), change(@old, state), reply, :trigger)
+          assert hd(events).args == [@old]
+        end
+      end
+
+      test "tells the first state of a gen_server2, but not that of a module which goes on in its place" do
+        backoff = {:backoff, 1_000, 1_000, 10_000}
+
+        for {answer, state, reply} <- [
+              {{:ok, :new, :hibernate, backoff}, :new, [hibernate: true]},
+              {{:ok, :new, :hibernate, backoff, Server}, :none, nil}
+            ] do
+          site = Answering.site(Server2, :init, 1, :gen_server2, nil, :init)
+
+          [{events, _old}] =
+            in_one_process([answer], fn answer, _old ->
+              Answering.record(site, [:args], Answering.none(), nil, answer)
+            end)
+
+          check(events, answer, first(state), reply, nil)
         end
       end
 

@@ -1,8 +1,9 @@
 defmodule ElixirScope.Instrument.Callbacks do
   @moduledoc false
 
-  # The callbacks of behaviours that OTP, Elixir, GenStage and Phoenix define: which argument is the message that is being handled, who
-  # sent it, which one is the state, and how the result holds the new one. By name: none of these behaviours needs to be there.
+  # The callbacks of behaviours that OTP, Elixir, GenStage, Phoenix, RabbitMQ and ejabberd define: which argument is the message
+  # that is being handled, who sent it, which one is the state, and how the result holds the new one. By name: none of these
+  # behaviours needs to be there.
 
   # function/arity => {receives, shape, state}. `receives` is {via, index of the message, index of the sender}. `state` is the
   # index of the old state, a pair of them for a state machine's name and data, or nil where there is none yet.
@@ -17,6 +18,12 @@ defmodule ElixirScope.Instrument.Callbacks do
     {:format_status, 1} => {nil, nil, nil},
     {:format_status, 2} => {nil, nil, nil}
   }
+
+  # RabbitMQ's server, which may change its state on its way to sleep and back.
+  @server2 Map.merge(@server, %{
+             {:handle_pre_hibernate, 1} => {nil, :server, 0},
+             {:handle_post_hibernate, 1} => {nil, :server, 0}
+           })
 
   @event %{
     {:init, 1} => {nil, :init, nil},
@@ -91,12 +98,16 @@ defmodule ElixirScope.Instrument.Callbacks do
     GenServer => @server,
     GenStage => @stage,
     :gen_server => @server,
+    :gen_server2 => @server2,
+    :p1_server => @server,
     :gen_statem => @statem,
     GenStateMachine => @statem,
     :gen_event => @event,
     Supervisor => @supervisor,
     DynamicSupervisor => @supervisor,
     :supervisor => @supervisor,
+    :supervisor2 => @supervisor,
+    :mirrored_supervisor => @supervisor,
     Application => @application,
     :application => @application,
     Phoenix.LiveView => @live_view,

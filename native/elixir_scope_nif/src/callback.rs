@@ -239,7 +239,9 @@ impl<'a> Results<'a> {
         }
         match rest {
             [state] => Some(Outcome::of_state(*state)),
-            [state, next] => Some(self.then(Outcome::of_state(*state), *next)),
+            // A `gen_server2` adds how long it waits before it hibernates. What it says with a fifth part is another module's
+            // state.
+            [state, next] | [state, next, _] => Some(self.then(Outcome::of_state(*state), *next)),
             _ => None,
         }
     }
@@ -247,6 +249,11 @@ impl<'a> Results<'a> {
     fn server(self, tag: Word, rest: &[Word]) -> Option<Outcome> {
         Some(match rest {
             [state] if is(tag, atoms::noreply()) => Outcome::of_state(*state),
+            // of a `gen_server2`, before it hibernates
+            [state] if is(tag, atoms::hibernate()) => Outcome {
+                hibernates: true,
+                ..Outcome::of_state(*state)
+            },
             [state, next] if is(tag, atoms::noreply()) => {
                 self.then(Outcome::of_state(*state), *next)
             }

@@ -526,4 +526,23 @@ defmodule ElixirScope.Instrument.SemanticsTest do
     unload(Scope.Sample.Integer)
     unload(Scope.Sample.Any)
   end
+
+  test "a function of thousands of clauses stays as it is, those around it do not" do
+    clauses = for n <- 1..2_501, do: "def table(#{n}), do: {#{n}, :of_many}\n"
+
+    {module, beam} =
+      ElixirScope.Test.Instrumented.beam(
+        "defmodule ElixirScopeTest.Vast do\n#{clauses}def ask(n), do: [table(n)]\nend"
+      )
+
+    {:ok, plan} = ElixirScope.Instrument.Plan.new(strategy: :full_trace)
+    {:ok, made} = ElixirScope.Instrument.Engine.instrument(beam, plan)
+    assert made.functions == [ask: 1]
+
+    assert {same, same} =
+             ElixirScope.Test.Instrumented.both({module, beam}, &for(n <- [1, 2_501], do: &1.ask(n)))
+
+    assert same == [[{1, :of_many}], [{2_501, :of_many}]]
+    ElixirScope.Test.Instrumented.unload(module)
+  end
 end
