@@ -83,6 +83,7 @@ defmodule Bench.Trace do
     Tape.start!()
     {:ok, number} = Native.trace_open(@trace)
     :ok = Native.trace_function(@function, "bench/trace.exs", 1, [number])
+    :ok = Native.trace_record(number)
     parts = %{"messages" => &messages/2, "calls" => &calls/2, "armed" => &armed/2}
 
     case options.given[:part] do

@@ -254,15 +254,25 @@ impl SiteTable {
     }
 
     /// What is known of a site.
+    #[inline]
     #[must_use]
     pub fn get(&self, site: SiteId) -> Option<&SiteDef> {
         let index = site.0.checked_sub(1)?;
+        let entry = match self.first.get(index as usize) {
+            Some(entry) => entry,
+            None => self.get_further(index)?,
+        };
+        entry.site.get().map(|site| &site.1)
+    }
+
+    /// The entry of an index behind the first level.
+    #[inline(never)]
+    fn get_further(&self, index: u32) -> Option<&Entry> {
         let level = self
             .levels(false)
             .filter(|level| index >= level.base)
             .last()?;
-        let entry = level.entries.get((index - level.base) as usize)?;
-        entry.site.get().map(|site| &site.1)
+        level.entries.get((index - level.base) as usize)
     }
 
     /// Whether a call entered at `entry` may be what the tail call at `place` leads to.

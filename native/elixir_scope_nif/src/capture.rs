@@ -171,13 +171,14 @@ fn enter<'a, B: Body<'a>>(
         return raw::small(env, -1);
     }
     let found = site::look(place);
-    if found.holds_state {
-        return enter_with_state(env, word, kind, found, body(found.site));
-    }
+    // No chain holds over what is missed of a place that is switched off: each switch begins another epoch of states.
     if !found.is_on {
         return raw::small(env, -1);
     }
     let site = found.site;
+    if found.holds_state {
+        return enter_with_state(env, word, kind, site, body(site));
+    }
     let token = recording(env, word, |thread, process, slot| {
         let place = begin(thread, slot, site);
         if place.is_sampled {
@@ -200,10 +201,9 @@ fn enter_with_state<'a>(
     env: Env<'a>,
     word: u64,
     kind: EventKind,
-    found: FoundSite,
+    site: SiteId,
     body: impl Body<'a>,
 ) -> Term<'a> {
-    let FoundSite { site, is_on, .. } = found;
     let record = |thread: &mut Thread, process, slot| {
         let place = begin(thread, slot, site);
         let def = SiteTable::shared().get(site);
@@ -235,10 +235,7 @@ fn enter_with_state<'a>(
         };
         token.pack()
     };
-    let token = match is_on {
-        true => recording(env, word, record),
-        false => None,
-    };
+    let token = recording(env, word, record);
     if token.is_none() {
         unseen(env, site);
     }

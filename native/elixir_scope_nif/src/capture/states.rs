@@ -16,6 +16,16 @@ use crate::{atoms, gate, host, site};
 
 /// `exit_callback(site, token, result, old_state, trigger)`: a new state is recorded even where the call was not sampled.
 pub fn exit_callback<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
+    let [_literal, token, ..] = args;
+    match Token::of(token) {
+        Some(_) => exit_seen(env, args),
+        None => ok(env),
+    }
+}
+
+/// A function of its own, so that the end of a call that was not seen saves no register.
+#[inline(never)]
+fn exit_seen<'a>(env: Env<'a>, args: [Term<'a>; 5]) -> Term<'a> {
     let [literal, token, result, old_state, trigger] = args;
     leave_by(
         env,
