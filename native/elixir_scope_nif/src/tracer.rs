@@ -434,14 +434,6 @@ impl<'a> Event<'a> {
             thread.write_announced(self.env, head, body);
         });
     }
-
-    /// This process's thread's, for what is done while nothing is recorded.
-    fn with_thread<R>(&self, work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-        let mut thread = Thread::take(self.word)?;
-        let answer = work(&mut thread);
-        Thread::put(thread);
-        Some(answer)
-    }
 }
 
 /// The process of this node that a term is.

@@ -10,7 +10,7 @@ use rustler::{Env, Term};
 
 use super::Event;
 use crate::atoms;
-use crate::capture::{NOWHERE, atom};
+use crate::capture::{NOWHERE, atom, with_thread};
 use crate::host::BEAM;
 use crate::payload::{Body, Payload, Values};
 use crate::term::encode::Quick;
@@ -183,7 +183,7 @@ impl<'a> Event<'a> {
             && !is_left
             && let Some(slot) = ProcessSlots::shared().find(self.process)
         {
-            self.with_thread(|thread| leave(slot, thread.settings.generation));
+            with_thread(self.word, |thread| leave(slot, thread.settings.generation));
         }
     }
 }

@@ -9,7 +9,7 @@ use rustler::{Atom, Env, Term};
 
 use super::{Event, local};
 use crate::atoms;
-use crate::capture::{NOWHERE, atom};
+use crate::capture::{NOWHERE, atom, with_thread};
 use crate::host::{BEAM, pid_word};
 use crate::payload::{Payload, Values, by};
 use crate::term::{self, Word, cells, cells_of, raw, word, word_of};
@@ -91,7 +91,8 @@ impl<'a> Event<'a> {
     pub(super) fn gc_began(&self) {
         let wanted = Traces::shared().wanted(Group::Gc, self.process);
         if !wanted.is_empty()
-            && let Some(now) = self.with_thread(|thread| thread.writer.rings().clock().ticks())
+            && let Some(now) =
+                with_thread(self.word, |thread| thread.writer.rings().clock().ticks())
         {
             let words = words(self.env, self.first);
             COLLECTING.with(|collecting| collecting.set((now, words)));
