@@ -34,7 +34,13 @@ defmodule ElixirScope.Travel.OracleTest do
   defp start(:server), do: begin(Server)
   defp start(:machine), do: begin(Machine)
   defp start(:functions), do: begin(Functions)
-  defp start(:loop), do: begin(Loop)
+
+  # Nobody waits for a plain process to have begun.
+  defp start(:loop) do
+    pid = begin(Loop)
+    hold(:loop, pid)
+    pid
+  end
 
   defp start(:agent) do
     {:ok, pid} = Agent.start_link(&States.new/0)
