@@ -87,6 +87,20 @@ fn a_full_window_is_looked_through_now_and_then_not_at_every_miss() {
 }
 
 #[test]
+fn where_the_dead_take_up_the_room_each_new_process_gets_a_slot_at_once() {
+    let (slots, host) = (ProcessSlots::new(32), Alive::default());
+    for number in 0..32 {
+        host.spawn(pid(number));
+        slots.get(ProcessId(pid(number)), &host).unwrap();
+    }
+    for number in 0..20 {
+        host.kill(pid(number));
+        host.spawn(pid(100 + number));
+        assert!(slots.get(ProcessId(pid(100 + number)), &host).is_some());
+    }
+}
+
+#[test]
 fn half_of_the_shared_table_fits_without_a_miss() {
     let slots = ProcessSlots::new(ProcessSlots::SHARED_SLOTS);
     let host = Alive::default();

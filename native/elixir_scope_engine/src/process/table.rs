@@ -11,12 +11,14 @@ pub struct ProcessSlots<S = Box<[Slot]>> {
     slots: S,
     claimed: AtomicU32,
     misses: AtomicU64,
+    /// So many misses pass before a window is looked through again.
+    passed: AtomicU32,
 }
 
 /// How far from its place a process may stand.
 const WINDOW: usize = 32;
-/// A full window is looked through for dead processes at one miss in so many.
-const RECLAIM_EVERY: u64 = 8;
+/// A full window is looked through for dead processes, and after one that had none at one miss in so many only.
+const RECLAIM_EVERY: u32 = 8;
 /// The key of a slot that is being cleared. No process: all ids of the host are words with some zero bit.
 const CLEARING: u64 = u64::MAX;
 
@@ -33,6 +35,7 @@ static SHARED: SharedSlots = ProcessSlots {
     slots: [const { Slot::new() }; ProcessSlots::SHARED_SLOTS],
     claimed: AtomicU32::new(0),
     misses: AtomicU64::new(0),
+    passed: AtomicU32::new(0),
 };
 
 impl ProcessSlots {
@@ -47,6 +50,7 @@ impl ProcessSlots {
             slots: std::iter::repeat_with(Slot::new).take(capacity).collect(),
             claimed: AtomicU32::new(0),
             misses: AtomicU64::new(0),
+            passed: AtomicU32::new(0),
         }
     }
 
@@ -117,14 +121,21 @@ impl<S: AsRef<[Slot]>> ProcessSlots<S> {
         if let Some(slot) = self.claim_empty(process) {
             return Some(slot);
         }
-        let misses = self.misses.fetch_add(1, Ordering::Relaxed);
-        if misses.is_multiple_of(RECLAIM_EVERY) {
-            for slot in self.window(process) {
-                self.reclaim(slot, host);
-            }
-            return self.claim_empty(process);
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        // Relaxed, and two threads may take the same turn: no harm.
+        let passed = self.passed.load(Ordering::Relaxed);
+        if passed > 0 {
+            self.passed.store(passed - 1, Ordering::Relaxed);
+            return None;
         }
-        None
+        for slot in self.window(process) {
+            self.reclaim(slot, host);
+        }
+        let claimed = self.claim_empty(process);
+        if claimed.is_none() {
+            self.passed.store(RECLAIM_EVERY - 1, Ordering::Relaxed);
+        }
+        claimed
     }
 
     fn claim_empty(&self, process: ProcessId) -> Option<&Slot> {
