@@ -1,5 +1,5 @@
 defmodule ElixirScope.Capture.RingBufferTest do
-  use ExUnit.Case, async: true
+  use ExUnit.Case, async: false
 
   import ElixirScope.Test.RecorderCase, only: [message_of: 1]
   import ElixirScope.Test.Wait
