@@ -76,6 +76,32 @@ defmodule ElixirScope.TracingTest do
       assert [%{event_type: :message_receive, sender_pid: ^me}] = all_events(pid: worker)
     end
 
+    test "tells of each link once, though who made it may be gone when the other hears of it" do
+      # what is busy hears of others between its turns only
+      busy = spawn(fn -> Stream.repeatedly(fn -> Enum.sum(1..100) end) |> Stream.run() end)
+
+      parent =
+        spawn(fn ->
+          receive do: (makers -> Enum.each(1..makers, fn _ -> spawn(Process, :link, [busy]) end))
+        end)
+
+      {:ok, ref} = ElixirScope.trace([busy, parent], events: [:procs], follow: :spawn)
+      send(parent, 500)
+      until(fn -> ElixirScope.count_events(event_type: :process_exit) == 501 end)
+      ElixirScope.untrace(ref)
+      Process.exit(busy, :kill)
+
+      makers = for %{spawned_pid: maker} <- all_events(event_type: :process_spawn), do: maker
+      assert length(makers) == 500 and makers == Enum.uniq(makers)
+
+      assert Enum.sort(
+               for(%{pid: maker, other_pid: ^busy} <- all_events(event_type: :process_link), do: maker)
+             ) ==
+               Enum.sort(makers)
+
+      assert all_events(pid: busy, event_type: :process_link) == []
+    end
+
     test "ends when the process does" do
       worker = worker()
       {:ok, ref} = ElixirScope.trace(worker)

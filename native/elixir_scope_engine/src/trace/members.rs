@@ -171,7 +171,7 @@ impl Members {
             .find(|entry| entry.process.load(Ordering::Acquire) == process.0)
     }
 
-    /// The entry of `process`; a free one if it has none, or that of a dead process.
+    /// The entry of `process`; a free one if it has none, or that of a dead process. The dead keep theirs until it is needed.
     pub(super) fn get(&self, process: ProcessId, host: &dyn Host) -> Option<&Member> {
         if !process.is_some() {
             return None;
@@ -218,12 +218,6 @@ impl Members {
                 .compare_exchange(owner, 0, Ordering::Release, Ordering::Relaxed);
         if released.is_ok() {
             self.used.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn forget(&self, process: ProcessId) {
-        if let Some(entry) = self.find(process) {
-            self.release(entry, process.0);
         }
     }
 

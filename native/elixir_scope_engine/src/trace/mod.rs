@@ -322,11 +322,6 @@ impl Traces {
         }
     }
 
-    /// A process has ended: what stands for it is free.
-    pub fn forget(&self, process: ProcessId) {
-        self.members.forget(process);
-    }
-
     /// The running traces that a process belongs to.
     #[inline]
     #[must_use]

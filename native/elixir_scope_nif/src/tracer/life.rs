@@ -57,13 +57,12 @@ impl<'a> Event<'a> {
         });
     }
 
-    /// The tracee ends.
+    /// The tracee ends. It stays what it was in its traces: others may be told only now that it linked with them, or bore them.
     pub(super) fn exited(&self) {
         let reason = [word(self.first)];
         self.befell(Group::Procs, EventKind::ProcessExit, |_counted| {
             Values(&reason)
         });
-        Traces::shared().forget(self.process);
     }
 
     /// The tracee was linked with another process, or a link was taken away; by itself, or by the other one, which tells of it too if
